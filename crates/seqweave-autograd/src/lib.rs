@@ -1,0 +1,1 @@
+//! A tape of variables with one gradient rule per tensor operation.

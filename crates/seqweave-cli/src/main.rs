@@ -1,0 +1,3 @@
+//! The `seqweave` binary: parse, resolve, call, print.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Text to ids to batches: tokenizers, vocabularies, corpora, bucketing, shuffling.

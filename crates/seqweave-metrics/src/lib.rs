@@ -1,0 +1,1 @@
+//! Edit distance, word and phoneme error rate, accuracy, perplexity.

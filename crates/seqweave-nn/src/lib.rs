@@ -1,0 +1,1 @@
+//! Named parameters, layers, losses, optimizers and schedules.

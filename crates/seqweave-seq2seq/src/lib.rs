@@ -1,0 +1,1 @@
+//! Encoder, decoder, bridge, model and search for sequence-to-sequence learning.

@@ -1,0 +1,1 @@
+//! Tensors, random streams, and every operation as plain forward and backward functions.

@@ -1,0 +1,1 @@
+//! Tolerances, assert_close and golden readers for tests.

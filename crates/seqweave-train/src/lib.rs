@@ -1,0 +1,1 @@
+//! The training loop: configuration, schedules, validation, checkpoints, exact resume.
