@@ -1,0 +1,158 @@
+//! Where tensors live, and the pool their memory returns to.
+
+use crate::{Error, Float, Result};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// The place where tensors live and operations run. Cheap to clone; clones share one memory pool.
+#[derive(Clone, Debug)]
+pub enum Device {
+    /// The host processor, with all threads of the current rayon pool.
+    Cpu(CpuDevice),
+}
+
+impl Device {
+    /// The CPU, with a memory pool of its own.
+    pub fn cpu() -> Device {
+        Device::Cpu(CpuDevice { pool: Arc::new(Pool::default()) })
+    }
+
+    /// CUDA device number `ordinal`.
+    ///
+    /// # Errors
+    /// [`Error::NoCuda`] with the reason. This version has no CUDA backend yet, so it is always an error; it never
+    /// panics and never touches a driver.
+    pub fn cuda(ordinal: usize) -> Result<Device> {
+        Err(Error::NoCuda {
+            reason: format!("this version of seqweave has no CUDA backend (device {ordinal} was asked for)"),
+        })
+    }
+
+    /// The best device there is, and one sentence that says which and why.
+    pub fn auto() -> (Device, String) {
+        match Device::cuda(0) {
+            Ok(device) => (device, "cuda:0".to_owned()),
+            Err(error) => (Device::cpu(), format!("cpu ({error})")),
+        }
+    }
+}
+
+/// The CPU and its memory pool.
+#[derive(Clone, Debug)]
+pub struct CpuDevice {
+    pool: Arc<Pool>,
+}
+
+impl CpuDevice {
+    /// A buffer of at least `len` elements. Recycled memory holds what its last owner left in it; in debug builds it
+    /// is filled with NaN, so that reading before writing shows.
+    pub(crate) fn alloc(&self, len: usize) -> CpuBuffer {
+        let blocks = size_class(len.div_ceil(Block::LEN));
+        let recycled = self.pool.free().get_mut(&blocks).and_then(Vec::pop);
+        let mut data = recycled.unwrap_or_else(|| vec![Block([0.0; Block::LEN]); blocks]);
+        if cfg!(debug_assertions) {
+            data.fill(Block([Float::NAN; Block::LEN]));
+        }
+        CpuBuffer { data, len, pool: self.pool.clone() }
+    }
+}
+
+/// Free buffers by length in blocks.
+#[derive(Default)]
+struct Pool {
+    free: Mutex<HashMap<usize, Vec<Vec<Block>>>>,
+}
+
+impl Pool {
+    fn free(&self) -> std::sync::MutexGuard<'_, HashMap<usize, Vec<Vec<Block>>>> {
+        // A panic elsewhere cannot leave a list of free buffers in a bad state.
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let free = self.free();
+        let blocks: usize = free.iter().map(|(len, list)| len * list.len()).sum();
+        write!(f, "Pool({} free bytes)", blocks * size_of::<Block>())
+    }
+}
+
+/// Lengths are rounded up to four classes an octave, so that batches of similar shape share buffers.
+fn size_class(blocks: usize) -> usize {
+    let blocks = blocks.max(1);
+    let step = (blocks.next_power_of_two() / 8).max(1);
+    blocks.div_ceil(step) * step
+}
+
+/// One cache line: buffers are made of these so that vectors never straddle two lines.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Block([Float; Block::LEN]);
+
+impl Block {
+    const LEN: usize = 64 / size_of::<Float>();
+}
+
+/// Host memory that returns to its pool when dropped.
+pub(crate) struct CpuBuffer {
+    data: Vec<Block>,
+    len: usize,
+    pool: Arc<Pool>,
+}
+
+impl CpuBuffer {
+    pub(crate) fn as_slice(&self) -> &[Float] {
+        // SAFETY: a Block is exactly Block::LEN floats without padding, and `len` was allocated in `alloc`.
+        unsafe { std::slice::from_raw_parts(self.data.as_ptr().cast(), self.len) }
+    }
+
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [Float] {
+        // SAFETY: as in `as_slice`, and `self` is borrowed exclusively.
+        unsafe { std::slice::from_raw_parts_mut(self.data.as_mut_ptr().cast(), self.len) }
+    }
+}
+
+impl Drop for CpuBuffer {
+    fn drop(&mut self) {
+        let data = std::mem::take(&mut self.data);
+        self.pool.free().entry(data.len()).or_default().push(data);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_are_recycled_and_aligned() {
+        let Device::Cpu(cpu) = Device::cpu();
+        let first = cpu.alloc(1000);
+        let address = first.as_slice().as_ptr() as usize;
+        assert_eq!(address % 64, 0);
+        drop(first);
+        assert_eq!(
+            cpu.alloc(1001).as_slice().as_ptr() as usize,
+            address,
+            "a similar length reuses the buffer"
+        );
+    }
+
+    #[test]
+    fn size_classes_waste_at_most_a_quarter() {
+        for blocks in 1..5000 {
+            let class = size_class(blocks);
+            assert!(class >= blocks && class * 4 <= blocks * 5 + 4, "{blocks} -> {class}");
+            assert_eq!(size_class(class), class, "a class is its own class");
+        }
+    }
+
+    #[test]
+    fn cuda_is_an_error_with_a_reason() {
+        let error = Device::cuda(3).unwrap_err().to_string();
+        assert!(error.contains("no CUDA device") && error.contains("device 3"), "{error}");
+    }
+}

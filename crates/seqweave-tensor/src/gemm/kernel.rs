@@ -1,0 +1,314 @@
+//! The inner kernels: one tile of the result in registers, for each instruction set.
+//!
+//! All of them do the same arithmetic, one fused multiply-add chain an element, so they give the same bits.
+
+use crate::Float;
+#[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+use std::arch::x86_64::*;
+
+/// The most rows a tile of any instruction set has.
+pub(crate) const MAX_MR: usize = 12;
+
+/// The instruction sets there are kernels for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Isa {
+    /// 16 floats a register, 32 registers.
+    #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+    Avx512,
+    /// 8 floats a register, 16 registers, fused multiply-add.
+    #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+    Avx2,
+    /// Plain Rust; fused multiply-adds come from the target's baseline or from its mathematics library.
+    Portable,
+}
+
+impl Isa {
+    /// The widest set this processor has.
+    pub(crate) fn best() -> Isa {
+        *Isa::available().first().expect("the portable kernels are always there")
+    }
+
+    /// The sets this processor has, widest first.
+    pub(crate) fn available() -> &'static [Isa] {
+        static AVAILABLE: std::sync::OnceLock<Vec<Isa>> = std::sync::OnceLock::new();
+        AVAILABLE.get_or_init(|| {
+            let mut sets = Vec::new();
+            #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+            {
+                if is_x86_feature_detected!("avx512f") {
+                    sets.push(Isa::Avx512);
+                }
+                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                    sets.push(Isa::Avx2);
+                }
+            }
+            sets.push(Isa::Portable);
+            sets
+        })
+    }
+
+    /// Columns of a tile.
+    pub(crate) fn nr(self) -> usize {
+        match self {
+            #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+            Isa::Avx512 => 32,
+            #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+            Isa::Avx2 => 16,
+            Isa::Portable => 8,
+        }
+    }
+
+    /// Most rows of a tile.
+    pub(crate) fn mr(self) -> usize {
+        match self {
+            #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+            Isa::Avx512 => 12,
+            #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+            Isa::Avx2 => 6,
+            Isa::Portable => 4,
+        }
+    }
+}
+
+/// A tile of `mr` rows and `width ≤ nr` columns: `c = (add ? c : 0) + a·panel`.
+///
+/// `a` is `(slice, row stride, column stride)`, `panel` is k-major with `isa.nr()` columns, `c` is
+/// `(pointer, row stride)`.
+///
+/// # Safety
+/// `isa` is available; `mr ≤ isa.mr()`; `a` holds `mr` by `k`; `panel` holds `k·nr`; `c` may be written for `mr` rows of
+/// `width` columns, and nobody else does.
+pub(crate) unsafe fn tile(
+    isa: Isa,
+    mr: usize,
+    a: (&[Float], usize, usize),
+    panel: &[Float],
+    k: usize,
+    c: (*mut Float, usize),
+    width: usize,
+    add: bool,
+) {
+    let nr = isa.nr();
+    debug_assert!(panel.len() == k * nr && mr <= isa.mr() && a.0.len() > (mr - 1) * a.1 + (k - 1) * a.2);
+    if width == nr {
+        // SAFETY: passed on from the caller.
+        return unsafe { full_tile(isa, mr, a, panel, k, c, add) };
+    }
+    // The last panel: compute a full tile beside the result and copy the columns that exist.
+    let mut edge = [0.0 as Float; MAX_MR * 32];
+    for i in 0..mr {
+        for j in 0..width {
+            if add {
+                // SAFETY: the caller may read and write `mr` rows of `width` columns.
+                edge[i * nr + j] = unsafe { *c.0.add(i * c.1 + j) };
+            }
+        }
+    }
+    // SAFETY: `edge` holds `mr` rows of `nr` columns; the rest is passed on.
+    unsafe { full_tile(isa, mr, a, panel, k, (edge.as_mut_ptr(), nr), add) };
+    for i in 0..mr {
+        for j in 0..width {
+            // SAFETY: as above.
+            unsafe { *c.0.add(i * c.1 + j) = edge[i * nr + j] };
+        }
+    }
+}
+
+/// Calls `$kernel::<rows>` with the number of rows as a constant.
+macro_rules! by_rows {
+    ($rows:expr, $kernel:ident, $args:tt, $($n:literal)*) => {
+        match $rows {
+            $($n => by_rows!(@call $kernel $n $args),)*
+            _ => unreachable!("a tile has at most isa.mr() rows"),
+        }
+    };
+    (@call $kernel:ident $n:literal ($($arg:expr),*)) => { $kernel::<$n>($($arg),*) };
+}
+
+unsafe fn full_tile(
+    isa: Isa,
+    mr: usize,
+    a: (&[Float], usize, usize),
+    panel: &[Float],
+    k: usize,
+    c: (*mut Float, usize),
+    add: bool,
+) {
+    let (a, row, column) = a;
+    let (a, b) = (a.as_ptr(), panel.as_ptr());
+    // SAFETY: passed on from the caller of `tile`.
+    unsafe {
+        match isa {
+            #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+            Isa::Avx512 => {
+                by_rows!(mr, avx512, (a, row, column, b, k, c.0, c.1, add), 1 2 3 4 5 6 7 8 9 10 11 12)
+            }
+            #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+            Isa::Avx2 => by_rows!(mr, avx2, (a, row, column, b, k, c.0, c.1, add), 1 2 3 4 5 6),
+            Isa::Portable => by_rows!(mr, portable, (a, row, column, b, k, c.0, c.1, add), 1 2 3 4),
+        }
+    }
+}
+
+/// `MR` by 32 on AVX-512: two registers a row.
+///
+/// # Safety
+/// As [`tile`], with AVX-512F present.
+#[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+#[target_feature(enable = "avx512f")]
+unsafe fn avx512<const MR: usize>(
+    a: *const f32,
+    row: usize,
+    column: usize,
+    b: *const f32,
+    k: usize,
+    c: *mut f32,
+    ldc: usize,
+    add: bool,
+) {
+    // SAFETY: the caller vouches for the extents; loads and stores are unaligned.
+    unsafe {
+        let mut sum = [[_mm512_setzero_ps(); 2]; MR];
+        if add {
+            for i in 0..MR {
+                sum[i] = [_mm512_loadu_ps(c.add(i * ldc)), _mm512_loadu_ps(c.add(i * ldc + 16))];
+            }
+        }
+        let (mut a, mut b) = (a, b);
+        for _ in 0..k {
+            let (b0, b1) = (_mm512_loadu_ps(b), _mm512_loadu_ps(b.add(16)));
+            for i in 0..MR {
+                let x = _mm512_set1_ps(*a.add(i * row));
+                sum[i] = [_mm512_fmadd_ps(x, b0, sum[i][0]), _mm512_fmadd_ps(x, b1, sum[i][1])];
+            }
+            a = a.wrapping_add(column);
+            b = b.add(32);
+        }
+        for i in 0..MR {
+            _mm512_storeu_ps(c.add(i * ldc), sum[i][0]);
+            _mm512_storeu_ps(c.add(i * ldc + 16), sum[i][1]);
+        }
+    }
+}
+
+/// `MR` by 16 on AVX2: two registers a row.
+///
+/// # Safety
+/// As [`tile`], with AVX2 and FMA present.
+#[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2<const MR: usize>(
+    a: *const f32,
+    row: usize,
+    column: usize,
+    b: *const f32,
+    k: usize,
+    c: *mut f32,
+    ldc: usize,
+    add: bool,
+) {
+    // SAFETY: the caller vouches for the extents; loads and stores are unaligned.
+    unsafe {
+        let mut sum = [[_mm256_setzero_ps(); 2]; MR];
+        if add {
+            for i in 0..MR {
+                sum[i] = [_mm256_loadu_ps(c.add(i * ldc)), _mm256_loadu_ps(c.add(i * ldc + 8))];
+            }
+        }
+        let (mut a, mut b) = (a, b);
+        for _ in 0..k {
+            let (b0, b1) = (_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8)));
+            for i in 0..MR {
+                let x = _mm256_set1_ps(*a.add(i * row));
+                sum[i] = [_mm256_fmadd_ps(x, b0, sum[i][0]), _mm256_fmadd_ps(x, b1, sum[i][1])];
+            }
+            a = a.wrapping_add(column);
+            b = b.add(16);
+        }
+        for i in 0..MR {
+            _mm256_storeu_ps(c.add(i * ldc), sum[i][0]);
+            _mm256_storeu_ps(c.add(i * ldc + 8), sum[i][1]);
+        }
+    }
+}
+
+/// `MR` by 8 in plain Rust, for every other processor and for the f64 build.
+///
+/// # Safety
+/// As [`tile`].
+unsafe fn portable<const MR: usize>(
+    a: *const Float,
+    row: usize,
+    column: usize,
+    b: *const Float,
+    k: usize,
+    c: *mut Float,
+    ldc: usize,
+    add: bool,
+) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("fma") && is_x86_feature_detected!("avx2") {
+        // SAFETY: just detected; the rest is passed on.
+        return unsafe { portable_fma::<MR>(a, row, column, b, k, c, ldc, add) };
+    }
+    // SAFETY: passed on from the caller.
+    unsafe { portable_body::<MR>(a, row, column, b, k, c, ldc, add) }
+}
+
+/// The portable kernel compiled so that `mul_add` is one instruction.
+///
+/// # Safety
+/// As [`tile`], with AVX2 and FMA present.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn portable_fma<const MR: usize>(
+    a: *const Float,
+    row: usize,
+    column: usize,
+    b: *const Float,
+    k: usize,
+    c: *mut Float,
+    ldc: usize,
+    add: bool,
+) {
+    // SAFETY: passed on from the caller.
+    unsafe { portable_body::<MR>(a, row, column, b, k, c, ldc, add) }
+}
+
+#[inline(always)]
+unsafe fn portable_body<const MR: usize>(
+    a: *const Float,
+    row: usize,
+    column: usize,
+    b: *const Float,
+    k: usize,
+    c: *mut Float,
+    ldc: usize,
+    add: bool,
+) {
+    // SAFETY: the caller vouches for the extents.
+    unsafe {
+        let mut sum = [[0.0 as Float; 8]; MR];
+        if add {
+            for i in 0..MR {
+                for j in 0..8 {
+                    sum[i][j] = *c.add(i * ldc + j);
+                }
+            }
+        }
+        for l in 0..k {
+            let b = &*b.add(l * 8).cast::<[Float; 8]>();
+            for i in 0..MR {
+                let x = *a.add(i * row + l * column);
+                for j in 0..8 {
+                    sum[i][j] = x.mul_add(b[j], sum[i][j]);
+                }
+            }
+        }
+        for i in 0..MR {
+            for j in 0..8 {
+                *c.add(i * ldc + j) = sum[i][j];
+            }
+        }
+    }
+}

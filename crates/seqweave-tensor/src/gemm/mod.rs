@@ -1,0 +1,197 @@
+//! The matrix product behind [`crate::ops::gemm`]: pack the right-hand side, walk tiles, run a kernel on each.
+//!
+//! `b` is cut into panels of `nr` columns, each laid out k-major, so that a kernel reads it front to back. `a` is read
+//! where it lies; only a transposed `a` is first copied, tile by tile, to spare the kernel one page a step.
+//! The loop order is panel slices of [`KC`] rows outside (they fit the first-level cache), tiles of `a` inside.
+
+mod kernel;
+
+use crate::device::CpuBuffer;
+use crate::{Acc, CpuDevice, Float, Trans};
+pub(crate) use kernel::Isa;
+use rayon::prelude::*;
+
+/// Rows of a panel slice: with 32 columns of four bytes 24 KiB, three quarters of a first-level cache.
+const KC: usize = 192;
+
+/// Multiply-adds below which a product stays on the calling thread.
+const SERIAL_BELOW: usize = 1 << 18;
+
+/// A matrix where it lies: element `(i, j)` is `data[i·row + j·column]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Operand<'a> {
+    data: &'a [Float],
+    row: usize,
+    column: usize,
+}
+
+impl<'a> Operand<'a> {
+    /// `op(x)` of a row-major `x` whose rows are `ld` elements apart.
+    pub(crate) fn new(data: &'a [Float], ld: usize, trans: Trans) -> Self {
+        match trans {
+            Trans::N => Operand { data, row: ld, column: 1 },
+            Trans::T => Operand { data, row: 1, column: ld },
+        }
+    }
+
+    /// Asserts that an `m` by `n` matrix of these strides lies within the slice: what the kernels rely on.
+    fn assert_holds(&self, m: usize, n: usize) {
+        if m > 0 && n > 0 {
+            let last = (m - 1) * self.row + (n - 1) * self.column;
+            assert!(last < self.data.len(), "a {m} by {n} operand passes the end of its slice");
+        }
+    }
+}
+
+/// A right-hand side `[k, n]` in panels of `isa.nr()` columns; the last panel is filled up with zeros.
+pub(crate) struct Packed {
+    data: CpuBuffer,
+    isa: Isa,
+    k: usize,
+    n: usize,
+}
+
+impl Packed {
+    pub(crate) fn new(cpu: &CpuDevice, b: Operand<'_>, k: usize, n: usize) -> Packed {
+        Packed::for_isa(Isa::best(), cpu, b, k, n)
+    }
+
+    pub(crate) fn for_isa(isa: Isa, cpu: &CpuDevice, b: Operand<'_>, k: usize, n: usize) -> Packed {
+        b.assert_holds(k, n);
+        let nr = isa.nr();
+        let mut data = cpu.alloc(n.div_ceil(nr) * nr * k);
+        let pack = |(p, panel): (usize, &mut [Float])| pack_panel(b, k, n, p * nr, nr, panel);
+        if k > 0 {
+            let panels = data.as_mut_slice();
+            if panels.len() < SERIAL_BELOW / 8 {
+                panels.chunks_exact_mut(nr * k).enumerate().for_each(pack);
+            } else {
+                panels.par_chunks_exact_mut(nr * k).enumerate().for_each(pack);
+            }
+        }
+        Packed { data, isa, k, n }
+    }
+
+    pub(crate) fn k(&self) -> usize {
+        self.k
+    }
+
+    pub(crate) fn n(&self) -> usize {
+        self.n
+    }
+
+    fn panel(&self, p: usize) -> &[Float] {
+        let len = self.isa.nr() * self.k;
+        &self.data.as_slice()[p * len..(p + 1) * len]
+    }
+}
+
+/// Columns `first..first+nr` of `b` into `panel`, k-major.
+fn pack_panel(b: Operand<'_>, k: usize, n: usize, first: usize, nr: usize, panel: &mut [Float]) {
+    let width = nr.min(n - first);
+    if width < nr {
+        panel.fill(0.0);
+    }
+    if b.column == 1 {
+        for (l, row) in panel.chunks_exact_mut(nr).enumerate() {
+            let start = l * b.row + first;
+            row[..width].copy_from_slice(&b.data[start..start + width]);
+        }
+    } else {
+        // A transposed operand: read its rows in stretches of one cache line, write the panel in the same order.
+        const STRETCH: usize = 16;
+        for l0 in (0..k).step_by(STRETCH) {
+            let stretch = STRETCH.min(k - l0);
+            for j in 0..width {
+                let start = l0 * b.row + (first + j) * b.column;
+                let source = &b.data[start..start + (stretch - 1) * b.row + 1];
+                for l in 0..stretch {
+                    panel[(l0 + l) * nr + j] = source[l * b.row];
+                }
+            }
+        }
+    }
+}
+
+/// `c (+)= a·b`: `m` rows of `a` and of `c`, whose rows are `ldc` elements apart.
+pub(crate) fn run(m: usize, a: Operand<'_>, b: &Packed, acc: Acc, c: &mut [Float], ldc: usize) {
+    let (k, n) = (b.k, b.n);
+    if m == 0 || n == 0 {
+        return;
+    }
+    a.assert_holds(m, k);
+    assert!(ldc >= n && c.len() >= (m - 1) * ldc + n, "the result passes the end of its slice");
+    if k == 0 {
+        if acc == Acc::Set {
+            (0..m).for_each(|i| c[i * ldc..i * ldc + n].fill(0.0));
+        }
+        return;
+    }
+    let c = Tiles { data: c.as_mut_ptr(), ldc };
+    let panels = n.div_ceil(b.isa.nr());
+    let tasks = if m * n * k < SERIAL_BELOW { 1 } else { rayon::current_num_threads() * 3 };
+    if tasks == 1 || rayon::current_num_threads() == 1 {
+        return block(a, b, acc, c, 0..m, 0..panels);
+    }
+    // Cut the columns first: a task then keeps its panels to itself. What is left is cut by rows.
+    let by_columns = panels.min(tasks);
+    let by_rows = (tasks / by_columns).min(m.div_ceil(b.isa.mr())).max(1);
+    (0..by_columns * by_rows).into_par_iter().for_each(|task| {
+        let (i, j) = (task / by_columns, task % by_columns);
+        let rows = i * m / by_rows..(i + 1) * m / by_rows;
+        block(a, b, acc, c, rows, j * panels / by_columns..(j + 1) * panels / by_columns);
+    });
+}
+
+/// Where the result lies; copied into every task, each of which writes tiles of its own.
+#[derive(Clone, Copy)]
+struct Tiles {
+    data: *mut Float,
+    ldc: usize,
+}
+// SAFETY: `run` hands disjoint row and panel ranges to its tasks, so no two threads touch one element, and it holds
+// the exclusive borrow of the slice until all of them are done.
+unsafe impl Send for Tiles {}
+// SAFETY: as above.
+unsafe impl Sync for Tiles {}
+
+/// One task: rows `rows` of the result, panels `panels`.
+fn block(
+    a: Operand<'_>,
+    b: &Packed,
+    acc: Acc,
+    c: Tiles,
+    rows: std::ops::Range<usize>,
+    panels: std::ops::Range<usize>,
+) {
+    let (nr, mr, k) = (b.isa.nr(), b.isa.mr(), b.k);
+    let tile_count = rows.len().div_ceil(mr);
+    let tile_row = |t: usize| rows.start + t * rows.len() / tile_count.max(1);
+    let mut copy = [0.0 as Float; kernel::MAX_MR * KC];
+    for k0 in (0..k).step_by(KC) {
+        let kc = KC.min(k - k0);
+        let add = acc == Acc::Add || k0 > 0;
+        for t in 0..tile_count {
+            let (i0, i1) = (tile_row(t), tile_row(t + 1));
+            let mut tile = &a.data[i0 * a.row + k0 * a.column..];
+            let (mut row, mut column) = (a.row, a.column);
+            if a.column != 1 {
+                for l in 0..kc {
+                    let source = l * a.column;
+                    copy[l * (i1 - i0)..(l + 1) * (i1 - i0)].copy_from_slice(&tile[source..source + i1 - i0]);
+                }
+                (tile, row, column) = (&copy[..], 1, i1 - i0);
+            }
+            for p in panels.clone() {
+                let panel = &b.panel(p)[k0 * nr..(k0 + kc) * nr];
+                let width = nr.min(b.n - p * nr);
+                // SAFETY: `run` asserted that rows below `m` and columns below `n` lie within the slice, and this
+                // task alone writes this tile.
+                unsafe {
+                    let target = c.data.add(i0 * c.ldc + p * nr);
+                    kernel::tile(b.isa, i1 - i0, (tile, row, column), panel, kc, (target, c.ldc), width, add);
+                }
+            }
+        }
+    }
+}

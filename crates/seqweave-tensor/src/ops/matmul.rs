@@ -1,0 +1,246 @@
+//! Matrix products: one function, any transposition, set or added.
+//!
+//! Every output element is one chain of fused multiply-adds over `k = 0, 1, …, K-1`. Neither blocking, packing, the
+//! number of rows nor the number of threads changes it, so a row of the result never depends on the other rows.
+
+use crate::gemm::{self, Operand};
+use crate::{Acc, Device, Error, Result, Tensor, TensorMut, Trans};
+
+/// `c (+)= op(a)·op(b)`, with `op(a): [M,K]`, `op(b): [K,N]`, `c: [M,N]`.
+///
+/// Leading axes of `a` and `c` are folded: with `Trans::N`, `a: [T,B,K]` counts as `[T·B,K]`; with `Trans::T` as the
+/// transpose of that.
+///
+/// # Errors
+/// [`Error::Shape`] if the extents do not fit.
+pub fn gemm(a: &Tensor, ta: Trans, b: &Tensor, tb: Trans, acc: Acc, mut c: TensorMut<'_>) -> Result<()> {
+    let (m, k) = extents(a, ta);
+    let (kb, n) = extents(b, tb);
+    if k != kb {
+        return Err(mismatch(a, ta, b, tb));
+    }
+    check_result(&c, m, n)?;
+    let (lda, ldb) = (a.shape().rows_and_columns().1, b.shape().rows_and_columns().1);
+    let a = Operand::new(a.cpu(), lda, ta);
+    let Device::Cpu(cpu) = b.device();
+    let packed = gemm::Packed::new(cpu, Operand::new(b.cpu(), ldb, tb), k, n);
+    gemm::run(m, a, &packed, acc, c.cpu_mut(), n);
+    Ok(())
+}
+
+/// `op(a)·op(b)`: `[M,K]·[K,N] → [M,N]`; leading axes of an untransposed `a` are kept.
+///
+/// # Errors
+/// [`Error::Shape`] if the inner extents differ.
+pub fn matmul(a: &Tensor, ta: Trans, b: &Tensor, tb: Trans) -> Result<Tensor> {
+    let (m, n) = (extents(a, ta).0, extents(b, tb).1);
+    let out = Tensor::try_build(a.device(), [m, n], |c| gemm(a, ta, b, tb, Acc::Set, c))?;
+    keep_leading_axes(a, ta, out, n)
+}
+
+/// The right-hand side of a product, laid out once for the matrix kernels and used many times.
+///
+/// A recurrent layer multiplies by the same weights at every time step, a decoder at every token: laying them out
+/// each time would cost more than the product of a few rows.
+pub struct PackedRhs {
+    packed: gemm::Packed,
+}
+
+impl PackedRhs {
+    /// Lays out `op(b): [K,N]`.
+    ///
+    /// # Errors
+    /// [`Error::Rank`] unless `b` has two axes.
+    pub fn new(b: &Tensor, tb: Trans) -> Result<PackedRhs> {
+        let [_, columns] = b.dims("packed right-hand side [K,N]")?;
+        let (k, n) = extents(b, tb);
+        let Device::Cpu(cpu) = b.device();
+        Ok(PackedRhs { packed: gemm::Packed::new(cpu, Operand::new(b.cpu(), columns, tb), k, n) })
+    }
+
+    /// Rows of `op(b)`: the length of the sums.
+    pub fn k(&self) -> usize {
+        self.packed.k()
+    }
+
+    /// Columns of `op(b)`: the width of the result.
+    pub fn n(&self) -> usize {
+        self.packed.n()
+    }
+
+    /// `c (+)= a·op(b)` on host slices: `m` rows of `a`, `lda` elements apart, to rows of `c`, `ldc` apart.
+    pub(crate) fn multiply(
+        &self,
+        m: usize,
+        a: &[crate::Float],
+        lda: usize,
+        acc: Acc,
+        c: &mut [crate::Float],
+        ldc: usize,
+    ) {
+        gemm::run(m, Operand::new(a, lda, Trans::N), &self.packed, acc, c, ldc);
+    }
+}
+
+/// `c (+)= a·b` with `b: [K,N]` packed; `a: [..,K]`, `c: [..,N]`.
+///
+/// # Errors
+/// [`Error::Shape`] if the extents do not fit.
+pub fn gemm_packed(a: &Tensor, b: &PackedRhs, acc: Acc, mut c: TensorMut<'_>) -> Result<()> {
+    let (m, k) = extents(a, Trans::N);
+    if k != b.k() {
+        let found = format!("a {} (K = {k})", a.shape());
+        return Err(Error::shape("packed matrix product", format!("K = {}", b.k()), found));
+    }
+    check_result(&c, m, b.n())?;
+    b.multiply(m, a.cpu(), k, acc, c.cpu_mut(), b.n());
+    Ok(())
+}
+
+/// `a·b` with `b: [K,N]` packed: `[..,K] → [..,N]`.
+///
+/// # Errors
+/// [`Error::Shape`] if the inner extents differ.
+pub fn matmul_packed(a: &Tensor, b: &PackedRhs) -> Result<Tensor> {
+    let m = extents(a, Trans::N).0;
+    let out = Tensor::try_build(a.device(), [m, b.n()], |c| gemm_packed(a, b, Acc::Set, c))?;
+    keep_leading_axes(a, Trans::N, out, b.n())
+}
+
+/// Rows and columns of `op(x)`, leading axes folded.
+fn extents(x: &Tensor, trans: Trans) -> (usize, usize) {
+    let (rows, columns) = x.shape().rows_and_columns();
+    match trans {
+        Trans::N => (rows, columns),
+        Trans::T => (columns, rows),
+    }
+}
+
+fn keep_leading_axes(a: &Tensor, ta: Trans, out: Tensor, n: usize) -> Result<Tensor> {
+    let mut shape = a.shape().to_vec();
+    match (ta, shape.last_mut()) {
+        (Trans::N, Some(last)) => {
+            *last = n;
+            out.reshape(&shape[..])
+        }
+        _ => Ok(out),
+    }
+}
+
+fn check_result(c: &TensorMut<'_>, m: usize, n: usize) -> Result<()> {
+    if c.shape().rows_and_columns() == (m, n) || (c.numel() == 0 && m * n == 0) {
+        return Ok(());
+    }
+    Err(Error::shape("matrix product", format!("a result of shape [{m}, {n}]"), c.shape().to_string()))
+}
+
+fn mismatch(a: &Tensor, ta: Trans, b: &Tensor, tb: Trans) -> Error {
+    let mark = |t| if t == Trans::T { "ᵀ" } else { "" };
+    let found = format!("a{} {} times b{} {}", mark(ta), a.shape(), mark(tb), b.shape());
+    Error::shape("matrix product", "equal inner extents", found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Float;
+
+    fn wave(shape: [usize; 2], phase: Float) -> Tensor {
+        let data = (0..shape[0] * shape[1]).map(|i| (i as Float * 0.37 + phase).sin()).collect();
+        Tensor::from_vec(&Device::cpu(), data, shape).unwrap()
+    }
+
+    /// The promise in code: one chain of fused multiply-adds an element, in order.
+    fn naive(a: &Tensor, ta: Trans, b: &Tensor, tb: Trans, start: Option<&Tensor>) -> Vec<Float> {
+        let (m, k) = extents(a, ta);
+        let n = extents(b, tb).1;
+        let at = |x: &Tensor, trans, i, j| match trans {
+            Trans::N => x.cpu()[i * x.shape()[1] + j],
+            Trans::T => x.cpu()[j * x.shape()[1] + i],
+        };
+        let mut c = start.map_or(vec![0.0; m * n], Tensor::to_vec);
+        for i in 0..m {
+            for j in 0..n {
+                for l in 0..k {
+                    c[i * n + j] = at(a, ta, i, l).mul_add(at(b, tb, l, j), c[i * n + j]);
+                }
+            }
+        }
+        c
+    }
+
+    #[test]
+    fn every_transposition_and_odd_size_equals_the_naive_chain_bit_for_bit() {
+        for (m, n, k) in
+            [(1, 1, 1), (1, 33, 7), (13, 31, 300), (7, 65, 1), (64, 96, 64), (25, 100, 257), (3, 1, 513)]
+        {
+            for (ta, tb) in
+                [(Trans::N, Trans::N), (Trans::N, Trans::T), (Trans::T, Trans::N), (Trans::T, Trans::T)]
+            {
+                let a = wave(if ta == Trans::N { [m, k] } else { [k, m] }, 0.1);
+                let b = wave(if tb == Trans::N { [k, n] } else { [n, k] }, 0.7);
+                let got = matmul(&a, ta, &b, tb).unwrap();
+                assert_eq!(got.to_vec(), naive(&a, ta, &b, tb, None), "{m}x{n}x{k} {ta:?}{tb:?}");
+                let mut c = wave([m, n], 2.0);
+                let want = naive(&a, ta, &b, tb, Some(&c));
+                gemm(&a, ta, &b, tb, Acc::Add, c.view_mut().unwrap()).unwrap();
+                assert_eq!(c.to_vec(), want, "added {m}x{n}x{k} {ta:?}{tb:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_same_bits() {
+        let (a, b) = (wave([29, 130], 0.3), wave([130, 71], 0.9));
+        let want = naive(&a, Trans::N, &b, Trans::N, None);
+        for &isa in gemm::Isa::available() {
+            let mut c = vec![Float::NAN; 29 * 71];
+            let Device::Cpu(cpu) = a.device();
+            let packed = gemm::Packed::for_isa(isa, cpu, Operand::new(b.cpu(), 71, Trans::N), 130, 71);
+            gemm::run(29, Operand::new(a.cpu(), 130, Trans::N), &packed, Acc::Set, &mut c, 71);
+            assert_eq!(c, want, "{isa:?}");
+        }
+    }
+
+    #[test]
+    fn threads_and_company_change_nothing() {
+        let (a, b) = (wave([150, 200], 0.3), wave([330, 200], 0.9));
+        let want = matmul(&a, Trans::N, &b, Trans::T).unwrap().to_vec();
+        for threads in [1, 2, 4] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let got = pool.install(|| matmul(&a, Trans::N, &b, Trans::T).unwrap().to_vec());
+            assert_eq!(got, want, "{threads} threads");
+        }
+        let packed = PackedRhs::new(&b, Trans::T).unwrap();
+        for row in [0, 77, 149] {
+            let alone = matmul_packed(&a.rows(row, row + 1).unwrap(), &packed).unwrap();
+            assert_eq!(alone.to_vec(), want[row * 330..(row + 1) * 330], "row {row} alone");
+        }
+    }
+
+    #[test]
+    fn leading_axes_are_kept_and_empty_extents_allowed() {
+        let a = wave([6, 4], 0.0).reshape([2, 3, 4]).unwrap();
+        let b = wave([5, 4], 0.0);
+        assert_eq!(matmul(&a, Trans::N, &b, Trans::T).unwrap().shape()[..], [2, 3, 5]);
+        let empty = Tensor::zeros(&Device::cpu(), [0, 4]);
+        assert_eq!(matmul(&empty, Trans::N, &b, Trans::T).unwrap().numel(), 0);
+        let zero_k = matmul(
+            &Tensor::zeros(&Device::cpu(), [2, 0]),
+            Trans::N,
+            &Tensor::zeros(&Device::cpu(), [0, 3]),
+            Trans::N,
+        );
+        assert_eq!(zero_k.unwrap().to_vec(), [0.0; 6], "an empty sum is zero");
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_are_errors() {
+        let (a, b) = (wave([2, 3], 0.0), wave([4, 5], 0.0));
+        let message = matmul(&a, Trans::N, &b, Trans::T).unwrap_err().to_string();
+        assert_eq!(message, "matrix product: expected equal inner extents, found a [2, 3] times bᵀ [4, 5]");
+        let mut c = wave([2, 2], 0.0);
+        assert!(gemm(&a, Trans::N, &wave([3, 5], 0.0), Trans::N, Acc::Set, c.view_mut().unwrap()).is_err());
+        assert!(matmul_packed(&a, &PackedRhs::new(&b, Trans::N).unwrap()).is_err());
+    }
+}

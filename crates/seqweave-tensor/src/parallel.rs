@@ -1,0 +1,68 @@
+//! Loops over threads whose results do not depend on how many threads there are.
+//!
+//! Work is cut into chunks of a fixed length; a chunk is always computed by one thread in one order. Below a
+//! threshold the loop stays on the calling thread, because handing work over costs a few microseconds.
+
+use crate::Float;
+use rayon::prelude::*;
+
+/// Elements of pointwise work below which a loop stays serial.
+pub(crate) const SERIAL_BELOW: usize = 1 << 15;
+
+/// Calls `f(first index, chunk)` for each chunk of `chunk` elements of `out`.
+pub(crate) fn for_chunks(out: &mut [Float], chunk: usize, f: impl Fn(usize, &mut [Float]) + Sync) {
+    let chunk = chunk.max(1);
+    if out.len() < SERIAL_BELOW {
+        out.chunks_mut(chunk).enumerate().for_each(|(i, part)| f(i * chunk, part));
+    } else {
+        out.par_chunks_mut(chunk).enumerate().for_each(|(i, part)| f(i * chunk, part));
+    }
+}
+
+/// Calls `f(row, row of out)` for each row of `columns` elements; `work` is the cost of a row in elements touched.
+pub(crate) fn for_rows(
+    out: &mut [Float],
+    columns: usize,
+    work: usize,
+    f: impl Fn(usize, &mut [Float]) + Sync,
+) {
+    if columns == 0 || out.is_empty() {
+        return;
+    }
+    let rows = out.len() / columns;
+    if rows * work < SERIAL_BELOW {
+        out.chunks_exact_mut(columns).enumerate().for_each(|(row, part)| f(row, part));
+    } else {
+        let rows_per_task = (4096 / work.max(1)).clamp(1, rows);
+        out.par_chunks_mut(columns * rows_per_task).enumerate().for_each(|(i, part)| {
+            for (j, row) in part.chunks_exact_mut(columns).enumerate() {
+                f(i * rows_per_task + j, row);
+            }
+        });
+    }
+}
+
+/// The values `f(i)` for `i` in `0..n`, in order, computed in parallel when `n · work` elements are worth it.
+pub(crate) fn map<R: Send>(n: usize, work: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
+    if n * work < SERIAL_BELOW { (0..n).map(f).collect() } else { (0..n).into_par_iter().map(f).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_element_is_visited_once() {
+        for len in [0, 1, 1000, SERIAL_BELOW + 17] {
+            let mut out = vec![0.0; len];
+            for_chunks(&mut out, 64, |start, part| {
+                part.iter_mut().enumerate().for_each(|(i, x)| *x += (start + i) as Float)
+            });
+            assert!(out.iter().enumerate().all(|(i, &x)| x == i as Float));
+            assert_eq!(map(len, 1, |i| i), (0..len).collect::<Vec<_>>());
+        }
+        let mut out = vec![0.0; 1001 * 77];
+        for_rows(&mut out, 77, 77, |row, part| part.iter_mut().for_each(|x| *x += row as Float));
+        assert!(out.chunks(77).enumerate().all(|(row, part)| part.iter().all(|&x| x == row as Float)));
+    }
+}
