@@ -24,11 +24,10 @@ pub fn additive_attention(
     let x = Extents::new(OP, qp, kp, values, lens)?;
     expect_shape(OP, "v", v, &[x.h])?;
     let v = v.cpu();
-    Ok(attend(x, qp, kp, values, |keys, query, scores| {
-        let mut u = vec![0.0; query.len()];
+    Ok(attend(x, qp, kp, values, |keys, query, u, scores| {
         for (s, score) in scores.iter_mut().enumerate() {
-            tanh_of_sum(query, keys.row(s), &mut u);
-            dots(v, &u, u.len(), std::slice::from_mut(score));
+            tanh_of_sum(query, keys.row(s), u);
+            dots(v, u, u.len(), std::slice::from_mut(score));
         }
     }))
 }

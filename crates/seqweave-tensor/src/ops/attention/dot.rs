@@ -21,7 +21,7 @@ pub fn dot_attention(
     scale: Float,
 ) -> Result<(Tensor, Tensor)> {
     let x = Extents::new("dot attention", q, keys, values, lens)?;
-    Ok(attend(x, q, keys, values, |keys, query, scores| {
+    Ok(attend(x, q, keys, values, |keys, query, _, scores| {
         dots(query, &keys.data, keys.pitch, scores);
         scores.iter_mut().for_each(|score| *score *= scale);
     }))

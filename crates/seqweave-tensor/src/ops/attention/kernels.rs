@@ -16,7 +16,14 @@ pub(super) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     /// The first `n` rows of sentence `b` in `x: [N,B,width]`: copied together, or where they lie.
-    pub(super) fn of_sentence(x: &'a [Float], batch: usize, b: usize, width: usize, n: usize, copy: bool) -> Rows<'a> {
+    pub(super) fn of_sentence(
+        x: &'a [Float],
+        batch: usize,
+        b: usize,
+        width: usize,
+        n: usize,
+        copy: bool,
+    ) -> Rows<'a> {
         let x = &x[b * width..];
         let pitch = batch * width;
         if !copy || batch == 1 {

@@ -83,13 +83,13 @@ impl<'a> Extents<'a> {
 
 /// The forward pass that both scores share: `align = softmax(score)` over what a sentence sees, `ctx = align·values`.
 ///
-/// `score(b, keys, query, out)` fills in the scores of one query of sentence `b` against its key rows.
+/// `score(keys, query, scratch, out)` fills in the scores of one query against a sentence's keys; `scratch` has a row's width.
 fn attend(
     x: Extents<'_>,
     q: &Tensor,
     keys: &Tensor,
     values: &Tensor,
-    score: impl Fn(&Rows<'_>, &[Float], &mut [Float]) + Sync + Send,
+    score: impl Fn(&Rows<'_>, &[Float], &mut [Float], &mut [Float]) + Sync + Send,
 ) -> (Tensor, Tensor) {
     let mut ctx = Tensor::scratch(q.device(), [x.t, x.b, x.d]);
     let mut align = Tensor::scratch(q.device(), [x.t, x.b, x.s]);
@@ -99,9 +99,10 @@ fn attend(
     let parts = ctx_rows.into_iter().zip(align_rows).collect();
     x.for_sentences(parts, |b, (ctx, align)| {
         let (keys, values) = (x.memory(keys, b, x.h), x.memory(values, b, x.d));
+        let mut scratch = vec![0.0; x.h];
         for (t, (ctx, align)) in ctx.into_iter().zip(align).enumerate() {
             let (seen, padded) = align.split_at_mut(x.len(b));
-            score(&keys, &q.cpu()[(t * x.b + b) * x.h..][..x.h], seen);
+            score(&keys, &q.cpu()[(t * x.b + b) * x.h..][..x.h], &mut scratch, seen);
             softmax_in_place(seen);
             padded.fill(0.0);
             weighted_sum(seen, &values.data, values.pitch, ctx);

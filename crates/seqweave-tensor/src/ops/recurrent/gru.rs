@@ -7,7 +7,7 @@
 //! h_t = (1 - z) ⊙ n + z ⊙ h_{t-1}
 //! ```
 
-use super::{Direction, Steps, add_to, blocks, blocks_mut};
+use super::{Direction, Steps, add_to, blocks, blocks_mut, column_sums};
 use crate::math::{sigmoid, simd, tanh};
 use crate::ops::check::expect_shape;
 use crate::ops::{PackedRhs, matmul};
@@ -138,7 +138,7 @@ pub fn gru_backward(
         }
     }
     let dw_hh = matmul(&dp, Trans::T, &steps.states_before(hidden)?, Trans::N)?;
-    let db_hh = crate::ops::sum_rows(&dp)?;
+    let db_hh = column_sums(&dp);
     Ok(GruGrads { dxp, dw_hh, db_hh, dh0 })
 }
 

@@ -72,17 +72,22 @@ pub fn lstm_forward(
             let (h_prev, h_next) = steps.step_states(hidden, t);
             let (c_prev, c_next) = steps.step_states(cells, t);
             steps.recur(t, h_prev, &w, gates);
-            parallel::for_rows_of([gates, h_next, c_next], [4 * h, h, h], 16 * h, |b, [gates, h_next, c_next]| {
-                let (h_prev, c_prev) = (&h_prev[b * h..(b + 1) * h], &c_prev[b * h..(b + 1) * h]);
-                if steps.is_live(t, b) {
-                    let [xi, xf, xg, xo] = blocks(&xp[b * 4 * h..(b + 1) * 4 * h]);
-                    let [i, f, g, o] = blocks_mut(gates);
-                    cell(xi, xf, xg, xo, c_prev, i, f, g, o, c_next, h_next);
-                } else {
-                    h_next.copy_from_slice(h_prev);
-                    c_next.copy_from_slice(c_prev);
-                }
-            });
+            parallel::for_rows_of(
+                [gates, h_next, c_next],
+                [4 * h, h, h],
+                16 * h,
+                |b, [gates, h_next, c_next]| {
+                    let (h_prev, c_prev) = (&h_prev[b * h..(b + 1) * h], &c_prev[b * h..(b + 1) * h]);
+                    if steps.is_live(t, b) {
+                        let [xi, xf, xg, xo] = blocks(&xp[b * 4 * h..(b + 1) * 4 * h]);
+                        let [i, f, g, o] = blocks_mut(gates);
+                        cell(xi, xf, xg, xo, c_prev, i, f, g, o, c_next, h_next);
+                    } else {
+                        h_next.copy_from_slice(h_prev);
+                        c_next.copy_from_slice(c_prev);
+                    }
+                },
+            );
         }
     }
     let (y, h_n, c_n) = (steps.outputs(&hidden)?, steps.last(&hidden)?, steps.last(&cells)?);

@@ -19,7 +19,8 @@ pub use lstm::{LstmGrads, LstmSaved, lstm_backward, lstm_forward};
 pub use rnn::{RnnGrads, RnnSaved, rnn_backward, rnn_forward};
 
 use super::check::{expect_lengths, expect_not_empty, expect_shape};
-use crate::{Device, Float, Ids, PackedRhs, Result, Tensor, Acc, parallel};
+use crate::ops::PackedRhs;
+use crate::{Acc, Device, Float, Ids, Result, Tensor, parallel};
 use std::ops::Range;
 
 /// The order in which a recurrent layer reads its steps.
@@ -172,7 +173,13 @@ impl Steps {
     }
 
     /// The gradient of the final state, where the walk back starts: a copy of what came, or zero.
-    fn start_backward(&self, op: &'static str, name: &str, device: &Device, dfinal: Option<&Tensor>) -> Result<Tensor> {
+    fn start_backward(
+        &self,
+        op: &'static str,
+        name: &str,
+        device: &Device,
+        dfinal: Option<&Tensor>,
+    ) -> Result<Tensor> {
         let Some(dfinal) = dfinal else { return Ok(Tensor::zeros(device, [self.b, self.h])) };
         expect_shape(op, name, dfinal, &[self.b, self.h])?;
         Ok(dfinal.deep_clone())
@@ -202,4 +209,13 @@ fn blocks_mut<const N: usize>(row: &mut [Float]) -> [&mut [Float]; N] {
 /// `to += from`.
 fn add_to(to: &mut [Float], from: &[Float]) {
     to.iter_mut().zip(from).for_each(|(to, &from)| *to += from);
+}
+
+/// `[..,C]` → `[C]`: the sum over all rows, in their order.
+fn column_sums(x: &Tensor) -> Tensor {
+    let (_, columns) = x.shape().rows_and_columns();
+    Tensor::build(x.device(), [columns], |out| {
+        out.fill(0.0);
+        x.cpu().chunks_exact(columns).for_each(|row| add_to(out, row));
+    })
 }
