@@ -81,12 +81,7 @@ fn run_level(level: &str, trials: u32, count: &mut Count) -> Result<()> {
                 "seqweave-tests",
             ]))?;
             count.cargo_test(cross_crate(&["--lib"]))?;
-            for (package, example) in examples()? {
-                let mut cargo = process::cargo();
-                cargo.args(["run", "--quiet", "--package", &package, "--example", &example]);
-                count.program(&mut cargo)?;
-            }
-            Ok(())
+            run_examples(count)
         }
         "grad" => {
             // The whole stack in f64: finite differences in f32 could not tell an error from rounding.
@@ -114,6 +109,20 @@ fn cross_crate(args: &[&str]) -> Command {
     let mut cargo = process::cargo();
     cargo.args(["test", "--no-fail-fast", "--package", "seqweave-tests"]).args(args);
     cargo
+}
+
+/// Each example counts as a test. `cargo test` has built them; what they write goes into a folder below target.
+fn run_examples(count: &mut Count) -> Result<()> {
+    let manifest = workspace::root().join("Cargo.toml");
+    let folder = workspace::target_dir()?.join("examples-run");
+    std::fs::create_dir_all(&folder).map_err(Error::io("creating", &folder))?;
+    for (package, example) in examples()? {
+        let mut cargo = process::cargo();
+        cargo.args(["run", "--quiet", "--package", &package, "--example", &example]);
+        cargo.arg("--manifest-path").arg(&manifest).current_dir(&folder);
+        count.program(&mut cargo)?;
+    }
+    Ok(())
 }
 
 /// Every example of the workspace as (package, example). `cargo test` builds them but does not run them.
