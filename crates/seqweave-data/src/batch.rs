@@ -8,8 +8,8 @@
 //! 3. the examples in that order fill one batch after the other until the next would break a limit;
 //! 4. the batches are shuffled.
 //!
-//! A checkpoint therefore stores the seed it was started with and a [`Position`]: no order, no generator state.
-//! Neither threads nor earlier epochs matter.
+//! A checkpoint therefore stores the seed it was started with and a [`Position`]: no order, no generator
+//! state. Neither threads nor earlier epochs matter.
 
 use std::fmt;
 
@@ -56,8 +56,8 @@ pub struct BatchConfig {
     pub tokens: usize,
     /// The largest number of sentences in a batch; 0 means no limit; default 0.
     pub max_sentences: usize,
-    /// How many shuffled examples are sorted by length together; 0 means all, larger means less padding and less
-    /// random batches; default 10000.
+    /// How many shuffled examples are sorted by length together; 0 means all, larger means less padding and
+    /// less random batches; default 10000.
     pub window: usize,
 }
 
@@ -266,7 +266,7 @@ impl Position {
     /// The place after this batch: what a checkpoint stores once the batch is trained on.
     #[must_use]
     pub fn after(self) -> Self {
-        Self { batch: self.batch + 1, ..self }
+        Self { batch: self.batch.saturating_add(1), ..self }
     }
 }
 
@@ -277,7 +277,8 @@ impl Position {
 /// ```
 /// use seqweave_data::{BatchConfig, BatchPlan, Lens, Position};
 ///
-/// let plan = BatchPlan::new(&[Lens { src: 3, tgt: 2 }; 50], BatchConfig { tokens: 40, ..Default::default() })?;
+/// let config = BatchConfig { tokens: 40, ..BatchConfig::default() };
+/// let plan = BatchPlan::new(&[Lens { src: 3, tgt: 2 }; 50], config)?;
 /// let mut whole = plan.clone().batches(1, Position::default())?.take(30);
 /// let (stopped_at, _) = whole.nth(9).expect("endless");
 /// let resumed = plan.batches(1, stopped_at.after())?.take(20);
@@ -381,7 +382,10 @@ mod tests {
             plan.epoch(1, 0),
             [vec![6, 11, 2], vec![0, 5, 10, 1], vec![7, 3], vec![8], vec![9], vec![4]]
         );
-        assert_eq!(plan.epoch(1, 1), Vec::<Vec<u32>>::new());
+        assert_eq!(
+            plan.epoch(1, 1),
+            [vec![8], vec![9], vec![7, 3], vec![6, 11, 2], vec![0, 5, 10, 1], vec![4]]
+        );
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! The files are read once from front to back, so a pipe serves as well as a regular file, and a
 //! streamed corpus holds two lines at a time. A gzip file may have several members (as written by
 //! `cat a.gz b.gz` or by parallel compressors); the line cap applies to the decompressed text.
+//!
+//! A loaded corpus no longer looks at its file. Whether the file was changed before a run is resumed is seen by
+//! [`fingerprint`](crate::fingerprint).
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};

@@ -91,7 +91,7 @@ pub enum Error {
 
     /// A NUL character inside a line.
     #[error(
-        "{name}:{line}: NUL character at byte {offset} of the file (byte {column} of the line), expected text\n\
+        "{name}:{line}: NUL character at byte {offset} of the file (byte {column} of the line)\n\
          help: remove it (`tr -d '\\000'`), or convert the file if it is UTF-16"
     )]
     Nul {
@@ -209,7 +209,7 @@ pub enum Error {
     /// A vocabulary without a token beside the special ones.
     #[error(
         "{name}: the vocabulary holds no token beside the four special ones\n\
-         help: lower `min_freq` or `max_len` limits, and check that the training text is not empty"
+         help: lower `min_freq`, and check that the training text is the right one"
     )]
     VocabEmpty {
         /// The file, or which vocabulary was being built.

@@ -6,11 +6,11 @@
 //!
 //! | step | here | promise |
 //! |---|---|---|
-//! | read | [`pairs`], [`load`], [`read_lines`] | strict UTF-8, bounded memory, every fault named by file and line |
-//! | divide | [`split`](fn@split), [`exclude_sources`] | no source on both sides; independent of the file's order |
+//! | read | [`pairs`], [`load`], [`read_lines`] | strict UTF-8, bounded memory, faults named by file and line |
+//! | divide | [`split`](fn@split), [`exclude_sources`] | no source on both sides, in any order of the file |
 //! | drop | [`select`] | a count for every reason |
 //! | number | [`Tokenizer`], [`Vocab`], [`Codec`] | same counts, same ids; text never reaches a special id |
-//! | batch | [`BatchPlan`], [`Batches`] | an epoch is a pure function of lengths, configuration, seed and number |
+//! | batch | [`BatchPlan`], [`Batches`] | an epoch is a pure function of lengths, configuration and seed |
 //! | run ahead | [`prefetch`](fn@prefetch) | order, errors and panics kept |
 //! | check | [`fingerprint`] | a run resumes only on the data it began with |
 //!

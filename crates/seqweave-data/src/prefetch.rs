@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 /// Runs `items` on another thread, at most `ahead` items in advance (plus the one being made).
 ///
 /// The order is kept. Errors travel as items. A panic of the iterator continues in the thread that asks for
-/// the next item. Dropping the [`Prefetch`] stops the thread as soon as it has finished its item; the drop does
-/// not wait for that.
+/// the next item. Dropping the [`Prefetch`] stops the thread as soon as it has finished its item; the drop
+/// does not wait for that.
 ///
 /// With batches, a checkpoint takes the position that came *with* the batch it was trained on: the iterator
 /// itself is ahead.

@@ -91,7 +91,7 @@ impl JsonSchema for Amount {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
-            "description": "A share of the distinct sources (a number from 0 to below 1 with a decimal point) or a whole number of pairs.",
+            "description": "A share of the distinct sources (0.05, from 0 to below 1) or a whole number of pairs.",
             "anyOf": [
                 { "type": "integer", "minimum": 0 },
                 { "type": "number", "minimum": 0, "exclusiveMaximum": 1 },
@@ -104,9 +104,11 @@ impl JsonSchema for Amount {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SplitConfig {
-    /// How much goes to the dev set: a share of the sources (`0.05`) or a number of pairs (`500`); default 0.05.
+    /// How much goes to the dev set: a share of the sources (`0.05`) or a number of pairs (`500`);
+    /// default 0.05.
     pub dev: Amount,
-    /// How much goes to the test set: a share of the sources (`0.05`) or a number of pairs (`500`); default 0.
+    /// How much goes to the test set: a share of the sources (`0.05`) or a number of pairs (`500`);
+    /// default 0.
     pub test: Amount,
     /// The seed of the division, any whole number from 0; default 1.
     pub seed: u64,
@@ -127,7 +129,7 @@ impl SplitConfig {
             }
         }
         if let (Amount::Share(dev), Amount::Share(test)) = (self.dev, self.test) {
-            p.require(!(dev + test >= 1.0), "dev", "dev and test together below 1", dev + test);
+            p.require(dev + test < 1.0, "dev", "dev and test together below 1", dev + test);
         }
         p
     }

@@ -49,11 +49,8 @@ fn meaningless_values_are_refused_by_the_reader_or_by_validation() {
         ("beyond 64 bits", "[split]\nseed = 18446744073709551616", "line 2"),
         ("duplicate key", "shared_vocab = true\nshared_vocab = true", "duplicate key"),
         ("no length", "[filter]\nmax_tgt_len = 0", "filter.max_tgt_len: expected at least 1 token, found 0"),
-        (
-            "infinite ratio",
-            "[filter]\nmax_len_ratio = 1e999",
-            "filter.max_len_ratio: expected a finite number",
-        ),
+        ("infinite ratio", "[filter]\nmax_len_ratio = inf", "filter.max_len_ratio: expected a finite number"),
+        ("overflow", "[filter]\nmax_len_ratio = 1e999", "floating-point number overflowed"),
         ("no number", "[filter]\nmax_len_ratio = nan", "filter.max_len_ratio: expected a finite number"),
         ("share of 1", "[split]\ndev = 1.0", "a share such as 0.05"),
         ("no number of pairs", "[split]\ndev = nan", "a share such as 0.05"),

