@@ -37,6 +37,8 @@ mod device;
 mod error;
 mod gemm;
 mod ids;
+mod lanes;
+mod math;
 pub mod ops;
 mod parallel;
 mod rng;

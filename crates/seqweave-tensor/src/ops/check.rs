@@ -14,9 +14,7 @@ pub(super) fn shape(op: &'static str, name: &str, expected: impl Into<Shape>, fo
 /// Every id is below `bound`.
 pub(super) fn ids_below(op: &'static str, ids: &Ids, bound: usize) -> Result<()> {
     match ids.as_slice().iter().position(|&id| id as usize >= bound) {
-        Some(position) => {
-            Err(Error::Index { op, index: ids.as_slice()[position] as usize, bound, position })
-        }
+        Some(position) => Err(Error::Index { op, index: ids.as_slice()[position] as usize, bound, position }),
         None => Ok(()),
     }
 }

@@ -271,7 +271,10 @@ mod tests {
     fn nan_and_infinity_are_found() {
         for at in [0, 33, CHUNK, 3 * CHUNK] {
             let mut x = wave([3 * CHUNK + 7], 0.1).to_vec();
-            assert_eq!(first_non_finite(&Tensor::from_slice(&Device::cpu(), &x, [x.len()]).unwrap()), Ok(None));
+            assert_eq!(
+                first_non_finite(&Tensor::from_slice(&Device::cpu(), &x, [x.len()]).unwrap()),
+                Ok(None)
+            );
             (x[at], x[3 * CHUNK + 1]) = (Float::NAN, Float::INFINITY);
             let x = Tensor::from_vec(&Device::cpu(), x, [3 * CHUNK + 7]).unwrap();
             assert_eq!(first_non_finite(&x), Ok(Some(at)));

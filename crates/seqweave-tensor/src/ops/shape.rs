@@ -62,13 +62,7 @@ pub fn slice_last(x: &Tensor, start: usize, end: usize) -> Result<Tensor> {
 ///
 /// # Errors
 /// [`Error::Range`] if the range passes the end, [`Error::Shape`] if `out` does not fit.
-pub fn slice_last_into(
-    x: &Tensor,
-    start: usize,
-    end: usize,
-    acc: Acc,
-    mut out: TensorMut<'_>,
-) -> Result<()> {
+pub fn slice_last_into(x: &Tensor, start: usize, end: usize, acc: Acc, mut out: TensorMut<'_>) -> Result<()> {
     let op = "slice_last";
     check_columns(op, start, end, x.shape())?;
     check::shape(op, "output", check::with_last(x.shape(), end - start), out.shape())?;
@@ -227,7 +221,8 @@ mod tests {
             assert_eq!(both.shape()[..], [2, 3, c1 + c2]);
             for (i, &x) in both.to_vec().iter().enumerate() {
                 let (row, column) = (i / (c1 + c2), i % (c1 + c2));
-                let want = if column < c1 { a.cpu()[row * c1 + column] } else { b.cpu()[row * c2 + column - c1] };
+                let want =
+                    if column < c1 { a.cpu()[row * c1 + column] } else { b.cpu()[row * c2 + column - c1] };
                 assert_eq!(x, want);
             }
             assert_eq!(slice_last(&both, 0, c1).unwrap().to_vec(), a.to_vec());

@@ -22,11 +22,9 @@ impl Tensor {
 }
 
 /// Asserts |got - want| ≤ tolerance·(1 + |want|) for every element.
+#[track_caller]
 pub(crate) fn check_close(what: &str, got: &Tensor, want: &[f64]) {
-    assert_eq!(got.numel(), want.len(), "{what}");
-    for (i, (got, want)) in got.to_f64().iter().zip(want).enumerate() {
-        assert!((got - want).abs() <= RTOL * (1.0 + want.abs()), "{what}[{i}]: got {got:e}, want {want:e}");
-    }
+    seqweave_testkit::assert_close(got.cpu(), want, RTOL, RTOL, what);
 }
 
 /// (start +) d/dx Σ dy·f(x), by central differences of the naive `f` in f64.
