@@ -172,3 +172,74 @@ fn difference(
     // The points as rounded, not as wished.
     Ok((y_right - y_left) / (right - left))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{mul, record, scale, sum};
+    use seqweave_tensor::{Device, ops};
+
+    /// Step and tolerances the element type allows.
+    const STEP: (Float, f64, f64) = if size_of::<Float>() == 8 { (1e-6, 1e-7, 1e-9) } else { (1e-2, 1e-2, 1e-3) };
+
+    fn input() -> Tensor {
+        Tensor::from_slice(&Device::cpu(), &[0.5, -1.5, 2.0, 0.25], [2, 2]).unwrap()
+    }
+
+    fn check(f: impl Fn(&[Var]) -> Result<Var>) -> Report {
+        check_gradients(&[input(), input()], f, STEP.0, STEP.1, STEP.2).unwrap()
+    }
+
+    #[test]
+    fn a_right_rule_passes() {
+        let report = check(|x| sum(&mul(&x[0], &x[1])?));
+        assert!(report.passed() && report.elements == 8, "{report}");
+        assert!(report.worst_error() < STEP.1, "{report}");
+    }
+
+    #[test]
+    fn a_planted_wrong_rule_is_caught_and_shown() {
+        // The square, whose rule doubles too much.
+        let wrong = |x: &Var| {
+            let xv = x.value().clone();
+            record(ops::mul(&xv, &xv)?, [x], move |dy, [x], g| g.give(x, ops::scale(&ops::mul(&xv, &dy)?, 2.2)?))
+        };
+        let report = check(|x| sum(&wrong(&x[1])?));
+        assert_eq!(report.failures.len(), 4, "{report}");
+        assert!(report.failures.iter().all(|e| e.input == 1));
+        assert!((report.worst_error() - 0.2 / 2.2).abs() < 0.01, "{report}");
+        let text = report.to_string();
+        assert!(text.starts_with("4 of 8 elements outside the tolerance") && text.contains("input 1"), "{text}");
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_a_number_is_caught() {
+        let nan = |x: &Var| record(x.value().clone(), [x], |dy, [x], g| g.give(x, ops::scale(&dy, Float::NAN)?));
+        let report = check(|x| sum(&nan(&x[0])?));
+        assert_eq!(report.failures.len(), 4);
+        assert_eq!(report.worst_error(), f64::INFINITY);
+    }
+
+    #[test]
+    fn a_missing_gradient_is_caught() {
+        let report = check(|x| sum(&mul(&x[0], &x[1].detach())?));
+        // `detach` hides the dependence from the tape but not from the differences.
+        assert_eq!(report.failures.len(), 4, "{report}");
+        let report = check(|x| sum(&scale(&x[0].detach(), 1.0)?));
+        assert_eq!(report.failures.len(), 4, "a loss that is not on the tape at all: {report}");
+    }
+
+    #[test]
+    fn a_limit_spreads_over_the_input() {
+        let f = |x: &[Var]| sum(&mul(&x[0], &x[0])?);
+        let report = check_some_gradients(&[input()], f, STEP.0, STEP.1, STEP.2, 2).unwrap();
+        assert_eq!(report.elements, 2);
+        assert!(report.passed(), "{report}");
+    }
+
+    #[test]
+    fn a_result_that_is_not_one_number_is_an_error() {
+        let result = check_gradients(&[input()], |x| scale(&x[0], 1.0), 1e-3, 1e-2, 1e-3);
+        assert!(matches!(result, Err(Error::NotScalar { .. })));
+    }
+}

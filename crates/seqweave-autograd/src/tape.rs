@@ -351,3 +351,168 @@ where
     let edges = inputs.iter().map(|v| v.and_then(edge)).collect();
     tape.push(values, edges, Box::new(rule))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{add, mul, scale, sum};
+    use seqweave_tensor::Float;
+    use std::cell::Cell;
+
+    fn tensor(values: &[Float]) -> Tensor {
+        Tensor::from_slice(&Device::cpu(), values, [values.len()]).unwrap()
+    }
+
+    #[test]
+    fn contributions_to_a_leaf_add_up() {
+        let tape = Tape::new();
+        let x = tape.leaf(tensor(&[2.0, 3.0]));
+        // x·x + 4x: two contributions from one node, one from another.
+        let loss = sum(&add(&mul(&x, &x).unwrap(), &scale(&x, 4.0).unwrap()).unwrap()).unwrap();
+        let gradients = tape.backward(&loss, None).unwrap();
+        assert_eq!(gradients.get(&x).unwrap().to_vec(), [8.0, 10.0]);
+    }
+
+    #[test]
+    fn a_gradient_given_to_two_inputs_is_not_written_through() {
+        let tape = Tape::new();
+        let (a, b) = (tape.leaf(tensor(&[1.0])), tape.leaf(tensor(&[1.0])));
+        // The addition gives one tensor to both; a then gets three more and b must not see them.
+        let more = scale(&a, 3.0).unwrap();
+        let loss = add(&add(&a, &b).unwrap(), &more).unwrap();
+        let gradients = tape.backward(&loss, None).unwrap();
+        assert_eq!(gradients.get(&a).unwrap().to_vec(), [4.0]);
+        assert_eq!(gradients.get(&b).unwrap().to_vec(), [1.0]);
+    }
+
+    #[test]
+    fn parameters_add_into_the_flat_buffer_at_their_offset() {
+        let mut flat = tensor(&[0.0, 100.0, 100.0, 0.0]);
+        for _ in 0..2 {
+            let tape = Tape::new();
+            let (first, again) = (tape.param(tensor(&[1.0, 2.0]), 1), tape.param(tensor(&[1.0, 2.0]), 1));
+            let loss = sum(&mul(&first, &again).unwrap()).unwrap();
+            tape.backward(&loss, Some(&mut flat)).unwrap();
+        }
+        assert_eq!(flat.to_vec(), [0.0, 104.0, 108.0, 0.0]);
+    }
+
+    #[test]
+    fn constants_record_nothing() {
+        let x = Var::constant(tensor(&[1.0]));
+        let y = mul(&x, &scale(&x, 2.0).unwrap()).unwrap();
+        assert!(!y.needs_grad());
+        let tape = Tape::new();
+        let loss = mul(&tape.leaf(tensor(&[5.0])).detach(), &y).unwrap();
+        assert!(tape.is_empty() && !loss.needs_grad());
+        assert_eq!(loss.item().unwrap(), 10.0);
+    }
+
+    /// Two outputs: 2x and 3x.
+    fn twice_and_thrice(x: &Var, seen: Rc<Cell<Option<(bool, bool)>>>) -> Result<[Var; 2]> {
+        let (two, three) = (ops::scale(x.value(), 2.0)?, ops::scale(x.value(), 3.0)?);
+        record_many([two, three], [x], move |[d2, d3], [x], g| {
+            seen.set(Some((d2.is_some(), d3.is_some())));
+            for (dy, s) in [(d2, 2.0), (d3, 3.0)] {
+                if let Some(dy) = dy {
+                    g.accumulate(x, |dx, acc| ops::scale_into(&dy, s, acc, dx))?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn a_node_sees_which_of_its_outputs_matter() {
+        for (use_two, use_three, want) in [(true, true, 5.0), (true, false, 2.0), (false, true, 3.0)] {
+            let (tape, seen) = (Tape::new(), Rc::new(Cell::new(None)));
+            let x = tape.leaf(tensor(&[1.0]));
+            let [two, three] = twice_and_thrice(&x, seen.clone()).unwrap();
+            let parts = [(use_two, &two), (use_three, &three)];
+            let mut used = parts.iter().filter(|(used, _)| *used).map(|(_, v)| (*v).clone());
+            let first = used.next().unwrap();
+            let loss = used.next().map_or(first.clone(), |second| add(&first, &second).unwrap());
+            let gradients = tape.backward(&loss, None).unwrap();
+            assert_eq!(seen.get(), Some((use_two, use_three)));
+            assert_eq!(gradients.get(&x).unwrap().item().unwrap(), want);
+        }
+    }
+
+    #[test]
+    fn an_operation_the_loss_does_not_depend_on_is_not_called() {
+        let (tape, seen) = (Tape::new(), Rc::new(Cell::new(None)));
+        let (x, z) = (tape.leaf(tensor(&[1.0])), tape.leaf(tensor(&[1.0])));
+        twice_and_thrice(&z, seen.clone()).unwrap();
+        let gradients = tape.backward(&scale(&x, 7.0).unwrap(), None).unwrap();
+        assert_eq!(seen.get(), None);
+        assert!(gradients.get(&z).is_none());
+    }
+
+    #[test]
+    fn popping_a_node_frees_what_its_rule_saved() {
+        let tape = Tape::new();
+        let saved: Vec<Rc<()>> = (0..3).map(|_| Rc::new(())).collect();
+        let mut x = tape.leaf(tensor(&[1.0]));
+        for i in 0..3 {
+            let (mine, later) = (saved[i].clone(), saved.get(i + 1).map(Rc::downgrade));
+            let value = x.value().clone();
+            x = record(value, [&x], move |dy, [x], g| {
+                let held = later.map_or(1, |l| l.strong_count());
+                assert_eq!((Rc::strong_count(&mine), held), (2, 1), "the later rule is gone, this one is not");
+                g.give(x, dy)
+            })
+            .unwrap();
+        }
+        tape.backward(&x, None).unwrap();
+        assert!(saved.iter().all(|s| Rc::strong_count(s) == 1));
+    }
+
+    #[test]
+    fn a_long_chain_needs_no_deep_stack() {
+        let tape = Tape::new();
+        let x = tape.leaf(tensor(&[1.0]));
+        let mut y = x.clone();
+        for _ in 0..100_000 {
+            y = scale(&y, 1.0).unwrap();
+        }
+        assert_eq!(tape.len(), 100_000);
+        let gradients = tape.backward(&y, None).unwrap();
+        assert_eq!(gradients.get(&x).unwrap().item().unwrap(), 1.0);
+    }
+
+    #[test]
+    fn each_error_says_what_to_do() {
+        let (tape, other) = (Tape::new(), Tape::new());
+        let (x, z) = (tape.leaf(tensor(&[1.0, 2.0])), other.leaf(tensor(&[1.0, 2.0])));
+        let p = tape.param(tensor(&[1.0]), 3);
+        let message = |e: Error| e.to_string();
+        assert!(message(add(&x, &z).unwrap_err()).contains("one `Tape`"));
+        assert!(message(tape.backward(&x, None).err().unwrap()).contains("found [2]"));
+        let constant = Var::constant(tensor(&[1.0]));
+        assert!(message(tape.backward(&constant, None).err().unwrap()).contains("constants only"));
+        assert!(message(other.backward(&p, None).err().unwrap()).contains("not on this tape"));
+        let wrong = record(tensor(&[1.0]), [&x], |dy, [x], g| g.give(x, dy)).unwrap();
+        let error = tape.backward(&wrong, None).err().unwrap();
+        assert!(matches!(error, Error::GradientShape { input: 0, .. }), "{error}");
+        assert!(message(tape.backward(&wrong, None).err().unwrap()).contains("make a new `Tape`"));
+        assert!(message(add(&x, &x).unwrap_err()).contains("make a new `Tape`"));
+        let tape = Tape::new();
+        let p = tape.param(tensor(&[1.0]), 3);
+        assert!(message(tape.backward(&p, None).err().unwrap()).contains("offset 3"));
+    }
+
+    #[test]
+    fn a_flat_buffer_that_is_shared_or_short_is_an_error() {
+        let mut flat = tensor(&[0.0, 0.0]);
+        let run = |flat: &mut Tensor, offset| {
+            let tape = Tape::new();
+            let p = tape.param(tensor(&[1.0]), offset);
+            tape.backward(&p, Some(flat)).map(|_| ())
+        };
+        let held = flat.clone();
+        assert!(matches!(run(&mut flat, 0), Err(Error::Tensor(seqweave_tensor::Error::Shared { .. }))));
+        drop(held);
+        assert!(run(&mut flat, 1).is_ok());
+        assert!(matches!(run(&mut flat, 2), Err(Error::Tensor(seqweave_tensor::Error::Range { .. }))));
+    }
+}

@@ -70,3 +70,54 @@ impl<'a> Ctx<'a> {
         self.params.device()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Init, ParamsBuilder};
+    use seqweave_tensor::Tensor;
+
+    fn one() -> (Params, ParamId) {
+        let mut builder = ParamsBuilder::new();
+        let id = builder.root().param("w", [3], Init::Constant(2.0));
+        (builder.build(&Device::cpu(), 0).unwrap(), id)
+    }
+
+    #[test]
+    fn inference_records_and_drops_nothing() {
+        let (params, id) = one();
+        let cx = Ctx::infer(&params);
+        let w = cx.param(id).unwrap();
+        assert!(!w.needs_grad());
+        assert_eq!(cx.dropout(&w, 0.5).unwrap().value().to_vec(), [2.0; 3]);
+    }
+
+    #[test]
+    fn gradients_of_parameters_land_in_the_flat_buffer() {
+        let (mut params, id) = one();
+        let tape = Tape::new();
+        let loss = {
+            let cx = Ctx::train(&params, tape.clone(), None);
+            // Asked for twice: the two contributions add up.
+            ag::sum(&ag::mul(&cx.param(id).unwrap(), &cx.param(id).unwrap()).unwrap()).unwrap()
+        };
+        tape.backward(&loss, Some(params.grads_mut())).unwrap();
+        assert_eq!(params.grad(id).unwrap().to_vec(), [4.0; 3]);
+    }
+
+    #[test]
+    fn each_dropout_of_a_pass_has_its_own_mask_and_a_pass_repeats() {
+        let (params, _) = one();
+        let x = Var::constant(Tensor::full(&Device::cpu(), [200], 1.0));
+        let masks = |key| {
+            let cx = Ctx::train(&params, Tape::new(), key);
+            [0, 1].map(|_| cx.dropout(&x, 0.5).unwrap().value().to_vec())
+        };
+        let key = |step| Some(Philox { seed: 3, step });
+        let [first, second] = masks(key(1));
+        assert_ne!(first, second);
+        assert_eq!(masks(key(1)), [first.clone(), second]);
+        assert_ne!(masks(key(2))[0], first);
+        assert_eq!(masks(None)[0], vec![1.0; 200], "training without a stream drops nothing");
+    }
+}

@@ -226,3 +226,95 @@ impl Optimizer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Init, ParamsBuilder};
+    use seqweave_tensor::Device;
+
+    fn params(gradient: &[Float]) -> Params {
+        let mut builder = ParamsBuilder::new();
+        builder.root().param("a", [1], Init::Ones);
+        builder.root().param("b", [gradient.len() - 1], Init::Ones);
+        let mut params = builder.build(&Device::cpu(), 0).unwrap();
+        params.grads_mut().view_mut().unwrap().copy_from_slice(gradient).unwrap();
+        params
+    }
+
+    fn sgd() -> OptimizerConfig {
+        OptimizerConfig { kind: OptimizerKind::Sgd, ..Default::default() }
+    }
+
+    #[test]
+    fn a_gradient_above_the_clip_norm_is_scaled_down_to_it() {
+        let mut params = params(&[3.0, 4.0]);
+        let mut optimizer = Optimizer::new(&sgd(), &params).unwrap();
+        let report = optimizer.step(&mut params, 1.0, Some(1.0)).unwrap();
+        assert_eq!(report, StepReport { grad_norm: 5.0, clipped: true });
+        let moved: Vec<f64> = params.values().to_vec().into_iter().map(|x| 1.0 - f64::from(x)).collect();
+        assert!((moved[0] - 0.6).abs() < 1e-6 && (moved[1] - 0.8).abs() < 1e-6, "{moved:?}");
+        let report = optimizer.step(&mut params, 1.0, Some(6.0)).unwrap();
+        assert!(!report.clipped);
+        assert_eq!(optimizer.steps(), 2);
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_finite_changes_nothing_and_is_named() {
+        for bad in [Float::NAN, Float::INFINITY] {
+            for config in [OptimizerConfig::default(), sgd()] {
+                let mut params = params(&[1.0, 2.0, bad]);
+                let mut optimizer = Optimizer::new(&config, &params).unwrap();
+                let before = optimizer.state();
+                let message = optimizer.step(&mut params, 1.0, Some(1.0)).unwrap_err().to_string();
+                assert!(message.starts_with("the gradient of `b` is not finite"), "{message}");
+                assert_eq!(optimizer.state(), before);
+                assert_eq!(params.values().to_vec(), [1.0; 3]);
+            }
+        }
+    }
+
+    #[test]
+    fn parameters_in_use_are_an_error_and_nothing_changes() {
+        let mut params = params(&[1.0, 2.0]);
+        let mut optimizer = Optimizer::new(&OptimizerConfig::default(), &params).unwrap();
+        let (before, view) = (optimizer.state(), params.by_name("a").unwrap());
+        assert!(matches!(optimizer.step(&mut params, 1.0, None), Err(Error::ParamsInUse { .. })));
+        assert_eq!(optimizer.state(), before);
+        drop(view);
+        optimizer.step(&mut params, 1.0, None).unwrap();
+    }
+
+    #[test]
+    fn state_of_another_optimizer_is_refused() {
+        let params = params(&[1.0, 2.0]);
+        let mut adam = Optimizer::new(&OptimizerConfig::default(), &params).unwrap();
+        let plain = Optimizer::new(&sgd(), &params).unwrap();
+        let before = adam.state();
+        let message = adam.load_state(&plain.state()).unwrap_err().to_string();
+        assert!(message.contains("expected m[2], v[2], found no vectors"), "{message}");
+        let mut short = adam.state();
+        short.vectors[1].1.pop();
+        assert!(adam.load_state(&short).is_err());
+        assert_eq!(adam.state(), before);
+    }
+
+    #[test]
+    fn constants_out_of_range_are_errors_that_name_the_field() {
+        let base = OptimizerConfig::default;
+        for (field, config) in [
+            ("lr", OptimizerConfig { lr: -1.0, ..base() }),
+            ("lr", OptimizerConfig { lr: Float::INFINITY, ..base() }),
+            ("beta1", OptimizerConfig { beta1: 1.0, ..base() }),
+            ("beta2", OptimizerConfig { beta2: -0.1, ..base() }),
+            ("eps", OptimizerConfig { eps: Float::NAN, ..base() }),
+            ("momentum", OptimizerConfig { momentum: 1.5, ..base() }),
+            ("nesterov", OptimizerConfig { nesterov: true, ..base() }),
+            ("weight_decay", OptimizerConfig { weight_decay: -0.5, ..base() }),
+        ] {
+            let message = config.validate().unwrap_err().to_string();
+            assert!(message.starts_with(field), "{message}");
+        }
+        base().validate().unwrap();
+    }
+}

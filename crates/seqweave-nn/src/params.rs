@@ -297,3 +297,112 @@ impl Scope<'_> {
         if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn small() -> (Params, [ParamId; 3]) {
+        let mut builder = ParamsBuilder::new();
+        let mut root = builder.root();
+        let a = root.param("a", [2], Init::Constant(1.0));
+        let mut layer = root.sub("layer");
+        let empty = layer.param("empty", [0, 3], Init::Zeros);
+        let b = layer.sub("l0").param("b", [2, 2], Init::Constant(2.0));
+        (builder.build(&Device::cpu(), 0).unwrap(), [a, empty, b])
+    }
+
+    #[test]
+    fn parameters_lie_behind_one_another_in_the_order_of_declaration() {
+        let (params, [a, empty, b]) = small();
+        assert_eq!(params.names().collect::<Vec<_>>(), ["a", "layer.empty", "layer.l0.b"]);
+        assert_eq!(params.values().to_vec(), [1.0, 1.0, 2.0, 2.0, 2.0, 2.0]);
+        assert_eq!((params.len(), params.numel()), (3, 6));
+        assert_eq!(params.get(b).unwrap().shape()[..], [2, 2]);
+        assert_eq!(params.get(empty).unwrap().numel(), 0);
+        assert_eq!(params.id("a").unwrap(), a);
+        let sizes: Vec<usize> = params.iter().map(|(_, _, view)| view.numel()).collect();
+        assert_eq!(sizes, [2, 0, 4]);
+    }
+
+    #[test]
+    fn values_are_set_by_name() {
+        let (mut params, [a, _, b]) = small();
+        params.set_by_name("layer.l0.b", &[1.0, 2.0, 3.0, 4.0]).unwrap();
+        assert_eq!(params.get(b).unwrap().to_vec(), [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(params.get(a).unwrap().to_vec(), [1.0, 1.0]);
+        let message = params.set_by_name("a", &[1.0]).unwrap_err().to_string();
+        assert_eq!(message, "parameter `a`: expected 2 values for shape [2], found 1");
+        let message = params.set_by_name("b", &[1.0]).unwrap_err().to_string();
+        assert_eq!(message, "there is no parameter `b`; the model has 3 parameters, the first is `a`");
+    }
+
+    #[test]
+    fn a_view_keeps_writers_out_until_it_is_dropped() {
+        let (mut params, [a, ..]) = small();
+        let view = params.get(a).unwrap();
+        for result in [params.values_mut().map(|_| ()), params.split_mut().map(|_| ())] {
+            assert!(matches!(result, Err(Error::ParamsInUse { others: 1 })));
+        }
+        assert!(matches!(params.set_by_name("a", &[0.0, 0.0]), Err(Error::ParamsInUse { others: 1 })));
+        drop(view);
+        params.set_by_name("a", &[0.0, 0.0]).unwrap();
+    }
+
+    #[test]
+    fn gradients_have_a_norm_and_name_what_is_not_finite() {
+        let (mut params, _) = small();
+        params.grads_mut().view_mut().unwrap().copy_from_slice(&[0.0, 0.0, 3.0, 0.0, 0.0, 4.0]).unwrap();
+        assert_eq!(params.grad_norm().unwrap(), 5.0);
+        assert_eq!(params.non_finite_grad().unwrap(), None);
+        for (at, name) in [(1, "a"), (2, "layer.l0.b"), (5, "layer.l0.b")] {
+            params.zero_grad().unwrap();
+            let mut grads = params.grads().to_vec();
+            grads[at] = Float::INFINITY;
+            params.grads_mut().view_mut().unwrap().copy_from_slice(&grads).unwrap();
+            assert_eq!(params.non_finite_grad().unwrap(), Some(name));
+        }
+        params.zero_grad().unwrap();
+        assert_eq!(params.grad_norm().unwrap(), 0.0);
+    }
+
+    #[test]
+    fn a_deep_clone_is_independent() {
+        let (mut params, [a, ..]) = small();
+        let mut copy = params.deep_clone();
+        copy.set_by_name("a", &[7.0, 8.0]).unwrap();
+        assert_eq!(params.get(a).unwrap().to_vec(), [1.0, 1.0]);
+        params.set_by_name("a", &[5.0, 5.0]).unwrap();
+        assert_eq!(copy.get(a).unwrap().to_vec(), [7.0, 8.0]);
+    }
+
+    #[test]
+    fn values_depend_on_seed_and_name_and_not_on_the_rest_of_the_model() {
+        let build = |seed, before: usize| {
+            let mut builder = ParamsBuilder::new();
+            if before > 0 {
+                builder.root().param("before", [before], Init::Normal(1.0));
+            }
+            builder.root().sub("x").param("w", [4], Init::Normal(1.0));
+            builder.build(&Device::cpu(), seed).unwrap().by_name("x.w").unwrap().to_vec()
+        };
+        assert_eq!(build(1, 0), build(1, 5));
+        assert_ne!(build(1, 0), build(2, 0));
+    }
+
+    #[test]
+    fn names_must_differ_and_ids_must_belong() {
+        let mut builder = ParamsBuilder::new();
+        builder.root().sub("l").param("w", [1], Init::Zeros);
+        builder.root().param("l.w", [1], Init::Zeros);
+        let message = builder.build(&Device::cpu(), 0).unwrap_err().to_string();
+        assert!(message.contains("`l.w` is defined twice"), "{message}");
+
+        let (params, [.., b]) = small();
+        let mut builder = ParamsBuilder::new();
+        builder.root().param("only", [1], Init::Zeros);
+        let smaller = builder.build(&Device::cpu(), 0).unwrap();
+        assert!(matches!(smaller.get(b), Err(Error::UnknownParam { count: 1, .. })));
+        assert!(params.get(b).is_ok());
+    }
+}

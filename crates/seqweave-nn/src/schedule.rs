@@ -163,3 +163,90 @@ impl Schedule {
         self.state = state.clone();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schedule(kind: ScheduleKind, warmup: u64, total: u64) -> Schedule {
+        let config = ScheduleConfig { kind, warmup, total, min_lr: 0.001, patience: 2, ..Default::default() };
+        Schedule::new(&config, 0.1).unwrap()
+    }
+
+    fn close(got: Float, want: f64) {
+        assert!((f64::from(got) - want).abs() < 1e-7, "{got} is not {want}");
+    }
+
+    #[test]
+    fn warmup_is_linear_for_every_kind() {
+        for kind in [ScheduleKind::Constant, ScheduleKind::InverseSqrt, ScheduleKind::Plateau, ScheduleKind::Cosine] {
+            let s = schedule(kind, 10, 100);
+            close(s.lr(1), 0.01);
+            close(s.lr(5), 0.05);
+            close(s.lr(10), 0.1);
+        }
+        close(schedule(ScheduleKind::Constant, 0, 0).lr(1), 0.1);
+    }
+
+    #[test]
+    fn shapes_after_the_warmup() {
+        close(schedule(ScheduleKind::Constant, 10, 0).lr(1_000_000), 0.1);
+        let s = schedule(ScheduleKind::InverseSqrt, 10, 0);
+        close(s.lr(40), 0.05);
+        close(s.lr(1_000_000_000), 0.001);
+        let s = schedule(ScheduleKind::Cosine, 10, 110);
+        close(s.lr(60), (0.1 + 0.001) / 2.0);
+        close(s.lr(110), 0.001);
+        close(s.lr(1000), 0.001);
+    }
+
+    #[test]
+    fn a_plateau_reduces_after_so_many_bad_validations_and_survives_a_checkpoint() {
+        let mut s = schedule(ScheduleKind::Plateau, 0, 0);
+        let mut restored = schedule(ScheduleKind::Plateau, 0, 0);
+        let metrics = [5.0, 4.0, 4.0, f64::NAN, 4.5, 3.0, 3.5, 3.5, 9.0, 9.0];
+        let reduced: Vec<bool> = metrics
+            .iter()
+            .map(|&m| {
+                // A second schedule goes through its saved state before every validation.
+                let text = format!("{:?}", s.state());
+                let mut next = schedule(ScheduleKind::Plateau, 0, 0);
+                next.load_state(restored.state());
+                restored = next;
+                assert_eq!(format!("{:?}", restored.state()), text);
+                assert_eq!(s.on_validation(m), restored.on_validation(m));
+                restored.state().bad == 0 && restored.state().best.is_some_and(|best| m != best)
+            })
+            .collect();
+        assert_eq!(reduced, [false, false, false, true, false, false, false, true, false, true]);
+        assert_eq!(s.state().reductions, 3);
+        close(s.lr(1), 0.1 / 8.0);
+        for _ in 0..100 {
+            s.on_validation(9.0);
+        }
+        close(s.lr(1), 0.001);
+    }
+
+    #[test]
+    fn other_kinds_never_reduce() {
+        let mut s = schedule(ScheduleKind::Constant, 0, 0);
+        assert!((0..20).all(|_| !s.on_validation(1.0)));
+        close(s.lr(1), 0.1);
+    }
+
+    #[test]
+    fn constants_out_of_range_are_errors_that_name_the_field() {
+        let base = ScheduleConfig::default;
+        for (field, config) in [
+            ("warmup", ScheduleConfig { kind: ScheduleKind::InverseSqrt, ..base() }),
+            ("total", ScheduleConfig { kind: ScheduleKind::Cosine, warmup: 5, total: 5, ..base() }),
+            ("factor", ScheduleConfig { factor: 1.0, ..base() }),
+            ("factor", ScheduleConfig { factor: Float::NAN, ..base() }),
+            ("patience", ScheduleConfig { kind: ScheduleKind::Plateau, patience: 0, ..base() }),
+            ("min_lr", ScheduleConfig { min_lr: -1.0, ..base() }),
+        ] {
+            let message = Schedule::new(&config, 0.1).unwrap_err().to_string();
+            assert!(message.starts_with(field), "{message}");
+        }
+    }
+}

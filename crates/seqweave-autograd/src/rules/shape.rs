@@ -31,7 +31,7 @@ pub fn swap01(x: &Var) -> Result<Var> {
 /// Columns `start..end`: [..,C] → [..,end−start]. dx = dy in those columns, 0 elsewhere.
 pub fn slice_last(x: &Var, start: usize, end: usize) -> Result<Var> {
     record(ops::slice_last(x.value(), start, end)?, [x], move |dy, [x], g| {
-        g.accumulate_part(x, |dx| ops::pad_slice_into(&dy, start, end, dx))
+        g.accumulate(x, |dx, acc| ops::pad_slice_into(&dy, start, acc, dx))
     })
 }
 
