@@ -1,0 +1,66 @@
+//! The bridge: from the encoder's last state to the decoder's first.
+
+use seqweave_autograd as ag;
+use seqweave_nn::{CellKind, Ctx, Linear, RnnState, Scope};
+
+use crate::{BridgeKind, ModelConfig, Result};
+
+/// From the encoder's last state to the decoder's first.
+///
+/// | kind | decoder layer l, with e = encoder layer of l |
+/// |---|---|
+/// | zero | `h = 0`, `c = 0` |
+/// | copy | `h = h_e`, `c = c_e` |
+/// | dense | `h = tanh(W·h_e + b)` (Bahdanau et al. 2015, section A.2.2), `c = W_c·c_e + b_c` |
+///
+/// The state of a bidirectional encoder layer is its forward and its backward state side by side, H/2 + H/2 units.
+/// The cell state has no tanh, because an LSTM's cell is not bounded.
+///
+/// Where the two stacks differ in depth, the top layers are used: a shallower decoder takes the topmost layers of the
+/// encoder; in a deeper one the layers beyond the encoder's take its top layer again.
+pub struct Bridge {
+    kind: BridgeKind,
+    /// Encoder layer of each decoder layer.
+    sources: Vec<usize>,
+    /// For `dense`: the map of `h`, and of `c` where the cell has one.
+    dense: Vec<(Linear, Option<Linear>)>,
+}
+
+impl Bridge {
+    /// Parameters under `scope`, for `dense` alone: `l0.h.weight`, `l0.h.bias`, and for an LSTM `l0.c.…`.
+    pub(crate) fn new(config: &ModelConfig, scope: &Scope) -> Result<Self> {
+        let sources: Vec<usize> = encoder_layers(config.encoder.layers, config.decoder.layers);
+        let h = config.hidden;
+        let mut dense = Vec::new();
+        if config.bridge == BridgeKind::Dense {
+            for l in 0..sources.len() {
+                let scope = scope.sub(&format!("l{l}"));
+                let cell = match config.cell {
+                    CellKind::Lstm => Some(Linear::new(h, h, true, &scope.sub("c"))?),
+                    _ => None,
+                };
+                dense.push((Linear::new(h, h, true, &scope.sub("h"))?, cell));
+            }
+        }
+        Ok(Self { kind: config.bridge, sources, dense })
+    }
+}
+
+/// The encoder layer whose state each decoder layer starts from.
+fn encoder_layers(encoder: usize, decoder: usize) -> Vec<usize> {
+    let first = encoder.saturating_sub(decoder);
+    (0..decoder).map(|l| (first + l).min(encoder - 1)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::encoder_layers;
+
+    #[test]
+    fn stacks_of_unequal_depth_meet_at_the_top() {
+        assert_eq!(encoder_layers(2, 2), [0, 1]);
+        assert_eq!(encoder_layers(3, 2), [1, 2]);
+        assert_eq!(encoder_layers(1, 3), [0, 0, 0]);
+        assert_eq!(encoder_layers(2, 3), [0, 1, 1]);
+    }
+}
