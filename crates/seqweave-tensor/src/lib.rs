@@ -37,6 +37,7 @@ mod device;
 mod error;
 mod gemm;
 mod ids;
+mod math;
 pub mod ops;
 mod parallel;
 mod rng;

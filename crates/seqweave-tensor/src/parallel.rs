@@ -42,6 +42,43 @@ pub(crate) fn for_rows(
     }
 }
 
+/// As [`for_rows`], for `N` results at once: calls `f(row, [row of each])`; result `i` has rows of `columns[i]` elements.
+pub(crate) fn for_rows_of<const N: usize>(
+    outs: [&mut [Float]; N],
+    columns: [usize; N],
+    work: usize,
+    f: impl Fn(usize, [&mut [Float]; N]) + Sync,
+) {
+    let rows = outs[0].len() / columns[0].max(1);
+    debug_assert!((0..N).all(|i| outs[i].len() == rows * columns[i]), "every result has as many rows");
+    let rows_per_task = if rows * work < SERIAL_BELOW { rows } else { (4096 / work.max(1)).max(1) };
+    split_rows(0, rows, rows_per_task, outs, columns, &f);
+}
+
+/// Halves the rows until a task is small enough.
+fn split_rows<const N: usize>(
+    first: usize,
+    rows: usize,
+    rows_per_task: usize,
+    mut outs: [&mut [Float]; N],
+    columns: [usize; N],
+    f: &(impl Fn(usize, [&mut [Float]; N]) + Sync),
+) {
+    // Takes the first `n` rows off every result.
+    let mut take = |n: usize| -> [&mut [Float]; N] {
+        std::array::from_fn(|i| outs[i].split_off_mut(..n * columns[i]).expect("the rows are there"))
+    };
+    if rows <= rows_per_task {
+        return (first..first + rows).for_each(|row| f(row, take(1)));
+    }
+    let half = rows / 2;
+    let (low, high) = (take(half), take(rows - half));
+    rayon::join(
+        || split_rows(first, half, rows_per_task, low, columns, f),
+        || split_rows(first + half, rows - half, rows_per_task, high, columns, f),
+    );
+}
+
 /// The values `f(i)` for `i` in `0..n`, in order, computed in parallel when `n · work` elements are worth it.
 pub(crate) fn map<R: Send>(n: usize, work: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
     if n * work < SERIAL_BELOW { (0..n).map(f).collect() } else { (0..n).into_par_iter().map(f).collect() }
@@ -64,5 +101,15 @@ mod tests {
         let mut out = vec![0.0; 1001 * 77];
         for_rows(&mut out, 77, 77, |row, part| part.iter_mut().for_each(|x| *x += row as Float));
         assert!(out.chunks(77).enumerate().all(|(row, part)| part.iter().all(|&x| x == row as Float)));
+        for rows in [1, 5, 3001] {
+            let (mut wide, mut narrow) = (vec![0.0; rows * 20], vec![0.0; rows]);
+            for_rows_of([&mut wide, &mut narrow], [20, 1], 20, |row, [wide, narrow]| {
+                wide.iter_mut().for_each(|x| *x += row as Float);
+                narrow[0] += row as Float;
+            });
+            assert!(wide.chunks(20).zip(&narrow).enumerate().all(|(row, (wide, narrow))| {
+                *narrow == row as Float && wide.iter().all(|x| x == narrow)
+            }));
+        }
     }
 }

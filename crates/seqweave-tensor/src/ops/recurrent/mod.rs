@@ -1,0 +1,221 @@
+//! Recurrent layers over whole sequences, forward and backward: LSTM, GRU and the plain tanh network.
+//!
+//! Memory is time-major, `[T,B,·]`. The caller projects all inputs at once, `xp = x·W_ihᵀ + b`, so that only the product
+//! with the previous state stays in the time loop; its weights are laid out once a call. The backward functions walk
+//! the loop the other way round and leave the gradient of `w_hh` to one product over all `T·B` rows at the end.
+//!
+//! Rows may be shorter than `T`. Beyond a row's length its state is copied and its output is zero, whatever the padded
+//! input holds; in [`Direction::Reverse`] row `b` starts at its own last step, `lens[b] - 1`. Both equal PyTorch's packed
+//! sequences, without sorting or packing.
+
+mod gru;
+mod lstm;
+mod rnn;
+#[cfg(test)]
+mod tests;
+
+pub use gru::{GruGrads, GruSaved, gru_backward, gru_forward};
+pub use lstm::{LstmGrads, LstmSaved, lstm_backward, lstm_forward};
+pub use rnn::{RnnGrads, RnnSaved, rnn_backward, rnn_forward};
+
+use super::check::{expect_lengths, expect_not_empty, expect_shape};
+use crate::ops::PackedRhs;
+use crate::{Acc, Device, Float, Ids, Result, Tensor, parallel};
+use std::ops::Range;
+
+/// The order in which a recurrent layer reads its steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the first step to the last.
+    Forward,
+    /// From a row's own last step to the first.
+    Reverse,
+}
+
+/// The steps of one call: how many, in which order, and which rows are alive at each.
+///
+/// States are kept in `T + 1` slots. Forward, step `t` reads slot `t` and writes slot `t + 1`; in reverse it reads slot
+/// `t + 1` and writes slot `t`. The slots read, and the slots written, are each a contiguous range.
+#[derive(Clone, Debug)]
+struct Steps {
+    t: usize,
+    b: usize,
+    h: usize,
+    direction: Direction,
+    /// Length of each row; `None` when all rows are full.
+    lens: Option<Ids>,
+}
+
+impl Steps {
+    /// Checks the operands that all families share and plans the walk; `gates` is the number of pre-activations a unit.
+    fn new(
+        op: &'static str,
+        gates: usize,
+        xp: &Tensor,
+        w_hh: &Tensor,
+        h0: &Tensor,
+        lens: Option<&Ids>,
+        direction: Direction,
+    ) -> Result<Steps> {
+        let [t, b, _] = xp.dims("projected inputs of a recurrent layer, xp [T,B,gates*H]")?;
+        let [_, h] = h0.dims("initial state of a recurrent layer, h0 [B,H]")?;
+        expect_shape(op, "xp", xp, &[t, b, gates * h])?;
+        expect_not_empty(op, "xp", xp)?;
+        expect_shape(op, "w_hh", w_hh, &[gates * h, h])?;
+        expect_shape(op, "h0", h0, &[b, h])?;
+        if let Some(lens) = lens {
+            expect_lengths(op, lens, b, t)?;
+        }
+        let lens = lens.filter(|lens| lens.as_slice().iter().any(|&len| len as usize != t)).cloned();
+        Ok(Steps { t, b, h, direction, lens })
+    }
+
+    /// The steps in the order in which the forward pass takes them.
+    fn order(&self) -> impl DoubleEndedIterator<Item = usize> + use<> {
+        let (last, reverse) = (self.t - 1, self.direction == Direction::Reverse);
+        (0..self.t).map(move |i| if reverse { last - i } else { i })
+    }
+
+    /// Whether step `t` of row `b` is not padding.
+    fn is_live(&self, t: usize, b: usize) -> bool {
+        self.lens.as_ref().is_none_or(|lens| t < lens.as_slice()[b] as usize)
+    }
+
+    /// The smallest range of rows that holds all live ones at step `t`: with rows sorted by length, exactly those.
+    fn live_rows(&self, t: usize) -> Range<usize> {
+        let first = (0..self.b).find(|&b| self.is_live(t, b));
+        let last = (0..self.b).rfind(|&b| self.is_live(t, b));
+        first.zip(last).map_or(0..0, |(first, last)| first..last + 1)
+    }
+
+    /// The slots that hold the state before step `t` and after it.
+    fn slots(&self, t: usize) -> (usize, usize) {
+        match self.direction {
+            Direction::Forward => (t, t + 1),
+            Direction::Reverse => (t + 1, t),
+        }
+    }
+
+    /// The elements of one slot, or of one step of a `[T,B,width]` tensor.
+    fn at(&self, index: usize, width: usize) -> Range<usize> {
+        index * self.b * width..(index + 1) * self.b * width
+    }
+
+    /// The elements of row `b` of one slot, or of one step of a `[T,B,width]` tensor.
+    fn row(&self, index: usize, b: usize, width: usize) -> Range<usize> {
+        (index * self.b + b) * width..(index * self.b + b + 1) * width
+    }
+
+    /// `T + 1` slots, the first in walking order holding `initial`.
+    fn states(&self, device: &Device, initial: &Tensor) -> Tensor {
+        let first = self.slots(self.order().next().unwrap_or(0)).0;
+        Tensor::build(device, [self.t + 1, self.b, self.h], |out| {
+            out[self.at(first, self.h)].copy_from_slice(initial.cpu());
+        })
+    }
+
+    /// The state before step `t` to read, and the state after it to write.
+    fn step_states<'a>(&self, states: &'a mut [Float], t: usize) -> (&'a [Float], &'a mut [Float]) {
+        let (head, tail) = states.split_at_mut((t + 1) * self.b * self.h);
+        let (low, high) = (&mut head[t * self.b * self.h..], &mut tail[..self.b * self.h]);
+        match self.direction {
+            Direction::Forward => (low, high),
+            Direction::Reverse => (high, low),
+        }
+    }
+
+    /// `[T,B,H]`: the state before each step.
+    fn states_before(&self, states: &Tensor) -> Result<Tensor> {
+        match self.direction {
+            Direction::Forward => states.rows(0, self.t),
+            Direction::Reverse => states.rows(1, self.t + 1),
+        }
+    }
+
+    /// `[T,B,H]`: the state after each step, zero where a row is padded. A view when no row is.
+    fn outputs(&self, states: &Tensor) -> Result<Tensor> {
+        let after = match self.direction {
+            Direction::Forward => states.rows(1, self.t + 1)?,
+            Direction::Reverse => states.rows(0, self.t)?,
+        };
+        if self.lens.is_none() {
+            return Ok(after);
+        }
+        let from = after.cpu();
+        Ok(Tensor::build(states.device(), *after.shape(), |out| {
+            parallel::for_rows(out, self.h, self.h, |row, y| {
+                if self.is_live(row / self.b, row % self.b) {
+                    y.copy_from_slice(&from[row * self.h..(row + 1) * self.h]);
+                } else {
+                    y.fill(0.0);
+                }
+            });
+        }))
+    }
+
+    /// `[B,H]`: the state after the last step, as a view.
+    fn last(&self, states: &Tensor) -> Result<Tensor> {
+        states.step(self.slots(self.order().next_back().unwrap_or(0)).1)
+    }
+
+    /// `gates = h·w` for the rows that are live at step `t`; the others are left alone.
+    fn recur(&self, t: usize, h: &[Float], w: &PackedRhs, gates: &mut [Float]) {
+        let rows = self.live_rows(t);
+        let (h, gates) = (&h[rows.start * w.k()..], &mut gates[rows.start * w.n()..]);
+        w.multiply(rows.len(), h, w.k(), Acc::Set, gates, w.n());
+    }
+
+    /// `dh += dgates·w`, the way of the gradient through [`Steps::recur`]; padded rows of `dgates` are zero.
+    fn recur_backward(&self, t: usize, dgates: &[Float], w: &PackedRhs, dh: &mut [Float]) {
+        let rows = self.live_rows(t);
+        let (dgates, dh) = (&dgates[rows.start * w.k()..], &mut dh[rows.start * w.n()..]);
+        w.multiply(rows.len(), dgates, w.k(), Acc::Add, dh, w.n());
+    }
+
+    /// The gradient of the final state, where the walk back starts: a copy of what came, or zero.
+    fn start_backward(
+        &self,
+        op: &'static str,
+        name: &str,
+        device: &Device,
+        dfinal: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let Some(dfinal) = dfinal else { return Ok(Tensor::zeros(device, [self.b, self.h])) };
+        expect_shape(op, name, dfinal, &[self.b, self.h])?;
+        Ok(dfinal.deep_clone())
+    }
+
+    /// The gradient of the outputs as a slice, if there is one.
+    fn output_gradient<'a>(&self, op: &'static str, dy: Option<&'a Tensor>) -> Result<Option<&'a [Float]>> {
+        let Some(dy) = dy else { return Ok(None) };
+        expect_shape(op, "dy", dy, &[self.t, self.b, self.h])?;
+        Ok(Some(dy.cpu()))
+    }
+}
+
+/// Splits a row of `N` blocks of equal length, one per gate.
+fn blocks<const N: usize>(row: &[Float]) -> [&[Float]; N] {
+    let h = row.len() / N;
+    std::array::from_fn(|i| &row[i * h..(i + 1) * h])
+}
+
+/// [`blocks`], for writing.
+fn blocks_mut<const N: usize>(row: &mut [Float]) -> [&mut [Float]; N] {
+    let h = row.len() / N;
+    let mut rest = row.chunks_exact_mut(h);
+    std::array::from_fn(|_| rest.next().expect("a row holds N blocks"))
+}
+
+/// `to += from`.
+fn add_to(to: &mut [Float], from: &[Float]) {
+    to.iter_mut().zip(from).for_each(|(to, &from)| *to += from);
+}
+
+/// `[..,C]` → `[C]`: the sum over all rows, in their order.
+fn column_sums(x: &Tensor) -> Tensor {
+    let (_, columns) = x.shape().rows_and_columns();
+    Tensor::build(x.device(), [columns], |out| {
+        out.fill(0.0);
+        x.cpu().chunks_exact(columns).for_each(|row| add_to(out, row));
+    })
+}

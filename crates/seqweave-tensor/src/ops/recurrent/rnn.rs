@@ -1,0 +1,127 @@
+//! The plain recurrent network (Elman 1990) with tanh, as in PyTorch's `nn.RNN`: `h_t = tanh(xp_t + h_{t-1}·w_hhᵀ)`.
+
+use super::{Direction, Steps, add_to};
+use crate::math::{simd, tanh};
+use crate::ops::check::expect_shape;
+use crate::ops::{PackedRhs, matmul};
+use crate::{Float, Ids, Result, Tensor, Trans, parallel};
+
+const OP: &str = "rnn";
+
+/// What [`rnn_backward`] needs of the forward pass.
+#[derive(Clone, Debug)]
+pub struct RnnSaved {
+    steps: Steps,
+    /// Hidden states in `T + 1` slots.
+    h: Tensor,
+}
+
+/// Gradients of [`rnn_forward`] with respect to its operands.
+#[derive(Clone, Debug)]
+pub struct RnnGrads {
+    /// `[T,B,H]`; exactly zero where a row is padded.
+    pub dxp: Tensor,
+    /// `[H,H]`.
+    pub dw_hh: Tensor,
+    /// `[B,H]`.
+    pub dh0: Tensor,
+}
+
+/// Tanh network over a whole sequence: `xp: [T,B,H]`, `w_hh: [H,H]`, `h0: [B,H]` → `(y: [T,B,H], h_n: [B,H], saved)`.
+///
+/// `xp = x·W_ihᵀ + b_ih + b_hh`. With `lens: [B]`, row `b` has `lens[b]` steps; beyond them its state is copied, its output
+/// is zero and `xp` is not read.
+///
+/// # Errors
+/// [`Error::Rank`](crate::Error::Rank) or [`Error::Shape`](crate::Error::Shape) if the operands do not fit or an extent
+/// is zero, [`Error::Value`](crate::Error::Value) if a length is not in `1..=T`.
+pub fn rnn_forward(
+    xp: &Tensor,
+    w_hh: &Tensor,
+    h0: &Tensor,
+    lens: Option<&Ids>,
+    direction: Direction,
+) -> Result<(Tensor, Tensor, RnnSaved)> {
+    let steps = Steps::new(OP, 1, xp, w_hh, h0, lens, direction)?;
+    let h = steps.h;
+    let w = PackedRhs::new(w_hh, Trans::T)?;
+    let mut hidden = steps.states(xp.device(), h0);
+    {
+        let mut hidden = hidden.fresh_mut();
+        let hidden = hidden.cpu_mut();
+        for t in steps.order() {
+            let xp = &xp.cpu()[steps.at(t, h)];
+            let (h_prev, h_next) = steps.step_states(hidden, t);
+            steps.recur(t, h_prev, &w, h_next);
+            parallel::for_rows_of([h_next], [h], 4 * h, |b, [h_next]| {
+                if steps.is_live(t, b) {
+                    cell(&xp[b * h..(b + 1) * h], h_next);
+                } else {
+                    h_next.copy_from_slice(&h_prev[b * h..(b + 1) * h]);
+                }
+            });
+        }
+    }
+    let (y, h_n) = (steps.outputs(&hidden)?, steps.last(&hidden)?);
+    Ok((y, h_n, RnnSaved { steps, h: hidden }))
+}
+
+/// Gradients of [`rnn_forward`], given those of its outputs; `None` stands for zero.
+///
+/// `w_hh` is the matrix the forward pass was called with; `dy: [T,B,H]`, `dh_n: [B,H]`. Where a row is padded, `dy` is not
+/// read, because the output there is the constant zero.
+///
+/// # Errors
+/// [`Error::Shape`](crate::Error::Shape) if an operand does not fit the forward pass.
+pub fn rnn_backward(
+    dy: Option<&Tensor>,
+    dh_n: Option<&Tensor>,
+    saved: &RnnSaved,
+    w_hh: &Tensor,
+) -> Result<RnnGrads> {
+    const OP: &str = "rnn backward";
+    let RnnSaved { steps, h: hidden } = saved;
+    let (device, h) = (w_hh.device(), steps.h);
+    expect_shape(OP, "w_hh", w_hh, &[h, h])?;
+    let dy = steps.output_gradient(OP, dy)?;
+    let mut dh0 = steps.start_backward(OP, "dh_n", device, dh_n)?;
+    let w = PackedRhs::new(w_hh, Trans::N)?;
+    let mut dxp = Tensor::scratch(device, [steps.t, steps.b, h]);
+    {
+        let (mut dxp, mut dh) = (dxp.fresh_mut(), dh0.fresh_mut());
+        let (dxp, dh) = (dxp.cpu_mut(), dh.cpu_mut());
+        let states = hidden.cpu();
+        for t in steps.order().rev() {
+            let after = steps.slots(t).1;
+            let dxp = &mut dxp[steps.at(t, h)];
+            parallel::for_rows_of([&mut *dxp, &mut *dh], [h, h], 4 * h, |b, [dxp, dh]| {
+                if !steps.is_live(t, b) {
+                    return dxp.fill(0.0);
+                }
+                if let Some(dy) = dy {
+                    add_to(dh, &dy[steps.row(t, b, h)]);
+                }
+                cell_backward(&states[steps.row(after, b, h)], dxp, dh);
+            });
+            steps.recur_backward(t, dxp, &w, dh);
+        }
+    }
+    let dw_hh = matmul(&dxp, Trans::T, &steps.states_before(hidden)?, Trans::N)?;
+    Ok(RnnGrads { dxp, dw_hh, dh0 })
+}
+
+simd! {
+    /// One row of one step. `h` comes in as `h_{t-1}·w_hhᵀ` and goes out as `h_t`.
+    fn cell(x: &[Float], h: &mut [Float]) {
+        h.iter_mut().zip(x).for_each(|(h, &x)| *h = tanh(x + *h));
+    }
+
+    /// The gradient through [`cell`]: `dh` comes in with respect to `h_t` and goes out zero, because all of `h_{t-1}`'s
+    /// share comes through the recurrent product.
+    fn cell_backward(h: &[Float], dx: &mut [Float], dh: &mut [Float]) {
+        for ((dx, dh), &h) in dx.iter_mut().zip(dh).zip(h) {
+            *dx = *dh * (1.0 - h * h);
+            *dh = 0.0;
+        }
+    }
+}
