@@ -1,6 +1,6 @@
 //! A batch of sentence pairs as the model reads it: time-major, padded, with lengths.
 
-use seqweave_tensor::Ids;
+use seqweave_tensor::{Ids, Shape};
 
 use crate::{BOS, EOS, Error, PAD, Result};
 
@@ -45,6 +45,23 @@ impl Batch {
     /// Number of sentence pairs, B.
     pub fn len(&self) -> usize {
         self.src_lens.numel()
+    }
+
+    /// The extents S, T and B, after checking that the five fields agree on them.
+    pub(crate) fn dims(&self) -> Result<[usize; 3]> {
+        let [s, b] = self.src.dims("source [S,B]")?;
+        let [t, _] = self.tgt_in.dims("decoder inputs [T,B]")?;
+        for (what, ids, shape) in [
+            ("source lengths", &self.src_lens, Shape::from([b])),
+            ("decoder inputs", &self.tgt_in, Shape::from([t, b])),
+            ("decoder targets", &self.tgt_out, Shape::from([t, b])),
+            ("target lengths", &self.tgt_lens, Shape::from([b])),
+        ] {
+            if *ids.shape() != shape {
+                return Err(seqweave_tensor::Error::shape(what, shape.to_string(), ids.shape().to_string()).into());
+            }
+        }
+        if b == 0 { Err(Error::EmptyBatch) } else { Ok([s, t, b]) }
     }
 
     /// Whether there is no pair; never true of a batch that [`Batch::from_rows`] made.
@@ -117,5 +134,13 @@ mod tests {
         let error = Batch::from_rows(&[([7], vec![4]), ([5], vec![4, EOS])]).unwrap_err();
         assert!(matches!(error, Error::Reserved { side: "target", row: 1, position: 1, id: EOS }));
         assert!(matches!(Batch::from_rows::<[u32; 0], [u32; 0]>(&[]), Err(Error::EmptyBatch)));
+    }
+
+    #[test]
+    fn fields_that_disagree_are_refused() {
+        let batch = Batch::from_rows(&[([7], [4]), ([5], [4])]).unwrap();
+        assert_eq!(batch.dims().unwrap(), [2, 2, 2]);
+        let error = Batch { tgt_lens: Ids::list(vec![2]), ..batch }.dims().unwrap_err();
+        assert_eq!(error.to_string(), "target lengths: expected [2], found [1]");
     }
 }

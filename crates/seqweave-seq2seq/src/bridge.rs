@@ -28,21 +28,19 @@ pub struct Bridge {
 
 impl Bridge {
     /// Parameters under `scope`, for `dense` alone: `l0.h.weight`, `l0.h.bias`, and for an LSTM `l0.c.…`.
-    pub(crate) fn new(config: &ModelConfig, scope: &Scope) -> Result<Self> {
-        let sources: Vec<usize> = encoder_layers(config.encoder.layers, config.decoder.layers);
+    pub(crate) fn new(config: &ModelConfig, scope: &mut Scope<'_>) -> Self {
+        let sources = encoder_layers(config.encoder.layers, config.decoder.layers);
         let h = config.hidden;
-        let mut dense = Vec::new();
-        if config.bridge == BridgeKind::Dense {
-            for l in 0..sources.len() {
-                let scope = scope.sub(&format!("l{l}"));
-                let cell = match config.cell {
-                    CellKind::Lstm => Some(Linear::new(h, h, true, &scope.sub("c"))?),
-                    _ => None,
-                };
-                dense.push((Linear::new(h, h, true, &scope.sub("h"))?, cell));
-            }
-        }
-        Ok(Self { kind: config.bridge, sources, dense })
+        let dense = |l| {
+            let mut scope = scope.sub(&format!("l{l}"));
+            let cell = (config.cell == CellKind::Lstm).then(|| Linear::new(&mut scope.sub("c"), h, h));
+            (Linear::new(&mut scope.sub("h"), h, h), cell)
+        };
+        let dense = match config.bridge {
+            BridgeKind::Dense => (0..sources.len()).map(dense).collect(),
+            BridgeKind::Zero | BridgeKind::Copy => Vec::new(),
+        };
+        Self { kind: config.bridge, sources, dense }
     }
 }
 

@@ -9,6 +9,9 @@ pub enum Error {
     /// A tensor operation refused its inputs.
     #[error(transparent)]
     Tensor(#[from] seqweave_tensor::Error),
+    /// Recording an operation on the tape failed.
+    #[error(transparent)]
+    Autograd(#[from] seqweave_autograd::Error),
     /// A layer refused its inputs.
     #[error(transparent)]
     Layer(#[from] seqweave_nn::Error),

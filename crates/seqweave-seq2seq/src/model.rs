@@ -55,27 +55,28 @@ impl Seq2Seq {
     ///
     /// # Errors
     /// [`Error::Config`] with everything wrong with the configuration and the vocabulary sizes.
-    pub fn new(config: &ModelConfig, src_vocab: usize, tgt_vocab: usize, scope: &Scope) -> Result<Self> {
+    pub fn new(config: &ModelConfig, src_vocab: usize, tgt_vocab: usize, scope: &mut Scope<'_>) -> Result<Self> {
         let mut problems = config.check();
         problems.extend(config.check_vocab(src_vocab, tgt_vocab));
         if !problems.is_empty() {
             return Err(Error::Config { problems });
         }
-        let e = config.emb;
-        let (in_encoder, in_decoder) = (scope.sub("encoder"), scope.sub("decoder"));
-        let target = Embedding::new(tgt_vocab, e, Some(PAD), &in_decoder.sub("embedding"))?;
+        let table = |mut scope: Scope<'_>, vocab| {
+            Embedding::new(&mut scope.sub("embedding"), vocab, config.emb, Some(PAD))
+        };
+        let target = table(scope.sub("decoder"), tgt_vocab);
         let source = match config.tie {
-            Tie::All => target.clone(),
-            Tie::None | Tie::Softmax => Embedding::new(src_vocab, e, Some(PAD), &in_encoder.sub("embedding"))?,
+            Tie::All => target,
+            Tie::None | Tie::Softmax => table(scope.sub("encoder"), src_vocab),
         };
         Ok(Self {
-            encoder: Encoder::new(config, source, &in_encoder)?,
-            bridge: Bridge::new(config, &scope.sub("bridge"))?,
-            output: Output::new(config, tgt_vocab, &target, &scope.sub("output"))?,
-            decoder: Decoder::new(config, target, &in_decoder)?,
             config: config.clone(),
             src_vocab,
             tgt_vocab,
+            encoder: Encoder::new(config, source, &mut scope.sub("encoder"))?,
+            bridge: Bridge::new(config, &mut scope.sub("bridge")),
+            decoder: Decoder::new(config, target, &mut scope.sub("decoder"))?,
+            output: Output::new(config, tgt_vocab, &target, &mut scope.sub("output")),
         })
     }
 
@@ -90,8 +91,8 @@ impl Seq2Seq {
         device: &Device,
         seed: u64,
     ) -> Result<(Self, Params)> {
-        let builder = ParamsBuilder::new();
-        let model = Self::new(config, src_vocab, tgt_vocab, &builder.root())?;
+        let mut builder = ParamsBuilder::new();
+        let model = Self::new(config, src_vocab, tgt_vocab, &mut builder.root())?;
         Ok((model, builder.build(device, seed)?))
     }
 
@@ -115,8 +116,9 @@ impl Seq2Seq {
     /// With `smoothing` ε the loss of a token is `(1-ε)·(-log p[y]) + ε·mean_v(-log p[v])`. A `scale` of
     /// 1 / [`Batch::tgt_tokens`] makes it a mean. Statistics come without smoothing and scale.
     pub fn loss(&self, cx: &Ctx<'_>, batch: &Batch, smoothing: Float, scale: Float) -> Result<(Var, CrossEntropyStats)> {
+        let [_, t, b] = batch.dims()?;
+        let h = self.config.hidden;
         let states = self.teach(cx, batch)?; // [T,B,H]
-        let [t, b, h] = states.dims("attentional states [T,B,H]")?;
         let logits = self.output.logits(cx, &ag::reshape(&states, [t * b, h])?)?; // [T·B,V]
         let targets = batch.tgt_out.reshape([t * b])?;
         Ok(ag::cross_entropy(&logits, &targets, PAD, smoothing, scale)?)
@@ -126,9 +128,9 @@ impl Seq2Seq {
     pub fn forced(&self, cx: &Ctx<'_>, batch: &Batch) -> Result<Vec<Forced>> {
         /// Logits held at a time, so that a large vocabulary does not need the memory of a whole batch.
         const LOGITS: usize = 1 << 22;
+        let [_, t, b] = batch.dims()?;
+        let (v, h) = (self.tgt_vocab, self.config.hidden);
         let states = self.teach(cx, batch)?; // [T,B,H]
-        let [t, b, h] = states.dims("attentional states [T,B,H]")?;
-        let v = self.tgt_vocab;
         let mut forced = vec![Forced { log_probs: Vec::new(), hits: Vec::new() }; b];
         let steps = (LOGITS / (b * v)).max(1);
         for first in (0..t).step_by(steps) {

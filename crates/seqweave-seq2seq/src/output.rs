@@ -17,19 +17,19 @@ pub struct Output {
 
 impl Output {
     /// Parameters under `scope`: `weight` unless tied, `project.weight` if tied and E ≠ H, and `bias`.
-    pub(crate) fn new(config: &ModelConfig, tgt_vocab: usize, target: &Embedding, scope: &Scope) -> Result<Self> {
+    pub(crate) fn new(config: &ModelConfig, tgt_vocab: usize, target: &Embedding, scope: &mut Scope<'_>) -> Self {
         let (e, h) = (config.emb, config.hidden);
         let (project, weight) = match config.tie {
-            Tie::None => (None, scope.param("weight", [tgt_vocab, h], Init::XavierUniform)?),
+            Tie::None => (None, scope.param("weight", [tgt_vocab, h], Init::XavierUniform)),
             Tie::Softmax | Tie::All if e == h => (None, target.weight),
-            Tie::Softmax | Tie::All => (Some(Linear::new(h, e, false, &scope.sub("project"))?), target.weight),
+            Tie::Softmax | Tie::All => (Some(Linear::without_bias(&mut scope.sub("project"), h, e)), target.weight),
         };
-        Ok(Self { project, weight, bias: scope.param("bias", [tgt_vocab], Init::Zeros)? })
+        Self { project, weight, bias: scope.param("bias", [tgt_vocab], Init::Zeros) }
     }
 
     /// Logits `[..,V]` of attentional states `[..,H]`.
     pub fn logits(&self, cx: &Ctx<'_>, states: &Var) -> Result<Var> {
-        let (weight, bias) = (cx.param(self.weight), cx.param(self.bias));
+        let (weight, bias) = (cx.param(self.weight)?, cx.param(self.bias)?);
         match &self.project {
             Some(project) => Ok(ag::linear(&project.forward(cx, states)?, &weight, Some(&bias))?),
             None => Ok(ag::linear(states, &weight, Some(&bias))?),

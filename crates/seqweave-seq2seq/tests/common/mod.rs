@@ -5,6 +5,7 @@
 use seqweave_nn::{AttentionKind, CellKind, Params};
 use seqweave_seq2seq::{BridgeKind, DecoderConfig, EncoderConfig, ModelConfig, Seq2Seq, Tie};
 use seqweave_tensor::{Device, Float};
+use seqweave_testkit::SplitMix64;
 
 /// Vocabulary of both sides: the four reserved tokens and seven words.
 pub const VOCAB: usize = 11;
@@ -19,30 +20,15 @@ pub const ATTENTIONS: [AttentionKind; 5] = [
 ];
 pub const BRIDGES: [BridgeKind; 3] = [BridgeKind::Zero, BridgeKind::Copy, BridgeKind::Dense];
 
-/// splitmix64, as a stream of numbers in [0, 1).
-pub struct Numbers(pub u64);
+/// `n` sentences of up to `longest` words; now and then an empty one.
+pub fn sentences(n: usize, longest: usize, seed: u64) -> Vec<Vec<u32>> {
+    let mut rng = SplitMix64::new(seed);
+    (0..n).map(|_| sentence(longest, &mut rng)).collect()
+}
 
-impl Numbers {
-    pub fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    pub fn below(&mut self, n: usize) -> usize {
-        (self.next() * n as f64) as usize
-    }
-
-    /// `n` sentences of up to `longest` words; now and then an empty one.
-    pub fn sentences(&mut self, n: usize, longest: usize) -> Vec<Vec<u32>> {
-        (0..n).map(|_| self.sentence(longest)).collect()
-    }
-
-    pub fn sentence(&mut self, longest: usize) -> Vec<u32> {
-        (0..self.below(longest + 1)).map(|_| 4 + self.below(VOCAB - 4) as u32).collect()
-    }
+/// A sentence of up to `longest` words.
+pub fn sentence(longest: usize, rng: &mut SplitMix64) -> Vec<u32> {
+    (0..rng.below(longest + 1)).map(|_| 4 + rng.below(VOCAB - 4) as u32).collect()
 }
 
 /// A small model shape.
@@ -88,12 +74,17 @@ pub fn every_shape() -> Vec<ModelConfig> {
 /// A model with weights of up to `scale` in size: larger than a fresh model's, so that its outputs differ.
 pub fn random_model(config: &ModelConfig, seed: u64, scale: f64) -> (Seq2Seq, Params) {
     let (model, mut params) = Seq2Seq::build(config, VOCAB, VOCAB, &Device::cpu(), seed).expect("a valid shape");
-    let mut numbers = Numbers(seed);
+    draw(&mut params, seed, scale);
+    (model, params)
+}
+
+/// Draws every parameter anew, evenly from `-scale` to `scale`.
+pub fn draw(params: &mut Params, seed: u64, scale: f64) {
+    let mut rng = SplitMix64::new(seed);
     let names: Vec<(String, usize)> =
         params.iter().map(|(name, shape, _)| (name.to_string(), shape.numel())).collect();
     for (name, n) in names {
-        let values: Vec<Float> = (0..n).map(|_| (scale * (2.0 * numbers.next() - 1.0)) as Float).collect();
+        let values: Vec<Float> = rng.uniforms(n, -scale, scale).iter().map(|&x| x as Float).collect();
         params.set_by_name(&name, &values).expect("a parameter of this model");
     }
-    (model, params)
 }
