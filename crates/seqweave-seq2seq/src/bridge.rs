@@ -1,7 +1,8 @@
 //! The bridge: from the encoder's last state to the decoder's first.
 
-use seqweave_autograd as ag;
-use seqweave_nn::{CellKind, Ctx, Linear, RnnState, Scope};
+use seqweave_autograd::{self as ag, Var};
+use seqweave_nn::{CellKind, CellState, Ctx, Linear, RnnState, Scope};
+use seqweave_tensor::Tensor;
 
 use crate::{BridgeKind, ModelConfig, Result};
 
@@ -20,10 +21,18 @@ use crate::{BridgeKind, ModelConfig, Result};
 /// encoder; in a deeper one the layers beyond the encoder's take its top layer again.
 pub struct Bridge {
     kind: BridgeKind,
+    /// Number of directions of the encoder.
+    directions: usize,
     /// Encoder layer of each decoder layer.
     sources: Vec<usize>,
-    /// For `dense`: the map of `h`, and of `c` where the cell has one.
-    dense: Vec<(Linear, Option<Linear>)>,
+    /// For `dense`, one a decoder layer.
+    dense: Vec<Dense>,
+}
+
+/// The learned map of one layer: of `h`, and of `c` where the cell has one.
+struct Dense {
+    hidden: Linear,
+    cell: Option<Linear>,
 }
 
 impl Bridge {
@@ -33,15 +42,52 @@ impl Bridge {
         let h = config.hidden;
         let dense = |l| {
             let mut scope = scope.sub(&format!("l{l}"));
-            let cell = (config.cell == CellKind::Lstm).then(|| Linear::new(&mut scope.sub("c"), h, h));
-            (Linear::new(&mut scope.sub("h"), h, h), cell)
+            let cell =
+                (config.cell == CellKind::Lstm).then(|| Linear::new(&mut scope.sub("c"), h, h));
+            Dense { hidden: Linear::new(&mut scope.sub("h"), h, h), cell }
         };
         let dense = match config.bridge {
             BridgeKind::Dense => (0..sources.len()).map(dense).collect(),
             BridgeKind::Zero | BridgeKind::Copy => Vec::new(),
         };
-        Self { kind: config.bridge, sources, dense }
+        Self { kind: config.bridge, directions: 1 + usize::from(config.encoder.bidirectional), sources, dense }
     }
+
+    /// The decoder's first state, from the last state of each encoder layer and direction.
+    pub fn forward(&self, cx: &Ctx<'_>, encoder: &RnnState) -> Result<RnnState> {
+        let mut cells = Vec::with_capacity(self.sources.len());
+        for (l, &source) in self.sources.iter().enumerate() {
+            let CellState { h, c } = self.both_directions(encoder, source)?;
+            cells.push(match self.kind {
+                BridgeKind::Zero => CellState { h: zeros(&h), c: c.as_ref().map(zeros) },
+                BridgeKind::Copy => CellState { h, c },
+                BridgeKind::Dense => {
+                    let Dense { hidden, cell } = &self.dense[l];
+                    let h = ag::tanh(&hidden.forward(cx, &h)?)?;
+                    let c = cell.as_ref().zip(c).map(|(cell, c)| cell.forward(cx, &c)).transpose()?;
+                    CellState { h, c }
+                }
+            });
+        }
+        Ok(RnnState { cells })
+    }
+
+    /// The state of one encoder layer, `[B,H]`: its directions side by side.
+    fn both_directions(&self, encoder: &RnnState, layer: usize) -> Result<CellState> {
+        if self.directions == 1 {
+            return Ok(encoder.cell(layer, 0, 1).clone());
+        }
+        let (fwd, rev) = (encoder.cell(layer, 0, 2), encoder.cell(layer, 1, 2));
+        let c = match (&fwd.c, &rev.c) {
+            (Some(fwd), Some(rev)) => Some(ag::concat_last(&[fwd, rev])?),
+            _ => None,
+        };
+        Ok(CellState { h: ag::concat_last(&[&fwd.h, &rev.h])?, c })
+    }
+}
+
+fn zeros(like: &Var) -> Var {
+    Var::constant(Tensor::zeros(like.value().device(), *like.shape()))
 }
 
 /// The encoder layer whose state each decoder layer starts from.

@@ -4,7 +4,7 @@ use seqweave_autograd::{self as ag, Var};
 use seqweave_nn::{Attention, AttentionKind, Ctx, Embedding, Linear, Memory, Recurrent, RecurrentConfig, RnnState, Scope};
 use seqweave_tensor::{Float, Ids, Tensor};
 
-use crate::{ModelConfig, Result};
+use crate::{DecoderConfig, ModelConfig, Result};
 
 /// A recurrent decoder with attention (Luong et al. 2015, section 3).
 ///
@@ -42,26 +42,31 @@ pub struct DecoderState {
 impl Decoder {
     /// Parameters under `scope`: those of the stack, `attention.…` and `combine.weight`. The embedding is made by the
     /// caller, since it may be shared.
-    pub(crate) fn new(config: &ModelConfig, embedding: Embedding, scope: &Scope) -> Result<Self> {
+    pub(crate) fn new(config: &ModelConfig, embedding: Embedding, scope: &mut Scope<'_>) -> Result<Self> {
         let (e, h) = (config.emb, config.hidden);
-        let input_feeding = config.decoder.input_feeding;
+        let DecoderConfig { layers, residual, dropout, input_feeding } = config.decoder;
         let recurrent = RecurrentConfig {
             cell: config.cell,
             input: if input_feeding { e + h } else { e },
             hidden: h,
-            layers: config.decoder.layers,
-            bidirectional: false,
-            residual: config.decoder.residual,
-            dropout: config.decoder.dropout,
+            layers,
+            residual,
+            dropout,
+            ..Default::default()
         };
-        let recurrent = Recurrent::new(&recurrent, scope)?;
+        let recurrent = Recurrent::new(scope, &recurrent)?;
         let attention = match config.attention {
             AttentionKind::None => None,
-            kind => Some(Attention::new(kind, h, h, &scope.sub("attention"))?),
+            kind => Some(Attention::new(&mut scope.sub("attention"), kind, h, h, h)?),
         };
         let joined = if attention.is_some() { 2 * h } else { h };
-        let combine = Linear::new(joined, h, false, &scope.sub("combine"))?;
+        let combine = Linear::without_bias(&mut scope.sub("combine"), joined, h);
         Ok(Self { embedding, recurrent, attention, combine, dropout: config.dropout, hidden: h, input_feeding })
+    }
+
+    /// Whether it looks at the source through attention.
+    pub fn has_attention(&self) -> bool {
+        self.attention.is_some()
     }
 
     /// Prepares encoder outputs `[S,B,H]` for attention, once a batch; nothing without attention.
@@ -73,8 +78,8 @@ impl Decoder {
     }
 
     /// The state before the first target step, from the state the bridge made.
-    pub fn start(&self, recurrent: RnnState, n: usize, like: &Tensor) -> DecoderState {
-        let zeros = || Var::constant(Tensor::zeros(like.device(), [n, self.hidden]));
+    pub fn start(&self, cx: &Ctx<'_>, recurrent: RnnState, n: usize) -> DecoderState {
+        let zeros = || Var::constant(Tensor::zeros(cx.device(), [n, self.hidden]));
         DecoderState { recurrent, feed: self.input_feeding.then(zeros) }
     }
 
@@ -131,7 +136,7 @@ impl Decoder {
             (Some(attention), Some(memory)) => {
                 // N rows are K hypotheses of each of B sentences, row k·B + b. They are K queries to one memory, so the
                 // memory need not be copied K times.
-                let b = memory.sentences();
+                let [b] = memory.lens.dims("memory lengths [B]")?;
                 let queries = ag::reshape(&h, [t * n / b.max(1), b, self.hidden])?; // [T·K,B,H]
                 let (context, align) = attention.attend(cx, &queries, memory)?;
                 let context = ag::reshape(&context, [t, n, self.hidden])?;

@@ -4,7 +4,7 @@ use seqweave_autograd::Var;
 use seqweave_nn::{Ctx, Embedding, Recurrent, RecurrentConfig, RnnState, Scope};
 use seqweave_tensor::{Float, Ids};
 
-use crate::{ModelConfig, Result};
+use crate::{EncoderConfig, ModelConfig, Result};
 
 /// A stack of recurrent layers over embedded source tokens (Sutskever et al. 2014, section 2).
 ///
@@ -26,24 +26,26 @@ pub struct Encoder {
 pub struct Encoded {
     /// One vector a source position, `[S,B,H]`.
     pub outputs: Var,
-    /// The last state of each layer.
+    /// The last state of each layer and direction.
     pub state: RnnState,
 }
 
 impl Encoder {
     /// Parameters under `scope`: those of the stack, `l0.fwd.weight_ih` and so on. The embedding is made by the caller,
     /// since it may be shared with the decoder.
-    pub(crate) fn new(config: &ModelConfig, embedding: Embedding, scope: &Scope) -> Result<Self> {
+    pub(crate) fn new(config: &ModelConfig, embedding: Embedding, scope: &mut Scope<'_>) -> Result<Self> {
+        let EncoderConfig { layers, bidirectional, residual, dropout } = config.encoder;
         let recurrent = RecurrentConfig {
             cell: config.cell,
             input: config.emb,
-            hidden: config.hidden,
-            layers: config.encoder.layers,
-            bidirectional: config.encoder.bidirectional,
-            residual: config.encoder.residual,
-            dropout: config.encoder.dropout,
+            hidden: if bidirectional { config.hidden / 2 } else { config.hidden },
+            layers,
+            bidirectional,
+            residual,
+            dropout,
+            ..Default::default()
         };
-        Ok(Self { embedding, recurrent: Recurrent::new(&recurrent, scope)?, dropout: config.dropout })
+        Ok(Self { embedding, recurrent: Recurrent::new(scope, &recurrent)?, dropout: config.dropout })
     }
 
     /// Encodes `src` `[S,B]`, whose columns have lengths `lens` `[B]`.

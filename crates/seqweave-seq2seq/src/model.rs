@@ -157,7 +157,7 @@ impl Seq2Seq {
         let encoded = self.encoder.forward(cx, src, lens)?;
         let memory = self.decoder.memory(cx, &encoded.outputs, lens)?;
         let recurrent = self.bridge.forward(cx, &encoded.state)?;
-        let decoder = self.decoder.start(recurrent, b, encoded.outputs.value());
+        let decoder = self.decoder.start(cx, recurrent, b);
         Ok(State { decoder, memory, rows: b, sentences: b })
     }
 

@@ -1,7 +1,7 @@
 //! The state of decoding, as a value.
 
 use seqweave_autograd::Var;
-use seqweave_nn::{Memory, RnnState};
+use seqweave_nn::{CellState, Memory, RnnState};
 use seqweave_tensor::{Ids, ops};
 
 use crate::Result;
@@ -46,16 +46,31 @@ impl State {
         let kept = &sentences[..cycle];
         let same = cycle == self.sentences && kept.iter().enumerate().all(|(i, &s)| s as usize == i);
         let memory = match &self.memory {
-            Some(memory) if !same => Some(memory.select(&Ids::list(kept.to_vec()))?),
+            Some(memory) if !same => Some(select_sentences(memory, kept)?),
             memory => memory.clone(),
         };
         let pick = |x: &Var| -> Result<Var> { Ok(Var::constant(ops::select_rows(x.value(), rows)?)) };
-        let decoder = DecoderState {
-            recurrent: self.decoder.recurrent.map(pick)?,
-            feed: self.decoder.feed.as_ref().map(pick).transpose()?,
-        };
+        let mut cells = Vec::with_capacity(self.decoder.recurrent.cells.len());
+        for CellState { h, c } in &self.decoder.recurrent.cells {
+            cells.push(CellState { h: pick(h)?, c: c.as_ref().map(pick).transpose()? });
+        }
+        let feed = self.decoder.feed.as_ref().map(pick).transpose()?;
+        let decoder = DecoderState { recurrent: RnnState { cells }, feed };
         Ok(State { decoder, memory, rows: n, sentences: cycle })
     }
+}
+
+/// The memory of some of its sentences, in the order given.
+fn select_sentences(memory: &Memory, kept: &[u32]) -> Result<Memory> {
+    let [s, b, _] = memory.values.dims("memory [S,B,D]")?;
+    let rows = Ids::list((0..s as u32).flat_map(|step| kept.iter().map(move |k| step * b as u32 + k)).collect());
+    let pick = |x: &Var| -> Result<Var> {
+        let [_, _, h] = x.dims("memory [S,B,H]")?;
+        let picked = ops::select_rows(&x.value().reshape([s * b, h])?, &rows)?;
+        Ok(Var::constant(picked.reshape([s, kept.len(), h])?))
+    };
+    let lens = kept.iter().map(|&k| memory.lens.as_slice()[k as usize]).collect();
+    Ok(Memory { keys: pick(&memory.keys)?, values: pick(&memory.values)?, lens: Ids::list(lens) })
 }
 
 /// Length of the shortest beginning of `items` that, repeated, gives all of it.

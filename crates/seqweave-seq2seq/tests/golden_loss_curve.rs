@@ -62,8 +62,7 @@
 mod common;
 
 use seqweave_autograd::Tape;
-use seqweave_nn::optim::{Optimizer, OptimizerConfig, OptimizerKind};
-use seqweave_nn::{AttentionKind, CellKind, Ctx};
+use seqweave_nn::{AttentionKind, CellKind, Ctx, Optimizer, OptimizerConfig, OptimizerKind};
 use seqweave_seq2seq::{Batch, BridgeKind, Seq2Seq};
 use seqweave_tensor::{Device, Float};
 use seqweave_testkit::{assert_close, wave};
@@ -93,8 +92,10 @@ fn losses(input_feeding: bool) -> Vec<Float> {
     let mut losses = Vec::new();
     for _ in 0..10 {
         let tape = Tape::new();
-        let cx = Ctx::train(&params, tape.clone(), None);
-        let (loss, _) = model.loss(&cx, &batch, 0.1, 1.0 / batch.tgt_tokens() as Float).unwrap();
+        let loss = {
+            let cx = Ctx::train(&params, tape.clone(), None);
+            model.loss(&cx, &batch, 0.1, 1.0 / batch.tgt_tokens() as Float).unwrap().0
+        };
         losses.push(loss.item().unwrap());
         params.zero_grad().unwrap();
         tape.backward(&loss, Some(params.grads_mut())).unwrap();
