@@ -1,3 +1,109 @@
-//! The task runner.
+//! The task runner: `cargo xtask VERB`. Builds, tests and runs seqweave; never links the workspace.
+//!
+//! One module per verb; this file is the table of them.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod binary;
+mod ci;
+mod cmudict;
+mod error;
+mod golden;
+mod main_job;
+mod process;
+mod test;
+mod tidy;
+mod tools;
+mod workspace;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use error::{Error, Result};
+
+/// One verb of the command line.
+struct Verb {
+    name: &'static str,
+    /// What may follow the name, for the help.
+    args: &'static str,
+    /// One line.
+    about: &'static str,
+    run: fn(&[OsString]) -> Result<()>,
+}
+
+#[rustfmt::skip]
+const VERBS: &[Verb] = &[
+    Verb { name: "train", args: "[ARGS]", about: "with no arguments: the main job, a model of English pronunciation; else `seqweave train ARGS`", run: main_job::train },
+    Verb { name: "report", args: "", about: "the second half of the main job: scores, examples and attention pictures of its model", run: main_job::report },
+    Verb { name: "translate", args: "ARGS", about: "`seqweave translate ARGS` with the release binary", run: |args| binary::replace("translate", args) },
+    Verb { name: "evaluate", args: "ARGS", about: "`seqweave evaluate ARGS`", run: |args| binary::replace("evaluate", args) },
+    Verb { name: "score", args: "ARGS", about: "`seqweave score ARGS`", run: |args| binary::replace("score", args) },
+    Verb { name: "info", args: "ARGS", about: "`seqweave info ARGS`", run: |args| binary::replace("info", args) },
+    Verb { name: "plot", args: "ARGS", about: "`seqweave plot ARGS`", run: |args| binary::replace("plot", args) },
+    Verb { name: "init", args: "ARGS", about: "`seqweave init ARGS`", run: |args| binary::replace("init", args) },
+    Verb { name: "completions", args: "ARGS", about: "`seqweave completions ARGS`", run: |args| binary::replace("completions", args) },
+    Verb { name: "test", args: "[LEVEL...] [--trials N]", about: "the tests of some levels, or of all: unit, kernels, grad, golden, e2e, resume", run: test::run },
+    Verb { name: "ci", args: "", about: "what must pass before a merge: fmt, tidy, clippy, docs, test; cheapest first", run: ci::run },
+    Verb { name: "fmt", args: "[--check]", about: "formats every crate, or says what is not formatted", run: tools::fmt },
+    Verb { name: "docs", args: "", about: "builds the API documentation; a warning is an error", run: tools::docs },
+    Verb { name: "tidy", args: "", about: "the conventions of the repository: crate edges, file headers, file size, links, …", run: tidy::run },
+    Verb { name: "golden", args: "[--check] [--python PATH]", about: "computes the golden values with PyTorch anew, or compares with them", run: golden::run },
+    Verb { name: "help", args: "", about: "this list", run: help },
+];
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    let name = args.next().unwrap_or_else(|| "help".into());
+    let rest: Vec<OsString> = args.collect();
+    match dispatch(&name, &rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // A failed child has said why itself.
+            if !error.is_already_told() {
+                eprintln!("xtask: {error}");
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn dispatch(name: &OsString, args: &[OsString]) -> Result<()> {
+    let name = name.to_string_lossy();
+    let name = if matches!(&*name, "-h" | "--help") { "help" } else { &*name };
+    match VERBS.iter().find(|verb| verb.name == name) {
+        Some(verb) => (verb.run)(args),
+        None => Err(Error::Unknown { what: "verb", found: name.into(), known: verb_names().join(", ") }),
+    }
+}
+
+fn help(_: &[OsString]) -> Result<()> {
+    println!("cargo xtask VERB\n");
+    for Verb { name, args, about, .. } in VERBS {
+        println!("  {:<34} {about}", format!("{name} {args}"));
+    }
+    Ok(())
+}
+
+/// Every verb, for `tidy`, which checks what the documentation names.
+fn verb_names() -> Vec<&'static str> {
+    VERBS.iter().map(|verb| verb.name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_verb_lists_the_known_ones() {
+        let error = dispatch(&"tset".into(), &[]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("test, ci"), "{error}");
+    }
+
+    #[test]
+    fn verbs_are_distinct() {
+        let mut names = verb_names();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), VERBS.len());
+    }
+}

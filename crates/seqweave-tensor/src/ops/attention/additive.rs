@@ -2,7 +2,7 @@
 
 use super::kernels::{dots, tanh_of_sum, tanh_score_backward};
 use super::{Extents, attend, expect_gradients, expect_shape, scores_backward};
-use crate::{Float, Ids, Result, Tensor};
+use crate::{Ids, Result, Tensor};
 
 /// `score_s = vᵀ tanh(qp + kp_s)`, `align = softmax(score)` over `s < lens[b]`, `ctx = Σ_s align_s value_s`.
 ///

@@ -1,0 +1,142 @@
+//! What a configuration file says about data.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::corpus::SourceSpec;
+use crate::error::{Problems, Result};
+use crate::filter::FilterConfig;
+use crate::lines::MAX_LINE_BYTES;
+use crate::split::SplitConfig;
+use crate::tokenize::{Level, Tokenizer};
+use crate::vocab::SPECIALS;
+
+/// The corpora and what is done to them before training.
+///
+/// As TOML:
+///
+/// ```toml
+/// train = { tsv = "train.tsv" }
+/// dev = { src = "dev.de", tgt = "dev.en" }
+///
+/// [src]
+/// level = "char"
+/// lowercase = true
+///
+/// [tgt]
+/// min_freq = 2
+///
+/// [filter]
+/// max_src_len = 60
+/// dedup = true
+///
+/// [split]
+/// test = 500
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataConfig {
+    /// The training corpus: `{ tsv = "file" }` or `{ src = "file", tgt = "file" }`; needed, no default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train: Option<SourceSpec>,
+    /// The corpus measured during training; default: a part of the training corpus, see `split`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dev: Option<SourceSpec>,
+    /// The corpus measured at the end; default: a part of the training corpus, see `split`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<SourceSpec>,
+    /// Whether training pairs whose source is also in the dev or test corpus are dropped; default `true`.
+    pub exclude_held_out: bool,
+    /// The longest accepted line of a corpus in bytes, a longer one is an error; default 1048576 (1 MiB).
+    pub max_line_bytes: usize,
+    /// Whether both sides use one vocabulary, counted over both; default `false`.
+    pub shared_vocab: bool,
+    /// The source side.
+    pub src: SideConfig,
+    /// The target side.
+    pub tgt: SideConfig,
+    /// Which training pairs are dropped.
+    pub filter: FilterConfig,
+    /// How the training corpus is divided where dev or test has no corpus of its own.
+    pub split: SplitConfig,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            train: None,
+            dev: None,
+            test: None,
+            exclude_held_out: true,
+            max_line_bytes: MAX_LINE_BYTES,
+            shared_vocab: false,
+            src: SideConfig::default(),
+            tgt: SideConfig::default(),
+            filter: FilterConfig::default(),
+            split: SplitConfig::default(),
+        }
+    }
+}
+
+/// The tokens and the vocabulary of one side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SideConfig {
+    /// What a token is: `word` (between white space) or `char` (grapheme cluster); default `word`.
+    pub level: Level,
+    /// Whether text is put into lower case (Unicode, no locale); default `false`.
+    pub lowercase: bool,
+    /// How often a token must be seen in training to enter the vocabulary, in occurrences; default 1.
+    pub min_freq: u64,
+    /// The largest vocabulary in tokens, the four special ones included; 0 means no limit; default 32000.
+    pub max_vocab: usize,
+}
+
+impl Default for SideConfig {
+    fn default() -> Self {
+        Self { level: Level::Word, lowercase: false, min_freq: 1, max_vocab: 32_000 }
+    }
+}
+
+impl SideConfig {
+    /// The tokenizer of this side.
+    pub fn tokenizer(&self) -> Tokenizer {
+        Tokenizer::new(self.level).with_lowercase(self.lowercase)
+    }
+
+    fn problems(&self) -> Problems {
+        let mut p = Problems::default();
+        p.require(self.min_freq >= 1, "min_freq", "at least 1 occurrence", self.min_freq);
+        let sensible = self.max_vocab == 0 || self.max_vocab > SPECIALS.len();
+        p.require(sensible, "max_vocab", "0 (no limit) or at least 5 tokens", self.max_vocab);
+        p
+    }
+}
+
+impl DataConfig {
+    pub(crate) fn problems(&self) -> Problems {
+        let mut p = Problems::default();
+        p.require(self.max_line_bytes >= 1, "max_line_bytes", "at least 1 byte", self.max_line_bytes);
+        p.nest("src", self.src.problems());
+        p.nest("tgt", self.tgt.problems());
+        p.nest("filter", self.filter.problems());
+        p.nest("split", self.split.problems());
+        if self.shared_vocab {
+            let (s, t) = (&self.src, &self.tgt);
+            let found = |s: u64, t: u64| format!("{t} beside {s} in src");
+            let same = "the value of src, as shared_vocab is true";
+            p.require(s.min_freq == t.min_freq, "tgt.min_freq", same, found(s.min_freq, t.min_freq));
+            let (sv, tv) = (s.max_vocab as u64, t.max_vocab as u64);
+            p.require(sv == tv, "tgt.max_vocab", same, found(sv, tv));
+        }
+        p
+    }
+
+    /// Checks every value but the presence of `train`, which [`load_corpora`](crate::load_corpora) asks for.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) with all bad values at once.
+    pub fn validate(&self) -> Result<()> {
+        self.problems().into_result()
+    }
+}

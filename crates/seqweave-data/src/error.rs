@@ -1,0 +1,419 @@
+//! The one error type of the crate. Each message says what, where, what was expected, what was found,
+//! and after `help:` what to do next.
+
+use std::fmt;
+use std::io;
+
+/// What can go wrong between a file of text and a batch of ids.
+///
+/// Lines and columns are 1-based, byte offsets are 0-based. Offsets count decompressed bytes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no file of that name.
+    #[error(
+        "{name}: no such file\n\
+         help: check the path; relative paths start at the working directory"
+    )]
+    NotFound {
+        /// The file as it was named.
+        name: String,
+    },
+
+    /// A file was expected, a directory was found.
+    #[error("{name}: expected a text file, found a directory\nhelp: name a file inside it")]
+    IsDirectory {
+        /// The path as it was named.
+        name: String,
+    },
+
+    /// The operating system refused to open or read.
+    #[error("{name}: cannot {action}: {source}\nhelp: check the permissions and the disk")]
+    Io {
+        /// The file or stream.
+        name: String,
+        /// `"open"` or `"read"`.
+        action: &'static str,
+        /// The reason of the operating system.
+        source: io::Error,
+    },
+
+    /// A gzip stream is truncated, damaged, or not gzip at all.
+    #[error(
+        "{name}: damaged gzip data after line {line}: {source}\n\
+         help: `gzip -t` shows whether the file is whole; make or copy it again"
+    )]
+    Gzip {
+        /// The file.
+        name: String,
+        /// The number of whole lines that could be read before the damage.
+        line: u64,
+        /// The reason of the decompressor.
+        source: io::Error,
+    },
+
+    /// The name ends in `.gz`, the content is something else.
+    #[error(
+        "{name}: the name ends in .gz but the file does not begin with the gzip magic 1f 8b (found {found})\n\
+         help: rename the file if it is plain text"
+    )]
+    NotGzip {
+        /// The file.
+        name: String,
+        /// The first bytes, in hexadecimal.
+        found: String,
+    },
+
+    /// A corpus file without a single line.
+    #[error("{name}: the file is empty, expected at least one line\nhelp: check the step that wrote it")]
+    EmptyFile {
+        /// The file.
+        name: String,
+    },
+
+    /// A byte sequence that is not UTF-8.
+    #[error(
+        "{name}:{line}: invalid UTF-8 at byte {offset} of the file (byte {column} of the line): {flaw}\n\
+         help: convert the file first, e.g. `iconv -f LATIN1 -t UTF-8`; it is never guessed or repaired here"
+    )]
+    Utf8 {
+        /// The file or stream.
+        name: String,
+        /// The line.
+        line: u64,
+        /// Offset of the first bad byte from the start of the file.
+        offset: u64,
+        /// 1-based position of the first bad byte in its line.
+        column: u64,
+        /// What is wrong with it.
+        flaw: Utf8Flaw,
+    },
+
+    /// A NUL character inside a line.
+    #[error(
+        "{name}:{line}: NUL character at byte {offset} of the file (byte {column} of the line)\n\
+         help: remove it (`tr -d '\\000'`), or convert the file if it is UTF-16"
+    )]
+    Nul {
+        /// The file or stream.
+        name: String,
+        /// The line.
+        line: u64,
+        /// Offset from the start of the file.
+        offset: u64,
+        /// 1-based position in the line.
+        column: u64,
+    },
+
+    /// A line longer than the cap. The rest of the line was not read.
+    #[error(
+        "{name}:{line}: the line is longer than {cap} bytes\n\
+         help: split it, or raise `max_line_bytes`; only a line feed ends a line"
+    )]
+    LineTooLong {
+        /// The file or stream.
+        name: String,
+        /// The line.
+        line: u64,
+        /// The cap in bytes, the line ending not counted.
+        cap: usize,
+    },
+
+    /// A TSV line that does not have exactly two columns.
+    #[error(
+        "{name}:{line}: expected 2 columns (source<TAB>target), found {found}\n\
+         help: write exactly one tab between source and target"
+    )]
+    Columns {
+        /// The file.
+        name: String,
+        /// The line.
+        line: u64,
+        /// How many columns there are: 1 where the tab is missing.
+        found: usize,
+    },
+
+    /// Parallel files of different lengths.
+    #[error(
+        "{longer}:{line}: this line has no partner: {src} has {src_lines} lines, {tgt} has {tgt_lines}\n\
+         help: parallel files need equal line counts; look for a lost or doubled line before it"
+    )]
+    LineCounts {
+        /// The file that goes on.
+        longer: String,
+        /// Its first line that lacks a partner.
+        line: u64,
+        /// The source file.
+        src: String,
+        /// The target file.
+        tgt: String,
+        /// Lines of the source file.
+        src_lines: u64,
+        /// Lines of the target file.
+        tgt_lines: u64,
+    },
+
+    /// A vocabulary file that is not the JSON that [`Vocab::to_json`](crate::Vocab::to_json) writes.
+    #[error(
+        "{name}: not a vocabulary: {source}\nhelp: expected {{\"version\":1,\"tokens\":[[\"<pad>\",0],…]}}"
+    )]
+    VocabJson {
+        /// The file.
+        name: String,
+        /// What the JSON reader found, with line and column.
+        source: serde_json::Error,
+    },
+
+    /// A vocabulary of another version.
+    #[error(
+        "{name}: vocabulary version {found}, expected {expected}\nhelp: use the release that wrote the file"
+    )]
+    VocabVersion {
+        /// The file.
+        name: String,
+        /// The version that this release reads.
+        expected: u32,
+        /// The version in the file.
+        found: u32,
+    },
+
+    /// One of the four special tokens is not where it belongs.
+    #[error(
+        "{name}: vocabulary entry {id} must be {expected:?}, found {found}\n\
+         help: the first four entries are <pad>, <unk>, <s>, </s> in this order"
+    )]
+    VocabSpecial {
+        /// The file.
+        name: String,
+        /// The entry, 0-based: the token's id.
+        id: usize,
+        /// The special token.
+        expected: &'static str,
+        /// The token in its place, quoted, or `nothing`.
+        found: String,
+    },
+
+    /// A vocabulary entry that cannot be: a duplicate, or an empty token.
+    #[error("{name}: vocabulary entry {id} ({token:?}): {flaw}\nhelp: build the vocabulary again")]
+    VocabEntry {
+        /// The file.
+        name: String,
+        /// The entry, 0-based: the token's id.
+        id: usize,
+        /// The token.
+        token: String,
+        /// What is wrong with it.
+        flaw: EntryFlaw,
+    },
+
+    /// A vocabulary without a token beside the special ones.
+    #[error(
+        "{name}: the vocabulary holds no token beside the four special ones\n\
+         help: lower `min_freq`, and check that the training text is the right one"
+    )]
+    VocabEmpty {
+        /// The file, or which vocabulary was being built.
+        name: String,
+    },
+
+    /// An id that no token has.
+    #[error(
+        "token id {id} at position {position} is outside the vocabulary of {len} tokens\n\
+         help: the ids come from a model with another vocabulary"
+    )]
+    TokenId {
+        /// The id.
+        id: u32,
+        /// Its position in the sequence, 0-based.
+        position: usize,
+        /// The number of tokens, special ones included.
+        len: usize,
+    },
+
+    /// Configuration values that make no sense; all of them at once.
+    #[error("{}", join(.problems))]
+    Config {
+        /// One entry a bad value.
+        problems: Vec<Problem>,
+    },
+
+    /// A part of the split came out without a pair.
+    #[error(
+        "the {set} split is empty: asked for {asked} of {pairs} pairs ({groups} distinct sources)\n\
+         help: {help}"
+    )]
+    EmptySplit {
+        /// `"train"`, `"dev"` or `"test"`.
+        set: &'static str,
+        /// The configured amount.
+        asked: String,
+        /// All pairs.
+        pairs: usize,
+        /// Distinct sources; all pairs of one source stay together.
+        groups: usize,
+        /// The next step.
+        help: &'static str,
+    },
+
+    /// No pair is left to train on.
+    #[error("no training pair is left: {why}\nhelp: loosen the filter, or check the corpus")]
+    NoExamples {
+        /// What happened to the pairs.
+        why: String,
+    },
+
+    /// More examples than a batch index can name.
+    #[error("{found} examples, at most {limit} fit one plan\nhelp: train on shards")]
+    TooManyExamples {
+        /// The number of examples.
+        found: usize,
+        /// The largest number of examples.
+        limit: usize,
+    },
+
+    /// A resume position that the data does not have.
+    #[error(
+        "cannot resume at batch {batch} of epoch {epoch}: that epoch has {batches} batches\n\
+         help: the position belongs to other data, another seed or another batch configuration"
+    )]
+    Position {
+        /// The epoch.
+        epoch: u64,
+        /// The batch asked for.
+        batch: u64,
+        /// The number of batches in that epoch.
+        batches: usize,
+    },
+
+    /// The reading thread could not be started.
+    #[error("cannot start the reading thread: {source}\nhelp: raise the limit of processes or free memory")]
+    Thread {
+        /// The reason of the operating system.
+        source: io::Error,
+    },
+}
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a byte sequence is not UTF-8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Utf8Flaw {
+    /// A continuation byte (80–BF) with no start byte before it.
+    LoneContinuation(u8),
+    /// A longer encoding than the character needs (C0, C1, E0 80–9F, F0 80–8F).
+    Overlong(u8),
+    /// One half of a surrogate pair (ED A0–BF): CESU-8 or damaged UTF-16.
+    Surrogate,
+    /// A code point above U+10FFFF (F4 90–BF, F5–F7).
+    TooLarge(u8),
+    /// A byte that UTF-8 never uses (F8–FF); FE and FF often begin UTF-16.
+    NeverValid(u8),
+    /// The sequence ends before its last byte.
+    CutShort(u8),
+}
+
+impl Utf8Flaw {
+    /// Names the flaw of `bytes`, which begin at the first invalid byte.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let second = bytes.get(1).copied().unwrap_or(0);
+        let continues = (0x80..=0xBF).contains(&second);
+        match bytes.first().copied().unwrap_or(0) {
+            b @ 0x80..=0xBF => Self::LoneContinuation(b),
+            b @ 0xC0..=0xC1 => Self::Overlong(b),
+            b @ 0xE0 if continues && second < 0xA0 => Self::Overlong(b),
+            b @ 0xF0 if continues && second < 0x90 => Self::Overlong(b),
+            0xED if continues && second >= 0xA0 => Self::Surrogate,
+            b @ 0xF4 if continues && second >= 0x90 => Self::TooLarge(b),
+            b @ 0xF5..=0xF7 => Self::TooLarge(b),
+            b @ 0xF8..=0xFF => Self::NeverValid(b),
+            b => Self::CutShort(b),
+        }
+    }
+}
+
+impl fmt::Display for Utf8Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LoneContinuation(b) => write!(f, "continuation byte {b:02X} without a start byte"),
+            Self::Overlong(b) => write!(f, "overlong encoding that begins with {b:02X}"),
+            Self::Surrogate => write!(f, "half of a surrogate pair (ED A0–BF)"),
+            Self::TooLarge(b) => write!(f, "code point above U+10FFFF that begins with {b:02X}"),
+            Self::NeverValid(b @ 0xFE..) => {
+                write!(f, "byte {b:02X}, which UTF-8 never uses; the file may be UTF-16")
+            }
+            Self::NeverValid(b) => write!(f, "byte {b:02X}, which UTF-8 never uses"),
+            Self::CutShort(b) => write!(f, "sequence that begins with {b:02X} is cut short"),
+        }
+    }
+}
+
+/// What is wrong with one vocabulary entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EntryFlaw {
+    /// An earlier entry, whose id is given, has the same token.
+    DuplicateOf(usize),
+    /// The token is the empty string.
+    Empty,
+}
+
+impl fmt::Display for EntryFlaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DuplicateOf(id) => write!(f, "the same token as entry {id}, expected every token once"),
+            Self::Empty => write!(f, "the token is empty, expected at least one character"),
+        }
+    }
+}
+
+/// One configuration value that makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The key, dotted from the table that was checked: `filter.max_len_ratio`.
+    pub key: String,
+    /// The allowed values.
+    pub expected: &'static str,
+    /// The value.
+    pub found: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: expected {}, found {}", self.key, self.expected, self.found)
+    }
+}
+
+/// Collects [`Problem`]s so that one run names every bad key.
+#[derive(Debug, Default)]
+pub(crate) struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// Notes that `key` is bad unless `good`.
+    pub(crate) fn require(
+        &mut self,
+        good: bool,
+        key: &str,
+        expected: &'static str,
+        found: impl fmt::Display,
+    ) {
+        if !good {
+            self.0.push(Problem { key: key.to_owned(), expected, found: found.to_string() });
+        }
+    }
+
+    /// Adds the problems of a nested table under its name.
+    pub(crate) fn nest(&mut self, table: &str, inner: Problems) {
+        self.0.extend(inner.0.into_iter().map(|p| Problem { key: format!("{table}.{}", p.key), ..p }));
+    }
+
+    /// An error if anything was noted.
+    pub(crate) fn into_result(self) -> Result<()> {
+        if self.0.is_empty() { Ok(()) } else { Err(Error::Config { problems: self.0 }) }
+    }
+}
+
+fn join(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}

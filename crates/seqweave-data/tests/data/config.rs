@@ -1,0 +1,109 @@
+//! The configuration as TOML: what is accepted, what is refused, what the schema says.
+
+use seqweave_data::{Amount, BatchConfig, DataConfig, Level, SourceSpec};
+
+#[test]
+fn a_whole_configuration_is_read_and_written_back() {
+    let text = r#"
+        train = { tsv = "train.tsv" }
+        dev = { src = "dev.de", tgt = "dev.en" }
+        shared_vocab = true
+        [src]
+        level = "char"
+        lowercase = true
+        [tgt]
+        min_freq = 2
+        [filter]
+        max_src_len = 60
+        max_len_ratio = 3
+        dedup = true
+        [split]
+        test = 500
+        seed = 18446744073709551615
+        dev = 0.1
+    "#;
+    let config: DataConfig = toml::from_str(text).expect("a good configuration");
+    assert_eq!(config.dev, Some(SourceSpec::Parallel { src: "dev.de".into(), tgt: "dev.en".into() }));
+    assert_eq!((config.src.level, config.src.lowercase, config.tgt.level), (Level::Char, true, Level::Word));
+    assert_eq!((config.split.test, config.split.dev), (Amount::Pairs(500), Amount::Share(0.1)));
+    assert_eq!(config.filter.max_len_ratio, Some(3.0));
+    let written = toml::to_string(&config).expect("plain values");
+    assert_eq!(toml::from_str::<DataConfig>(&written).expect("its own form"), config);
+}
+
+#[test]
+fn an_empty_configuration_is_the_default_and_the_default_is_valid() {
+    assert_eq!(toml::from_str::<DataConfig>("").expect("all keys have defaults"), DataConfig::default());
+    assert_eq!(toml::from_str::<BatchConfig>("").expect("all keys have defaults"), BatchConfig::default());
+    assert!(DataConfig::default().validate().is_ok() && BatchConfig::default().validate().is_ok());
+}
+
+#[test]
+fn meaningless_values_are_refused_by_the_reader_or_by_validation() {
+    let cases = [
+        ("unknown key", "trian = 1", "unknown field `trian`"),
+        ("unknown key in a table", "[filter]\nmax_len = 1", "unknown field `max_len`"),
+        ("unknown level", "[src]\nlevel = \"bpe\"", "unknown variant `bpe`"),
+        ("wrong type", "[src]\nlowercase = 1", "invalid type"),
+        ("negative", "[filter]\nmax_src_len = -1", "invalid value"),
+        ("beyond 64 bits", "[split]\nseed = 18446744073709551616", "line 2"),
+        ("duplicate key", "shared_vocab = true\nshared_vocab = true", "duplicate key"),
+        ("no length", "[filter]\nmax_tgt_len = 0", "filter.max_tgt_len: expected at least 1 token, found 0"),
+        ("infinite ratio", "[filter]\nmax_len_ratio = inf", "filter.max_len_ratio: expected a finite number"),
+        ("overflow", "[filter]\nmax_len_ratio = 1e999", "floating-point number overflowed"),
+        ("no number", "[filter]\nmax_len_ratio = nan", "filter.max_len_ratio: expected a finite number"),
+        ("share of 1", "[split]\ndev = 1.0", "a share such as 0.05"),
+        ("no number of pairs", "[split]\ndev = nan", "a share such as 0.05"),
+        ("negative pairs", "[split]\ntest = -5", "a share such as 0.05"),
+        (
+            "nothing to train on",
+            "[split]\ndev = 0.6\ntest = 0.4",
+            "split.dev: expected dev and test together below 1",
+        ),
+        (
+            "vocabulary of specials",
+            "[tgt]\nmax_vocab = 4",
+            "tgt.max_vocab: expected 0 (no limit) or at least 5",
+        ),
+        ("never seen", "[src]\nmin_freq = 0", "src.min_freq: expected at least 1 occurrence, found 0"),
+        ("no bytes", "max_line_bytes = 0", "max_line_bytes: expected at least 1 byte"),
+        (
+            "half a corpus",
+            "train = { src = \"a\" }",
+            "expected either `tsv` alone or both `src` and `tgt`, found src",
+        ),
+        ("two corpora", "train = { tsv = \"a\", src = \"b\", tgt = \"c\" }", "found tsv, src, tgt"),
+    ];
+    for (case, text, expected) in cases {
+        let message = match toml::from_str::<DataConfig>(text) {
+            Err(error) => error.to_string(),
+            Ok(config) => config.validate().expect_err(case).to_string(),
+        };
+        assert!(message.contains(expected), "{case}: expected {expected:?} in: {message}");
+    }
+}
+
+#[test]
+fn the_schema_has_a_sentence_with_the_default_for_every_key() {
+    let schemas =
+        [schemars::schema_for!(DataConfig).to_value(), schemars::schema_for!(BatchConfig).to_value()];
+    let mut keys = 0;
+    for schema in &schemas {
+        let tables = schema["$defs"].as_object().into_iter().flat_map(|defs| defs.iter());
+        let tables: Vec<_> =
+            tables.map(|(name, table)| (name.as_str(), table)).chain([("", schema)]).collect();
+        for (table, value) in tables {
+            let Some(properties) = value["properties"].as_object() else { continue };
+            assert_eq!(value["additionalProperties"], false, "{table}: unknown keys must be refused");
+            for (key, property) in properties {
+                keys += 1;
+                let text = property["description"].as_str().unwrap_or_default();
+                assert!(text.ends_with('.'), "{table}.{key} needs a sentence, found {text:?}");
+                // Tables and the three keys of a corpus have no default to name.
+                let table_valued = matches!(key.as_str(), "src" | "tgt" | "filter" | "split" | "tsv");
+                assert!(table_valued || text.contains("default"), "{table}.{key} names no default: {text:?}");
+            }
+        }
+    }
+    assert!(keys >= 25, "only {keys} keys were seen");
+}

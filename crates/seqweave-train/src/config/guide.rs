@@ -1,0 +1,160 @@
+//! The guide to the configuration, and its JSON schema, made from the structs.
+
+use super::Config;
+use super::shape::{Field, Shape, Word, join};
+
+/// The JSON schema of the configuration, for editors that complete and check TOML.
+pub fn json_schema() -> String {
+    let schema = schemars::schema_for!(Config);
+    // A schema is made of strings and numbers, which JSON always holds.
+    serde_json::to_string_pretty(&schema).unwrap_or_default()
+}
+
+/// The text of `docs/guide/config.md`: a table for each section, with every key.
+pub fn render_guide() -> String {
+    let mut text = String::from(INTRODUCTION);
+    let Shape::Table(fields) = Shape::of_config() else { return text };
+    // Paths with defaults stay relative here, as they are before a file is read.
+    let defaults = toml::Value::try_from(Config::default()).unwrap_or(toml::Value::Boolean(false));
+    let (sections, plain): (Vec<&Field>, Vec<&Field>) =
+        fields.iter().partition(|field| matches!(field.shape, Shape::Table(_)));
+    text.push_str("\n## At the top\n\n");
+    render_section(&mut text, plain.into_iter(), "", &defaults);
+    for section in sections {
+        let Shape::Table(fields) = &section.shape else { continue };
+        text.push_str(&format!("\n## `[{}]`\n\n{}\n\n", section.name, section.doc));
+        render_section(&mut text, fields.iter(), &section.name, &defaults);
+    }
+    text
+}
+
+const INTRODUCTION: &str = "\
+# Configuration
+
+<!-- Made from the structs in crates/seqweave-train/src/config; `SEQWEAVE_UPDATE_DOCS=1 cargo test -p seqweave-train guide` rewrites it. -->
+
+A training run is described by one TOML file.
+Every key has a default except `data.train`.
+An unknown key, a wrong type or a value out of range is an error that shows the line; all errors are shown at once.
+Several files are merged key by key, later ones win, and `--set key=value` wins over files.
+Relative paths are relative to the file that names them.
+";
+
+fn render_section<'a>(
+    text: &mut String,
+    fields: impl Iterator<Item = &'a Field>,
+    table: &str,
+    defaults: &toml::Value,
+) {
+    let mut rows = Vec::new();
+    for field in fields {
+        collect_rows(&mut rows, field, &join(table, &field.name));
+    }
+    text.push_str("| key | value | default | meaning |\n|---|---|---|---|\n");
+    for (key, field) in &rows {
+        let default = default_of(defaults, key).unwrap_or_else(|| "none".into());
+        text.push_str(&format!(
+            "| `{key}` | {} | {default} | {} |\n",
+            values(&field.shape),
+            cell(&field.doc)
+        ));
+    }
+    for (key, field) in &rows {
+        let words = explained(&field.shape);
+        if !words.is_empty() {
+            text.push_str(&format!("\n`{key}`:\n"));
+            for Word { name, doc } in words {
+                text.push_str(&format!("- `{name}`: {doc}\n"));
+            }
+        }
+    }
+}
+
+/// Nested tables become dotted keys; a table that is only one of several forms of a value is part of that value.
+fn collect_rows<'a>(rows: &mut Vec<(String, &'a Field)>, field: &'a Field, key: &str) {
+    match &field.shape {
+        Shape::Table(fields) => {
+            for field in fields {
+                collect_rows(rows, field, &join(key, &field.name));
+            }
+        }
+        _ => rows.push((key.into(), field)),
+    }
+}
+
+fn values(shape: &Shape) -> String {
+    match shape {
+        Shape::Choice(words) => {
+            words.iter().map(|word| format!("`{}`", word.name)).collect::<Vec<_>>().join(", ")
+        }
+        Shape::List(item) => format!("list of {}", values(item)),
+        Shape::Either(alternatives) => alternatives.iter().map(values).collect::<Vec<_>>().join(" or "),
+        Shape::Table(fields) => {
+            let field = |field: &Field| format!("`{}` ({})", field.name, values(&field.shape));
+            format!("table with {}", fields.iter().map(field).collect::<Vec<_>>().join(", "))
+        }
+        shape => cell(&shape.to_string()),
+    }
+}
+
+fn explained(shape: &Shape) -> Vec<&Word> {
+    match shape {
+        Shape::Choice(words) => words.iter().filter(|word| !word.doc.is_empty()).collect(),
+        Shape::List(item) => explained(item),
+        Shape::Either(alternatives) => alternatives.iter().flat_map(explained).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn default_of(defaults: &toml::Value, key: &str) -> Option<String> {
+    let value = key.split('.').try_fold(defaults, |value, part| value.get(part))?;
+    match value {
+        toml::Value::String(text) if text.is_empty() => None,
+        value => Some(format!("`{value}`")),
+    }
+}
+
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guide_on_disk_is_made_from_the_structs() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guide/config.md");
+        let guide = render_guide();
+        if std::env::var_os("SEQWEAVE_UPDATE_DOCS").is_some() {
+            std::fs::create_dir_all(std::path::Path::new(path).parent().unwrap()).unwrap();
+            std::fs::write(path, &guide).unwrap();
+        }
+        let on_disk = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            guide == on_disk,
+            "docs/guide/config.md is not what the structs say; run \
+             SEQWEAVE_UPDATE_DOCS=1 cargo test -p seqweave-train guide"
+        );
+    }
+
+    #[test]
+    fn every_key_is_explained_and_ends_as_a_sentence() {
+        let guide = render_guide();
+        let rows: Vec<&str> = guide.lines().filter(|line| line.starts_with("| `")).collect();
+        assert!(rows.len() > 50, "{guide}");
+        for row in rows {
+            let meaning = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+            assert!(meaning.len() > 10 && meaning.ends_with('.'), "{row}");
+        }
+    }
+
+    #[test]
+    fn the_schema_is_json_with_every_section() {
+        let schema: serde_json::Value = serde_json::from_str(&json_schema()).unwrap();
+        for section in ["data", "model", "train", "valid", "checkpoint", "decode", "run"] {
+            assert!(schema["properties"].get(section).is_some(), "{section}");
+        }
+        assert_eq!(schema["additionalProperties"], false);
+    }
+}

@@ -1,0 +1,101 @@
+//! The error type of the crate.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::config::Problems;
+
+/// The result of this crate's fallible functions.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong around training.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The configuration has mistakes; all of them are listed.
+    #[error("{0}")]
+    Config(Problems),
+    /// A configuration file cannot be read.
+    #[error("cannot read the configuration {}: {source}", path.display())]
+    ConfigRead {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A sealed folder or an atomic write failed.
+    #[error(transparent)]
+    Store(#[from] seqweave::Error),
+    /// The operating system refused an operation in the run folder.
+    #[error("cannot {op} {}: {source}", path.display())]
+    Io {
+        /// The operation, as a verb.
+        op: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Another process trains in the same run folder.
+    #[error(
+        "{} is in use by the training process {}; wait for it, stop it, or choose another run folder",
+        folder.display(),
+        pid.map_or("of another user or machine".into(), |pid| pid.to_string())
+    )]
+    RunLocked {
+        /// The run folder.
+        folder: PathBuf,
+        /// Process number of the holder, when its lock file says so.
+        pid: Option<u32>,
+    },
+    /// Nothing can be written in the run folder.
+    #[error("the run folder {} cannot be written: {source}; choose another one with --set run.dir=FOLDER", folder.display())]
+    RunNotWritable {
+        /// The run folder.
+        folder: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A state file is damaged or not a state file.
+    #[error("{} is damaged at byte {offset}: {what}, expected {expected}, found {found}; use an earlier checkpoint", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// Offset of the field or of the first wrong byte, from 0.
+        offset: usize,
+        /// The field.
+        what: &'static str,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// A state file is of a format version that this program does not read.
+    #[error("{} has state version {found}, this program reads version {supported}; use the seqweave that wrote it", path.display())]
+    StateVersion {
+        /// The file.
+        path: PathBuf,
+        /// The version in the file.
+        found: u32,
+        /// The version this program reads and writes.
+        supported: u32,
+    },
+    /// A training state cannot be encoded.
+    #[error("the training state cannot be encoded: {detail}")]
+    StateEncode {
+        /// What the encoder said.
+        detail: String,
+    },
+    /// A row of metrics does not fit the columns of the table.
+    #[error("a row of step {step} has {found} values, the table has the {expected} columns {}", columns.join(", "))]
+    MetricRow {
+        /// The step of the row.
+        step: u64,
+        /// Number of columns.
+        expected: usize,
+        /// Number of values.
+        found: usize,
+        /// The columns.
+        columns: Vec<String>,
+    },
+}

@@ -1,0 +1,113 @@
+//! How good a model is on pairs: what `evaluate` prints and what validation looks at.
+
+use crate::Result;
+use seqweave::{ModelFolder, TranslateOptions, Translator};
+use seqweave_data::Pair;
+use seqweave_metrics::{Accuracy, Metric, Perplexity, Score, TextScores, group_references};
+use seqweave_nn::Ctx;
+use seqweave_seq2seq::Batch;
+use serde::Serialize;
+
+/// What is measured, and how outputs are found.
+#[derive(Debug, Clone)]
+pub struct EvaluateOptions {
+    /// The search, for metrics of texts.
+    pub translate: TranslateOptions,
+    /// The metrics, in the order of the answer.
+    pub metrics: Vec<Metric>,
+}
+
+/// Scores of a model, and the outputs they come from.
+#[derive(Debug, Clone, Serialize)]
+pub struct Evaluation {
+    /// Lines read.
+    pub lines: usize,
+    /// Distinct sources: lines of the same source are one item with several references.
+    pub items: usize,
+    /// One score a metric asked for.
+    pub scores: Vec<Score>,
+    /// The outputs, one an item; empty if no metric of texts was asked for.
+    pub answers: Vec<Answer>,
+}
+
+/// What the model said for one item.
+#[derive(Debug, Clone, Serialize)]
+pub struct Answer {
+    /// Source text.
+    pub source: String,
+    /// Every text that counts as right.
+    pub references: Vec<String>,
+    /// The model's text.
+    pub output: String,
+    /// Whether it is one of the references.
+    pub right: bool,
+}
+
+impl Evaluation {
+    /// The value of a metric, if it was asked for and there was anything to score.
+    pub fn value(&self, metric: Metric) -> Option<f64> {
+        self.scores.iter().find(|score| score.metric == metric)?.value
+    }
+}
+
+/// Measures `translator` on `pairs`.
+///
+/// Metrics of texts (`wer`, `per`, `cer`, `acc`) are taken over outputs of the search, metrics of the model (`ppl`,
+/// `token_acc`, `seq_acc`) over the references under teacher forcing.
+///
+/// # Errors
+/// A search option out of range, or a model whose weights give NaN.
+pub fn evaluate(translator: &Translator, pairs: &[Pair], options: &EvaluateOptions) -> Result<Evaluation> {
+    let items = group_references(pairs.iter().map(|pair| (pair.src.as_str(), pair.tgt.as_str())));
+    let (mut texts, mut answers) = (TextScores::default(), Vec::new());
+    if options.metrics.iter().any(|metric| metric.is_of_text()) {
+        let sources: Vec<&str> = items.iter().map(|item| item.source).collect();
+        let outputs = translator.translate(&sources, &options.translate)?;
+        for (item, output) in items.iter().zip(outputs) {
+            let right = texts.add(output.text(), &item.references)?;
+            let references = item.references.iter().map(|text| (*text).to_owned()).collect();
+            answers.push(Answer {
+                source: item.source.to_owned(),
+                references,
+                output: output.text().to_owned(),
+                right,
+            });
+        }
+    }
+    let forced = match options.metrics.iter().all(|metric| metric.is_of_text()) {
+        true => Forced::default(),
+        false => forced(translator.model(), pairs, options.translate.batch)?,
+    };
+    let score = |&metric: &Metric| match metric {
+        Metric::Ppl => Some(Score::ppl(&forced.perplexity)),
+        Metric::TokenAcc => Some(Score::token_acc(&forced.tokens)),
+        Metric::SeqAcc => Some(Score::seq_acc(&forced.sequences)),
+        of_text => texts.score(of_text),
+    };
+    let scores = options.metrics.iter().filter_map(score).collect();
+    Ok(Evaluation { lines: pairs.len(), items: items.len(), scores, answers })
+}
+
+/// Sums over references under teacher forcing.
+#[derive(Default)]
+struct Forced {
+    perplexity: Perplexity,
+    tokens: Accuracy,
+    sequences: Accuracy,
+}
+
+fn forced(folder: &ModelFolder, pairs: &[Pair], batch: usize) -> Result<Forced> {
+    let encode = |pair: &Pair| (folder.source.encode(&pair.src), folder.target.encode(&pair.tgt));
+    let mut rows: Vec<(Vec<u32>, Vec<u32>)> = pairs.iter().map(encode).collect();
+    // Rows of like length share a batch; by batch invariance the sums do not depend on it, but for their order.
+    rows.sort_by_key(|(x, y)| (x.len(), y.len()));
+    let (cx, mut sums) = (Ctx::infer(&folder.params), Forced::default());
+    for part in rows.chunks(batch.max(1)) {
+        for row in folder.model.forced(&cx, &Batch::from_rows(part)?)? {
+            sums.perplexity.add(-row.log_prob(), row.log_probs.len() as u64);
+            sums.tokens.add(row.hits.iter().filter(|&&hit| hit).count() as u64, row.hits.len() as u64);
+            sums.sequences.add_one(row.exact());
+        }
+    }
+    Ok(sums)
+}

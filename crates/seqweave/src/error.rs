@@ -1,0 +1,211 @@
+//! The error type of the crate.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::store::ManifestProblem;
+
+/// The result of this crate's fallible functions.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong with a model folder.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused an operation on a file or folder.
+    #[error("cannot {op} {}: {source}", path.display())]
+    Io {
+        /// The operation, as a verb ("read", "create", "rename").
+        op: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The folder is not there.
+    #[error("there is no folder {}; check the path", folder.display())]
+    NoFolder {
+        /// The folder that was asked for.
+        folder: PathBuf,
+    },
+    /// The folder has no manifest, so nothing in it can be verified.
+    #[error("{} holds no file MANIFEST: it is no sealed folder, or its copy is incomplete; copy it again", folder.display())]
+    NoManifest {
+        /// The folder that was opened.
+        folder: PathBuf,
+    },
+    /// The manifest is not what this program writes.
+    #[error("{} is damaged at line {line} (byte {offset}): {problem}; use another copy of this folder", path.display())]
+    Manifest {
+        /// The manifest file.
+        path: PathBuf,
+        /// Line of the damage, from 1.
+        line: usize,
+        /// Offset of that line or byte in the file, from 0.
+        offset: usize,
+        /// What is wrong there.
+        problem: ManifestProblem,
+    },
+    /// The manifest is intact but of a version this program does not know.
+    #[error("{} has manifest version {found}, this program reads version {supported}; update seqweave", path.display())]
+    ManifestVersion {
+        /// The manifest file.
+        path: PathBuf,
+        /// The version it names.
+        found: String,
+        /// The version this program reads and writes.
+        supported: u32,
+    },
+    /// A file name cannot be stored in a sealed folder.
+    #[error("file name {name:?} cannot be stored in {}: {rule}", folder.display())]
+    FileName {
+        /// The folder it was meant for.
+        folder: PathBuf,
+        /// The name.
+        name: String,
+        /// The rule it breaks.
+        rule: &'static str,
+    },
+    /// The manifest lists a file that is not there.
+    #[error("{} is listed in the manifest but missing; use another copy of this folder", path.display())]
+    MissingFile {
+        /// The missing file.
+        path: PathBuf,
+    },
+    /// A file that this use of the folder needs is not listed in its manifest.
+    #[error("{} does not contain {name:?}; it contains {}", folder.display(), present.join(", "))]
+    NotListed {
+        /// The sealed folder.
+        folder: PathBuf,
+        /// The file that was asked for.
+        name: String,
+        /// The files that are listed.
+        present: Vec<String>,
+    },
+    /// Something that should be a regular file or a folder is something else.
+    #[error("{} is {found}, expected {expected}", path.display())]
+    WrongKind {
+        /// The path.
+        path: PathBuf,
+        /// What was expected there.
+        expected: &'static str,
+        /// What is there.
+        found: &'static str,
+    },
+    /// A file has another length than the manifest says.
+    #[error("{} has {found} bytes, its manifest says {expected}: it was cut or changed; use another copy", path.display())]
+    Size {
+        /// The file.
+        path: PathBuf,
+        /// Length in bytes by the manifest.
+        expected: u64,
+        /// Length in bytes as found.
+        found: u64,
+    },
+    /// A file has other contents than the manifest says.
+    #[error("{} is damaged: BLAKE3 is {found}, its manifest says {expected}; use another copy", path.display())]
+    Hash {
+        /// The file.
+        path: PathBuf,
+        /// Hash by the manifest, in hexadecimal.
+        expected: String,
+        /// Hash as found, in hexadecimal.
+        found: String,
+    },
+    /// The target of a write is already there and must not be replaced.
+    #[error("{} already exists and is not replaced; choose another name or move it away", path.display())]
+    Exists {
+        /// The target.
+        path: PathBuf,
+    },
+    /// The bytes are not a safetensors file.
+    #[error("not a safetensors file: {source}")]
+    Safetensors {
+        /// What the format library said.
+        source: safetensors::SafeTensorError,
+    },
+    /// A tensor that the model needs is not in the file.
+    #[error(
+        "tensor {name:?} of shape {expected:?} is missing; the weights belong to another model configuration"
+    )]
+    MissingTensor {
+        /// The tensor.
+        name: String,
+        /// Its shape by the model configuration.
+        expected: Vec<usize>,
+    },
+    /// The file holds a tensor that the model does not have.
+    #[error(
+        "tensor {name:?} of shape {found:?} is not part of the model; the weights belong to another model configuration"
+    )]
+    ExtraTensor {
+        /// The tensor.
+        name: String,
+        /// Its shape in the file.
+        found: Vec<usize>,
+    },
+    /// Two tensors have the same name.
+    #[error("tensor {name:?} occurs twice")]
+    DuplicateTensor {
+        /// The tensor.
+        name: String,
+    },
+    /// A tensor has another shape than the model.
+    #[error("tensor {name:?} has shape {found:?}, expected {expected:?}")]
+    TensorShape {
+        /// The tensor.
+        name: String,
+        /// Its shape by the model configuration.
+        expected: Vec<usize>,
+        /// Its shape in the file.
+        found: Vec<usize>,
+    },
+    /// A tensor's data do not fill its shape.
+    #[error("tensor {name:?} of shape {shape:?} has {found} values, expected {expected}")]
+    TensorLength {
+        /// The tensor.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// The product of the shape.
+        expected: Count,
+        /// The number of values given.
+        found: usize,
+    },
+    /// A tensor is stored in a number format this version does not read.
+    #[error("tensor {name:?} is stored as {found}, expected F32; convert the weights first")]
+    TensorType {
+        /// The tensor.
+        name: String,
+        /// The format in the file.
+        found: String,
+    },
+    /// A tensor contains NaN or an infinity.
+    #[error("tensor {name:?} has the value {value} at position {index}, expected finite numbers only")]
+    NonFinite {
+        /// The tensor.
+        name: String,
+        /// Row-major position of the first such value.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
+}
+
+/// A number of values that may be too large to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    /// The number.
+    Exactly(usize),
+    /// The product of the shape overflows.
+    TooMany,
+}
+
+impl std::fmt::Display for Count {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Count::Exactly(n) => write!(f, "{n}"),
+            Count::TooMany => f.write_str("more than can be addressed"),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! A model as files: weights, shape, tokenizers, vocabularies, decoding defaults.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `model.safetensors` | weights, PyTorch names and layouts, f32 |
+//! | `config.json` | format version, model shape, tokenizer of each side |
+//! | `source.vocab.json`, `target.vocab.json` | tokens in id order with their counts |
+//! | `generation.json` | how to decode unless told otherwise |
+//! | `MANIFEST` | size and BLAKE3 hash of each of them, and of itself |
+
+use crate::store::{self, NamedTensor, SealedFolder, Storage};
+use crate::{Error, Result};
+use seqweave_data::{Codec, Tokenizer, Vocab};
+use seqweave_nn::Params;
+use seqweave_seq2seq::{ModelConfig, SearchOptions, Seq2Seq};
+use seqweave_tensor::Device;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::path::{Path, PathBuf};
+
+/// Version of the model folder's files that this program writes and reads.
+const FORMAT: u32 = 1;
+
+/// A model with everything that turns text into text.
+pub struct ModelFolder {
+    /// The network.
+    pub model: Seq2Seq,
+    /// Its weights.
+    pub params: Params,
+    /// The source side.
+    pub source: Codec,
+    /// The target side.
+    pub target: Codec,
+    /// How to decode unless told otherwise.
+    pub generation: SearchOptions,
+}
+
+/// The part of a model folder that `config.json` holds.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigFile {
+    format: u32,
+    model: ModelConfig,
+    source: Tokenizer,
+    target: Tokenizer,
+}
+
+/// Only the version, so that a file of a later format is refused for that reason and no other.
+#[derive(Deserialize)]
+struct FormatOnly {
+    format: u32,
+}
+
+impl ModelFolder {
+    /// The files of this model, by name, without the manifest.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] if a weight is not finite: such a model is never written.
+    pub fn to_files(&self) -> Result<Vec<(&'static str, Vec<u8>)>> {
+        let config = ConfigFile {
+            format: FORMAT,
+            model: self.model.config().clone(),
+            source: self.source.tokenizer.clone(),
+            target: self.target.tokenizer.clone(),
+        };
+        let tensors: Vec<NamedTensor> = self
+            .params
+            .iter()
+            .map(|(name, shape, value)| NamedTensor {
+                name: name.to_owned(),
+                shape: shape.to_vec(),
+                data: value.to_vec(),
+            })
+            .collect();
+        Ok(vec![
+            ("model.safetensors", store::weights_to_bytes(&tensors)?),
+            ("config.json", to_json(&config)),
+            ("source.vocab.json", self.source.vocab.to_json().into_bytes()),
+            ("target.vocab.json", self.target.vocab.to_json().into_bytes()),
+            ("generation.json", to_json(&self.generation)),
+        ])
+    }
+
+    /// Writes the model as a sealed folder that must not exist yet.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Weights`], or that the folder exists.
+    pub fn save(&self, storage: &dyn Storage, dir: &Path) -> Result<()> {
+        let files = self.to_files()?;
+        let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, &bytes[..])).collect();
+        store::write_folder(storage, dir, &files)
+    }
+
+    /// Opens a model folder, a checkpoint, or a run folder (its best checkpoint), and verifies every byte of it.
+    ///
+    /// # Errors
+    /// That there is no such folder, that a file in it is damaged, missing or of another version, or that its parts do
+    /// not fit together; always with the file and the place.
+    pub fn open(dir: &Path, device: &Device) -> Result<ModelFolder> {
+        let dir = resolve(dir)?;
+        ModelFolder::from_sealed(&store::read_folder(&store::Disk, &dir)?, device)
+    }
+
+    /// The model in a folder that has been read and verified.
+    ///
+    /// # Errors
+    /// As [`ModelFolder::open`].
+    pub fn from_sealed(folder: &SealedFolder, device: &Device) -> Result<ModelFolder> {
+        let FormatOnly { format } = from_json(folder, "config.json")?;
+        if format != FORMAT {
+            let path = folder.folder().join("config.json");
+            return Err(Error::FormatVersion { path, found: format, supported: FORMAT });
+        }
+        let config: ConfigFile = from_json(folder, "config.json")?;
+        let source = Codec { tokenizer: config.source, vocab: vocab(folder, "source.vocab.json")? };
+        let target = Codec { tokenizer: config.target, vocab: vocab(folder, "target.vocab.json")? };
+        let generation: SearchOptions = from_json(folder, "generation.json")?;
+        generation.check()?;
+        let (sizes, cfg) = ((source.vocab.len(), target.vocab.len()), &config.model);
+        let (model, mut params) = Seq2Seq::build(cfg, sizes.0, sizes.1, device, 0)?;
+        load_weights(folder, &mut params)?;
+        Ok(ModelFolder { model, params, source, target, generation })
+    }
+}
+
+/// Replaces the values of `params` by those of `model.safetensors`: the same names, the same shapes, all finite.
+fn load_weights(folder: &SealedFolder, params: &mut Params) -> Result<()> {
+    let tensors = store::weights_from_bytes(folder.file("model.safetensors")?)?;
+    let expected: Vec<(String, Vec<usize>)> =
+        params.iter().map(|(name, shape, _)| (name.to_owned(), shape.to_vec())).collect();
+    let expected: Vec<(&str, &[usize])> = expected.iter().map(|(n, s)| (n.as_str(), &s[..])).collect();
+    for tensor in store::match_weights(tensors, &expected)? {
+        params.set_by_name(&tensor.name, &tensor.data)?;
+    }
+    Ok(())
+}
+
+/// The sealed folder meant by `dir`: itself, or the best checkpoint of a run folder.
+fn resolve(dir: &Path) -> Result<PathBuf> {
+    let checkpoints = dir.join("checkpoints");
+    if !checkpoints.is_dir() || dir.join("MANIFEST").exists() {
+        return Ok(dir.to_owned());
+    }
+    let pointer = ["best", "last"].map(|name| checkpoints.join(name)).into_iter().find(|path| path.exists());
+    let Some(pointer) = pointer else { return Err(Error::NoCheckpoint { run: dir.to_owned() }) };
+    let read = std::fs::read_to_string(&pointer);
+    let name = read.map_err(|source| Error::Io { op: "read", path: pointer.clone(), source })?;
+    let name = name.trim();
+    if name.is_empty() || name.contains(['/', '\\', '\0']) || name.starts_with('.') {
+        return Err(Error::Pointer { path: pointer, found: name.to_owned() });
+    }
+    Ok(checkpoints.join(name))
+}
+
+fn vocab(folder: &SealedFolder, name: &str) -> Result<Vocab> {
+    let path = folder.folder().join(name).display().to_string();
+    let text = std::str::from_utf8(folder.file(name)?)
+        .map_err(|error| Error::Json { path: path.clone().into(), message: error.to_string() })?;
+    Ok(Vocab::from_json(text, &path)?)
+}
+
+fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(value).expect("plain structs with string keys are always JSON");
+    bytes.push(b'\n');
+    bytes
+}
+
+fn from_json<T: DeserializeOwned>(folder: &SealedFolder, name: &str) -> Result<T> {
+    serde_json::from_slice(folder.file(name)?)
+        .map_err(|error| Error::Json { path: folder.folder().join(name), message: error.to_string() })
+}

@@ -1,0 +1,254 @@
+//! `test`: the levels of docs/guide/testing.md, with a closing table and count.
+
+use std::ffi::OsString;
+use std::process::Command;
+use std::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::{binary, process, workspace};
+
+/// The levels, in the order in which `all` runs them.
+pub const LEVELS: [&str; 6] = ["unit", "kernels", "grad", "golden", "e2e", "resume"];
+
+/// How often the resume test kills the trainer unless `--trials` says otherwise.
+const RESUME_TRIALS: u32 = 20;
+
+/// `test [LEVEL…] [--trials N]`
+pub fn run(args: &[OsString]) -> Result<()> {
+    let options = Options::parse(args)?;
+    let mut rows = Vec::new();
+    for level in options.levels {
+        let start = Instant::now();
+        let mut count = Count::default();
+        run_level(level, options.trials, &mut count)?;
+        rows.push((level, count, start.elapsed().as_secs_f64()));
+    }
+
+    let mut total = Count::default();
+    println!("\nlevel       passed   failed   seconds");
+    for (level, count, seconds) in rows {
+        println!("{level:<10} {:>7} {:>8} {seconds:>9.1}", count.passed, count.failed);
+        total.add(count);
+    }
+    println!("{} passed, {} failed", total.passed, total.failed);
+    if total.failed > 0 { Err(Error::TestsFailed) } else { Ok(()) }
+}
+
+#[derive(Debug, PartialEq)]
+struct Options {
+    levels: Vec<&'static str>,
+    trials: u32,
+}
+
+impl Options {
+    fn parse(args: &[OsString]) -> Result<Self> {
+        let mut options = Options { levels: Vec::new(), trials: RESUME_TRIALS };
+        let mut args = args.iter().map(|arg| arg.to_string_lossy());
+        while let Some(arg) = args.next() {
+            if arg == "--trials" {
+                let found = args.next().map(|value| value.into_owned());
+                let trials = found.as_ref().and_then(|value| value.parse().ok()).filter(|&n| n > 0);
+                options.trials = trials.ok_or(Error::Option {
+                    option: "--trials",
+                    expected: "a whole number from 1",
+                    found,
+                })?;
+            } else if let Some(level) = LEVELS.into_iter().find(|&level| level == arg) {
+                options.levels.push(level);
+            } else if arg == "all" {
+                options.levels.extend(LEVELS);
+            } else {
+                let known = format!("{}, all, --trials N", LEVELS.join(", "));
+                return Err(Error::Unknown { what: "test level", found: arg.into_owned(), known });
+            }
+        }
+        if options.levels.is_empty() {
+            options.levels.extend(LEVELS);
+        }
+        Ok(options)
+    }
+}
+
+fn run_level(level: &str, trials: u32, count: &mut Count) -> Result<()> {
+    match level {
+        "unit" => {
+            // Doc tests included. The cross-crate executables are the other levels; their library is not.
+            count.cargo_test(process::cargo().args([
+                "test",
+                "--no-fail-fast",
+                "--workspace",
+                "--exclude",
+                "seqweave-tests",
+            ]))?;
+            count.cargo_test(cross_crate(&["--lib"]))?;
+            run_examples(count)
+        }
+        "grad" => {
+            // The whole stack in f64: finite differences in f32 could not tell an error from rounding.
+            let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+            flags += " --cfg seqweave_f64";
+            let target = workspace::target_dir()?.join("f64");
+            let mut cargo = cross_crate(&["--test", "grad"]);
+            count.cargo_test(cargo.env("RUSTFLAGS", flags.trim()).env("CARGO_TARGET_DIR", target))
+        }
+        "e2e" | "resume" => {
+            let Ok(binary) = binary::build() else {
+                count.failed += 1; // cargo has said why
+                return Ok(());
+            };
+            let mut cargo = cross_crate(&["--test", level]);
+            cargo.env("SEQWEAVE_BIN", binary).env("SEQWEAVE_RESUME_TRIALS", trials.to_string());
+            count.cargo_test(cargo)
+        }
+        _ => count.cargo_test(cross_crate(&["--test", level])),
+    }
+}
+
+/// `cargo test` of the crate of cross-crate tests.
+fn cross_crate(args: &[&str]) -> Command {
+    let mut cargo = process::cargo();
+    cargo.args(["test", "--no-fail-fast", "--package", "seqweave-tests"]).args(args);
+    cargo
+}
+
+/// Each example counts as a test. `cargo test` has built them; what they write goes into a folder below target.
+fn run_examples(count: &mut Count) -> Result<()> {
+    let manifest = workspace::root().join("Cargo.toml");
+    let folder = workspace::target_dir()?.join("examples-run");
+    std::fs::create_dir_all(&folder).map_err(Error::io("creating", &folder))?;
+    for (package, example) in examples()? {
+        let mut cargo = process::cargo();
+        cargo.args(["run", "--quiet", "--package", &package, "--example", &example]);
+        cargo.arg("--manifest-path").arg(&manifest).current_dir(&folder);
+        count.program(&mut cargo)?;
+    }
+    Ok(())
+}
+
+/// Every example of the workspace as (package, example). `cargo test` builds them but does not run them.
+fn examples() -> Result<Vec<(String, String)>> {
+    let metadata = workspace::members()?;
+    let mut examples = Vec::new();
+    for package in metadata["packages"].as_array().into_iter().flatten() {
+        for target in package["targets"].as_array().into_iter().flatten() {
+            let is_example = target["kind"].as_array().into_iter().flatten().any(|kind| kind == "example");
+            if let (true, Some(package), Some(example)) =
+                (is_example, package["name"].as_str(), target["name"].as_str())
+            {
+                examples.push((package.into(), example.into()));
+            }
+        }
+    }
+    examples.sort();
+    Ok(examples)
+}
+
+/// Tests passed and failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Count {
+    passed: u64,
+    failed: u64,
+}
+
+impl Count {
+    fn add(&mut self, other: Count) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+
+    /// Runs a `cargo test` and adds up what its executables report.
+    fn cargo_test(&mut self, mut command: impl std::borrow::BorrowMut<Command>) -> Result<()> {
+        let mut count = Count::default();
+        let success = process::watch(command.borrow_mut(), |line| {
+            if let Some(result) = parse_result(line) {
+                count.add(result);
+            }
+        })?;
+        // It did not compile, or an executable died before it could report.
+        if !success && count.failed == 0 {
+            count.failed = 1;
+        }
+        self.add(count);
+        Ok(())
+    }
+
+    /// Runs a program that counts as one test.
+    fn program(&mut self, command: &mut Command) -> Result<()> {
+        let success = process::watch(command, |_| {})?;
+        self.add(Count { passed: u64::from(success), failed: u64::from(!success) });
+        Ok(())
+    }
+}
+
+/// `test result: ok. 13 passed; 0 failed; 0 ignored; …` → (13, 0)
+fn parse_result(line: &str) -> Option<Count> {
+    let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
+    let number = |label| {
+        counts.split("; ").find_map(|part| part.strip_suffix(label)).and_then(|number| number.parse().ok())
+    };
+    Some(Count { passed: number(" passed")?, failed: number(" failed")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn result_lines_are_read() {
+        let ok =
+            "test result: ok. 13 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.20s";
+        let failed = "test result: FAILED. 12 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out";
+        assert_eq!(parse_result(ok), Some(Count { passed: 13, failed: 0 }));
+        assert_eq!(parse_result(failed), Some(Count { passed: 12, failed: 1 }));
+        for other in ["", "test close::tests::x ... ok", "running 13 tests", "test result: ok. soon"] {
+            assert_eq!(parse_result(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_checked() {
+        let parse = |args: &[&str]| {
+            Options::parse(&args.iter().map(OsString::from).collect::<Vec<_>>())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(parse(&[]), Ok(Options { levels: LEVELS.to_vec(), trials: 20 }));
+        assert_eq!(parse(&["all"]), parse(&[]));
+        assert_eq!(parse(&["unit", "grad"]).unwrap().levels, ["unit", "grad"]);
+        assert_eq!(
+            parse(&["resume", "--trials", "200"]),
+            Ok(Options { levels: vec!["resume"], trials: 200 })
+        );
+        let rows: [(&[&str], &str); 4] = [
+            (
+                &["units"],
+                "unknown test level `units`: expected one of unit, kernels, grad, golden, e2e, resume",
+            ),
+            (&["--trials"], "--trials: expected a whole number from 1 after it, found nothing"),
+            (&["--trials", "0"], "--trials: expected a whole number from 1, found `0`"),
+            (&["--trials", "x"], "found `x`"),
+        ];
+        for (args, want) in rows {
+            let error = parse(args).unwrap_err();
+            assert!(error.contains(want), "{error}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_crash_without_a_result_line_is_a_failure() {
+        let sh = |script: &str| {
+            let mut count = Count::default();
+            count.cargo_test(Command::new("sh").args(["-c", script])).unwrap();
+            count
+        };
+        assert_eq!(sh("exit 101"), Count { passed: 0, failed: 1 });
+        assert_eq!(
+            sh("echo 'test result: ok. 2 passed; 0 failed; 0 ignored'; exit 1"),
+            Count { passed: 2, failed: 1 }
+        );
+        assert_eq!(
+            sh("echo 'test result: FAILED. 2 passed; 3 failed; 0 ignored'; exit 1"),
+            Count { passed: 2, failed: 3 }
+        );
+    }
+}
