@@ -37,6 +37,7 @@ mod device;
 mod error;
 mod gemm;
 mod ids;
+mod lanes;
 mod math;
 pub mod ops;
 mod parallel;

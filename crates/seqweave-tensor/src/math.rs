@@ -21,7 +21,7 @@ mod single {
     /// Adding and subtracting 1.5·2^23 rounds a small f32 to the nearest integer; the sum holds it in its low bits.
     const ROUND: f32 = 12_582_912.0;
     /// ln 2 in two parts; the first has 9 significant bits, so its product with |n| < 2^15 is exact.
-    const LN2_HI: f32 = 0.693_359_375;
+    const LN2_HI: f32 = 355.0 / 512.0;
     const LN2_LO: f32 = -2.121_944_4e-4;
 
     /// e^x. 0 at -∞ and below -103.97, ∞ at +∞ and above 88.72; subnormal results are rounded once.

@@ -15,6 +15,7 @@ pub struct Philox {
 
 impl Philox {
     /// Four random words for elements `4·block … 4·block + 3` of operation `op`.
+    #[inline(always)] // Loops over blocks vectorise.
     pub fn block(self, op: u32, block: u64) -> [u32; 4] {
         // The step's high half is folded into the key: it stays zero for four thousand million steps.
         let key = [self.seed as u32, (self.seed >> 32) as u32 ^ (self.step >> 32) as u32];
@@ -32,6 +33,7 @@ pub(crate) fn to_unit(word: u32) -> f32 {
     (word >> 8) as f32 * (1.0 / (1u32 << 24) as f32)
 }
 
+#[inline(always)]
 fn philox4x32(mut c: [u32; 4], mut k: [u32; 2]) -> [u32; 4] {
     const M: [u64; 2] = [0xD251_1F53, 0xCD9E_8D57];
     const W: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];

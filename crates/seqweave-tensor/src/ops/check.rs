@@ -1,6 +1,54 @@
-//! Checks that several families of operations share.
+//! The checks that open every op.
 
-use crate::{Error, Ids, Result, Tensor};
+use crate::{Error, Ids, Result, Shape, Tensor};
+
+/// `name` has exactly this shape.
+pub(super) fn shape(op: &'static str, name: &str, expected: impl Into<Shape>, found: &Shape) -> Result<()> {
+    let expected = expected.into();
+    if expected == *found {
+        return Ok(());
+    }
+    Err(Error::shape(op, format!("{name} of shape {expected}"), found.to_string()))
+}
+
+/// Every id is below `bound`.
+pub(super) fn ids_below(op: &'static str, ids: &Ids, bound: usize) -> Result<()> {
+    match ids.as_slice().iter().position(|&id| id as usize >= bound) {
+        Some(position) => Err(Error::Index { op, index: ids.as_slice()[position] as usize, bound, position }),
+        None => Ok(()),
+    }
+}
+
+/// `p` lies in the range that `expected` names.
+pub(super) fn value(
+    op: &'static str,
+    name: &'static str,
+    expected: &'static str,
+    holds: bool,
+    found: impl ToString,
+) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::Value { op, name, expected, found: found.to_string() }) }
+}
+
+/// `shape` with another axis of extent `n`, in front of it or behind.
+pub(super) fn with_axis(op: &'static str, shape: &Shape, n: usize, front: bool) -> Result<Shape> {
+    if shape.len() == Shape::MAX_RANK {
+        return Err(Error::shape(op, format!("at most {} axes", Shape::MAX_RANK - 1), shape.to_string()));
+    }
+    let mut dims = shape.to_vec();
+    dims.insert(if front { 0 } else { dims.len() }, n);
+    Ok(Shape::from(&dims[..]))
+}
+
+/// `shape` with its last extent replaced.
+pub(super) fn with_last(shape: &Shape, n: usize) -> Shape {
+    let mut dims = shape.to_vec();
+    match dims.last_mut() {
+        Some(last) => *last = n,
+        None => dims.push(n),
+    }
+    Shape::from(&dims[..])
+}
 
 /// Asks that operand `name` of operation `op` has exactly the shape `expected`.
 pub(crate) fn expect_shape(op: &'static str, name: &str, operand: &Tensor, expected: &[usize]) -> Result<()> {

@@ -3,13 +3,46 @@
 //! A body has a fixed rhythm: destructure the shapes, check them, compute.
 
 pub mod attention;
-mod check;
-mod matmul;
 pub mod recurrent;
 
 pub use attention::{additive_attention, additive_attention_backward, dot_attention, dot_attention_backward};
-pub use matmul::{PackedRhs, gemm, gemm_packed, matmul, matmul_packed};
 pub use recurrent::{
     Direction, GruGrads, GruSaved, LstmGrads, LstmSaved, RnnGrads, RnnSaved, gru_backward, gru_forward,
     lstm_backward, lstm_forward, rnn_backward, rnn_forward,
+};
+mod check;
+mod cross_entropy;
+mod dropout;
+mod elementwise;
+mod embedding;
+mod matmul;
+mod norm;
+mod optim;
+mod reduce;
+mod shape;
+mod softmax;
+#[cfg(test)]
+mod testing;
+
+pub use cross_entropy::{CrossEntropy, cross_entropy, cross_entropy_backward};
+pub use dropout::{dropout, dropout_into};
+pub use elementwise::{
+    add, add_bias, add_bias_into, add_into, axpy, bias_backward, copy_into, mul, mul_into, relu,
+    relu_backward, relu_into, scale, scale_into, sigmoid, sigmoid_backward, sigmoid_into, sub, sub_into,
+    tanh, tanh_backward, tanh_into,
+};
+pub use embedding::{embedding, embedding_backward, embedding_into};
+pub use matmul::{PackedRhs, gemm, gemm_packed, matmul, matmul_packed};
+pub use norm::{LayerNormSaved, layer_norm, layer_norm_backward, layer_norm_into};
+pub use optim::{AdamStep, SgdStep, adam, sgd};
+pub use reduce::{
+    argmax_last, first_non_finite, max_last, max_last_into, mean, sum, sum_last, sum_last_into, sum_rows,
+    sum_rows_into, sum_squares,
+};
+pub use shape::{
+    concat_first, concat_last, concat_last_into, pad_slice_into, select_rows, slice_last, slice_last_into,
+    stack, swap01, swap01_into,
+};
+pub use softmax::{
+    log_softmax, log_softmax_backward, log_softmax_into, softmax, softmax_backward, softmax_into,
 };
