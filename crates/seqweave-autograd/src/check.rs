@@ -1,0 +1,174 @@
+//! Checks rules against central differences.
+//!
+//! Meant for the f64 build (`--cfg seqweave_f64`), where a difference quotient with step 1e-6 has nine good digits.
+//! In f32 it has two or three, which still catches a missing factor.
+
+use crate::{Error, Result, Tape, Var};
+use seqweave_tensor::{Float, Tensor};
+
+/// One element of one input, differentiated both ways.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Element {
+    /// Which input.
+    pub input: usize,
+    /// Row-major position in that input.
+    pub position: usize,
+    /// What the tape says.
+    pub tape: f64,
+    /// What the difference quotient says.
+    pub difference: f64,
+}
+
+impl Element {
+    /// |tape − difference| / max(|tape|, |difference|, floor).
+    pub fn relative_error(&self, floor: f64) -> f64 {
+        let size = self.tape.abs().max(self.difference.abs()).max(floor);
+        let error = (self.tape - self.difference).abs() / size;
+        if error.is_nan() { f64::INFINITY } else { error }
+    }
+}
+
+/// What a gradient check found.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Number of elements compared.
+    pub elements: usize,
+    /// The element with the largest relative error.
+    pub worst: Option<Element>,
+    /// Elements outside the tolerance.
+    pub failures: Vec<Element>,
+    /// Below this size a gradient counts as this large in relative errors: `atol / rtol`.
+    pub floor: f64,
+}
+
+impl Report {
+    /// Whether every element is within the tolerance.
+    pub fn passed(&self) -> bool {
+        self.failures.is_empty()
+    }
+
+    /// The largest relative error, 0 if nothing was compared.
+    pub fn worst_error(&self) -> f64 {
+        self.worst.map_or(0.0, |e| e.relative_error(self.floor))
+    }
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {} elements outside the tolerance", self.failures.len(), self.elements)?;
+        let mut line = |title: &str, e: &Element| {
+            let error = e.relative_error(self.floor);
+            write!(f, "\n  {title} input {} element {}: ", e.input, e.position)?;
+            write!(f, "tape {:.9e}, difference {:.9e}, relative error {error:.2e}", e.tape, e.difference)
+        };
+        if let Some(worst) = &self.worst {
+            line("worst:", worst)?;
+        }
+        self.failures.iter().take(8).try_for_each(|e| line("wrong:", e))
+    }
+}
+
+/// Compares the gradients of `f` at `inputs` with central differences, element by element.
+///
+/// `f` must return one number and must not depend on anything but its inputs. An element passes if
+/// |tape − difference| ≤ `atol` + `rtol`·max(|tape|, |difference|); `eps` is the step of the difference.
+///
+/// ```
+/// use seqweave_autograd::{check::check_gradients, mul, sum, tanh};
+/// use seqweave_tensor::{Device, Tensor};
+///
+/// let x = Tensor::from_slice(&Device::cpu(), &[0.3, -0.8, 1.2], [3])?;
+/// let report = check_gradients(&[x], |v| sum(&mul(&v[0], &tanh(&v[0])?)?), 1e-3, 1e-2, 1e-3)?;
+/// assert!(report.passed(), "{report}");
+/// # Ok::<(), seqweave_autograd::Error>(())
+/// ```
+///
+/// # Errors
+/// Whatever `f` returns, and [`Error::NotScalar`] if its result is not one number.
+pub fn check_gradients(
+    inputs: &[Tensor],
+    f: impl Fn(&[Var]) -> Result<Var>,
+    eps: Float,
+    rtol: f64,
+    atol: f64,
+) -> Result<Report> {
+    check_some_gradients(inputs, f, eps, rtol, atol, usize::MAX)
+}
+
+/// Like [`check_gradients`], with at most `limit` elements of each input, spread evenly: for large inputs.
+///
+/// # Errors
+/// As [`check_gradients`].
+pub fn check_some_gradients(
+    inputs: &[Tensor],
+    f: impl Fn(&[Var]) -> Result<Var>,
+    eps: Float,
+    rtol: f64,
+    atol: f64,
+    limit: usize,
+) -> Result<Report> {
+    let tape = Tape::new();
+    let leaves: Vec<Var> = inputs.iter().map(|x| tape.leaf(x.clone())).collect();
+    let loss = f(&leaves)?;
+    let gradients = if loss.needs_grad() { Some(tape.backward(&loss, None)?) } else { None };
+    let floor = if rtol > 0.0 { atol / rtol } else { 0.0 };
+    let mut report = Report { elements: 0, worst: None, failures: Vec::new(), floor };
+    for (input, x) in inputs.iter().enumerate() {
+        // An input the loss does not depend on has the gradient zero, and the differences must agree.
+        let by_tape = gradients.as_ref().and_then(|g| g.get(&leaves[input])).map(Tensor::to_vec);
+        let n = x.numel();
+        let checked = n.min(limit);
+        for i in 0..checked {
+            let position = i * n / checked;
+            let element = Element {
+                input,
+                position,
+                tape: by_tape.as_ref().map_or(0.0, |g| f64::from(g[position])),
+                difference: difference(inputs, &f, input, position, eps)?,
+            };
+            report.add(element, rtol, atol);
+        }
+    }
+    Ok(report)
+}
+
+impl Report {
+    fn add(&mut self, e: Element, rtol: f64, atol: f64) {
+        self.elements += 1;
+        // Written so that a NaN on either side fails.
+        let allowed = atol + rtol * e.tape.abs().max(e.difference.abs());
+        let within = (e.tape - e.difference).abs() <= allowed;
+        if !within {
+            self.failures.push(e);
+        }
+        if self.worst.is_none_or(|w| e.relative_error(self.floor) > w.relative_error(self.floor)) {
+            self.worst = Some(e);
+        }
+    }
+}
+
+/// (f(x + eps) − f(x − eps)) / 2 eps for one element.
+fn difference(
+    inputs: &[Tensor],
+    f: &impl Fn(&[Var]) -> Result<Var>,
+    input: usize,
+    position: usize,
+    eps: Float,
+) -> Result<f64> {
+    let at = |step: Float| -> Result<(f64, f64)> {
+        let mut moved: Vec<Var> = inputs.iter().cloned().map(Var::constant).collect();
+        let x = &inputs[input];
+        let mut values = x.to_vec();
+        values[position] += step;
+        let point = f64::from(values[position]);
+        moved[input] = Var::constant(Tensor::from_vec(x.device(), values, *x.shape())?);
+        let y = f(&moved)?;
+        if y.value().numel() != 1 {
+            return Err(Error::NotScalar { found: *y.shape() });
+        }
+        Ok((point, f64::from(y.item()?)))
+    };
+    let ((right, y_right), (left, y_left)) = (at(eps)?, at(-eps)?);
+    // The points as rounded, not as wished.
+    Ok((y_right - y_left) / (right - left))
+}

@@ -1,0 +1,56 @@
+//! Rules of softmax and of the cross entropy on top of it.
+
+use crate::{Result, Var, record};
+use seqweave_tensor::{Float, Ids, ops};
+
+/// yᵢ = e^xᵢ / Σⱼ e^xⱼ along the last axis: [..,C] → [..,C]. dxᵢ = yᵢ·(dyᵢ − Σⱼ yⱼ·dyⱼ).
+pub fn softmax(x: &Var) -> Result<Var> {
+    let y = ops::softmax(x.value())?;
+    record(y.clone(), [x], move |dy, [x], g| {
+        g.accumulate(x, |dx, acc| ops::softmax_backward(&y, &dy, acc, dx))
+    })
+}
+
+/// yᵢ = xᵢ − ln Σⱼ e^xⱼ along the last axis: [..,C] → [..,C]. dxᵢ = dyᵢ − e^yᵢ·Σⱼ dyⱼ.
+pub fn log_softmax(x: &Var) -> Result<Var> {
+    let y = ops::log_softmax(x.value())?;
+    record(y.clone(), [x], move |dy, [x], g| {
+        g.accumulate(x, |dx, acc| ops::log_softmax_backward(&y, &dy, acc, dx))
+    })
+}
+
+/// What a cross entropy counts beside the loss itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CrossEntropyStats {
+    /// Σ −ln p(target) over the counted rows, in nats, without label smoothing and without scale.
+    pub nll: f64,
+    /// Number of rows whose target is not the ignored id.
+    pub count: usize,
+    /// Number of counted rows whose most probable class is the target.
+    pub correct: usize,
+}
+
+/// Label-smoothed cross entropy, summed over the rows whose target is not `ignore`, times `scale`.
+///
+/// logits: [N,V], targets: [N] → [1]; with p = softmax(logits) and ε = `smoothing`:
+/// loss = scale·Σₙ (1−ε)·(−ln p[targetₙ]) + ε·meanᵥ(−ln p[v]).
+/// (Szegedy et al. 2016, "Rethinking the Inception architecture for computer vision", section 7.)
+/// With `scale` = 1/count this is the mean.
+pub fn cross_entropy(
+    logits: &Var,
+    targets: &Ids,
+    ignore: u32,
+    smoothing: Float,
+    scale: Float,
+) -> Result<(Var, CrossEntropyStats)> {
+    let (lv, targets) = (logits.value().clone(), targets.clone());
+    let saved = ops::cross_entropy(&lv, &targets, ignore, smoothing)?;
+    let stats = CrossEntropyStats { nll: saved.nll, count: saved.count, correct: saved.correct };
+    let loss = record(ops::scale(&saved.loss, scale)?, [logits], move |dy, [logits], g| {
+        let scale = scale * dy.item()?;
+        g.accumulate(logits, |dl, acc| {
+            ops::cross_entropy_backward(&lv, &targets, ignore, smoothing, &saved, scale, acc, dl)
+        })
+    })?;
+    Ok((loss, stats))
+}

@@ -1,0 +1,353 @@
+//! The tape: a flat list of rules, pushed in execution order and popped from the end.
+//!
+//! The order in which operations run is a topological order of their graph, so replaying needs no sort, no recursion
+//! and no map: [`Tape::backward`] pops the last node, calls its rule with the gradient of its outputs, and drops it
+//! together with whatever the rule had saved. (Wengert 1964, "A simple automatic derivative evaluation program".)
+
+use crate::{Error, Result, Var};
+use seqweave_tensor::{Acc, Device, Shape, Tensor, TensorMut, ops};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// The record of one forward computation. Make one per training step.
+///
+/// Rules hold tensors and never variables, so a tape cannot keep itself alive.
+#[derive(Default)]
+pub struct Tape {
+    log: RefCell<Log>,
+}
+
+#[derive(Default)]
+struct Log {
+    nodes: Vec<Node>,
+    /// Number of gradient slots handed out so far, to leaves and to outputs of nodes.
+    slots: usize,
+    consumed: bool,
+}
+
+/// Where the gradient of a variable is collected.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum Target {
+    /// In a slot of this tape.
+    Slot(usize),
+    /// In the flat gradient buffer, from this element on.
+    Param { offset: usize },
+}
+
+/// One recorded operation.
+struct Node {
+    /// Slots of the outputs: `first_output .. first_output + outputs`.
+    first_output: usize,
+    outputs: usize,
+    /// One entry an input; `None` for an input that needs no gradient.
+    inputs: Vec<Option<Edge>>,
+    rule: Rule,
+}
+
+struct Edge {
+    target: Target,
+    shape: Shape,
+}
+
+type Rule = Box<dyn FnOnce(Vec<Option<Tensor>>, &mut Grads<'_>) -> Result<()>>;
+
+impl Tape {
+    /// An empty tape.
+    #[allow(clippy::new_ret_no_self)] // variables share the tape, so it is born inside its `Rc`
+    pub fn new() -> Rc<Self> {
+        Rc::new(Self::default())
+    }
+
+    /// A variable whose gradient `backward` returns in [`Gradients`].
+    pub fn leaf(self: &Rc<Self>, value: Tensor) -> Var {
+        let slot = self.log.borrow_mut().take_slots(1);
+        Var::on_tape(value, self.clone(), Target::Slot(slot))
+    }
+
+    /// A parameter: its gradient is added into the flat gradient buffer, from element `flat_offset` on.
+    ///
+    /// The same parameter may enter a tape any number of times; the contributions add up.
+    pub fn param(self: &Rc<Self>, value: Tensor, flat_offset: usize) -> Var {
+        Var::on_tape(value, self.clone(), Target::Param { offset: flat_offset })
+    }
+
+    /// Number of recorded operations.
+    pub fn len(&self) -> usize {
+        self.log.borrow().nodes.len()
+    }
+
+    /// Whether nothing has been recorded.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Replays the tape from `loss` (one number) and frees its nodes.
+    ///
+    /// Gradients of leaves are returned; gradients of parameters are *added* to `flat`, which must be given if there are
+    /// parameters on the path. After this call the tape is consumed, also when it failed.
+    ///
+    /// # Errors
+    /// [`Error::NotScalar`], [`Error::NotOnTape`], [`Error::TapeConsumed`], [`Error::NoFlatBuffer`], or a tensor error
+    /// from a rule or because `flat` is shared or too short.
+    pub fn backward(self: &Rc<Self>, loss: &Var, flat: Option<&mut Tensor>) -> Result<Gradients> {
+        let target = loss.loss_slot(self)?;
+        let (mut nodes, slots) = self.log.borrow_mut().consume()?;
+        let device = loss.value().device().clone();
+        let mut grads = Grads {
+            inputs: Vec::new(),
+            slots: std::iter::repeat_with(|| None).take(slots).collect(),
+            flat: flat.map(|t| t.view_mut()).transpose()?,
+            device: &device,
+        };
+        let seed = Tensor::full(&device, *loss.shape(), 1.0);
+        grads.inputs = vec![Some(Edge { target, shape: *loss.shape() })];
+        grads.give(Input(0), seed)?;
+        while let Some(node) = nodes.pop() {
+            let outputs = node.first_output..node.first_output + node.outputs;
+            let dys: Vec<Option<Tensor>> = grads.slots[outputs].iter_mut().map(Option::take).collect();
+            // An operation the loss does not depend on is dropped without a call.
+            if dys.iter().any(Option::is_some) {
+                grads.inputs = node.inputs;
+                (node.rule)(dys, &mut grads)?;
+            }
+        }
+        Ok(Gradients { tape: self.clone(), slots: grads.slots })
+    }
+
+    /// Appends a node with one output a value and returns the outputs.
+    fn push(self: &Rc<Self>, values: Vec<Tensor>, inputs: Vec<Option<Edge>>, rule: Rule) -> Result<Vec<Var>> {
+        let mut log = self.log.borrow_mut();
+        if log.consumed {
+            return Err(Error::TapeConsumed);
+        }
+        let first_output = log.take_slots(values.len());
+        log.nodes.push(Node { first_output, outputs: values.len(), inputs, rule });
+        drop(log);
+        let on_tape = |(i, v)| Var::on_tape(v, self.clone(), Target::Slot(first_output + i));
+        Ok(values.into_iter().enumerate().map(on_tape).collect())
+    }
+}
+
+impl Log {
+    fn take_slots(&mut self, n: usize) -> usize {
+        self.slots += n;
+        self.slots - n
+    }
+
+    fn consume(&mut self) -> Result<(Vec<Node>, usize)> {
+        if std::mem::replace(&mut self.consumed, true) {
+            return Err(Error::TapeConsumed);
+        }
+        Ok((std::mem::take(&mut self.nodes), self.slots))
+    }
+}
+
+impl std::fmt::Debug for Tape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let log = self.log.borrow();
+        write!(f, "Tape({} nodes, {} slots, consumed: {})", log.nodes.len(), log.slots, log.consumed)
+    }
+}
+
+/// Gradients of the leaves, as returned by [`Tape::backward`].
+pub struct Gradients {
+    tape: Rc<Tape>,
+    slots: Vec<Option<Tensor>>,
+}
+
+impl Gradients {
+    /// d loss / d `leaf`, shaped like the leaf; `None` if the loss does not depend on it or it is not a leaf of the tape.
+    pub fn get(&self, leaf: &Var) -> Option<&Tensor> {
+        match leaf.place() {
+            Some((tape, Target::Slot(slot))) if Rc::ptr_eq(tape, &self.tape) => self.slots.get(slot)?.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// A rule's handle on one of its inputs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Input(usize);
+
+/// Where a rule leaves the gradients of its inputs.
+///
+/// A rule either writes into a destination ([`accumulate`](Self::accumulate)) or hands over a tensor it already has
+/// ([`give`](Self::give)). Both do nothing for an input that needs no gradient.
+pub struct Grads<'a> {
+    inputs: Vec<Option<Edge>>,
+    slots: Vec<Option<Tensor>>,
+    flat: Option<TensorMut<'a>>,
+    device: &'a Device,
+}
+
+impl Grads<'_> {
+    /// Whether the gradient of `input` is needed: a rule asks before an expensive computation.
+    pub fn wants(&self, input: Input) -> bool {
+        self.inputs[input.0].is_some()
+    }
+
+    /// Hands out the destination of the gradient of `input` and says whether to overwrite it or to add to it.
+    ///
+    /// The first contribution to an activation overwrites; later ones, and all those of parameters, add.
+    pub fn accumulate(
+        &mut self,
+        input: Input,
+        write: impl FnOnce(TensorMut<'_>, Acc) -> seqweave_tensor::Result<()>,
+    ) -> Result<()> {
+        let Some(edge) = &self.inputs[input.0] else { return Ok(()) };
+        match edge.target {
+            Target::Param { offset } => {
+                let flat = self.flat.as_mut().ok_or(Error::NoFlatBuffer { offset })?;
+                write(flat.flat_mut(offset, edge.shape)?, Acc::Add)?;
+            }
+            Target::Slot(slot) => match &mut self.slots[slot] {
+                Some(sum) => write(owned(sum)?, Acc::Add)?,
+                empty => {
+                    let mut fresh = Tensor::zeros(self.device, edge.shape);
+                    write(fresh.view_mut()?, Acc::Set)?;
+                    *empty = Some(fresh);
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// Like [`accumulate`](Self::accumulate) for a rule that touches a part of the destination only: it always adds,
+    /// and a first contribution finds zeros.
+    pub fn accumulate_part(
+        &mut self,
+        input: Input,
+        write: impl FnOnce(TensorMut<'_>) -> seqweave_tensor::Result<()>,
+    ) -> Result<()> {
+        self.accumulate(input, |mut dst, acc| {
+            if let Acc::Set = acc {
+                dst.fill(0.0);
+            }
+            write(dst)
+        })
+    }
+
+    /// Hands over a finished gradient of `input`: moved in if it is the first contribution, added otherwise.
+    pub fn give(&mut self, input: Input, grad: Tensor) -> Result<()> {
+        let Some(edge) = &self.inputs[input.0] else { return Ok(()) };
+        if grad.shape() != &edge.shape {
+            let (expected, found) = (edge.shape, *grad.shape());
+            return Err(Error::GradientShape { input: input.0, expected, found });
+        }
+        if let Target::Slot(slot) = edge.target
+            && self.slots[slot].is_none()
+        {
+            self.slots[slot] = Some(grad);
+            return Ok(());
+        }
+        self.accumulate(input, |dst, _| ops::axpy(1.0, &grad, dst))
+    }
+}
+
+/// A writable view of `sum`, which is copied first if somebody else holds its buffer too.
+///
+/// A gradient is shared when one rule gave the same tensor to two inputs, as addition does.
+fn owned(sum: &mut Tensor) -> Result<TensorMut<'_>> {
+    if sum.view_mut().is_err() {
+        *sum = sum.deep_clone();
+    }
+    Ok(sum.view_mut()?)
+}
+
+/// Records an operation with one output.
+///
+/// `value` is the result, `inputs` are what it was computed from (an input may be an `Option`, for a bias that need not
+/// be there), and `rule` receives the gradient of the output, one handle an input, and the place to leave gradients.
+/// If no input needs a gradient the result is a constant and `rule` is dropped.
+///
+/// ```
+/// use seqweave_autograd::{Result, Tape, Var, record};
+/// use seqweave_tensor::{Device, Tensor, ops};
+///
+/// /// y = x², dx = 2·x·dy
+/// fn square(x: &Var) -> Result<Var> {
+///     let xv = x.value().clone();
+///     record(ops::mul(&xv, &xv)?, [x], move |dy, [x], g| {
+///         g.give(x, ops::scale(&ops::mul(&xv, &dy)?, 2.0)?)
+///     })
+/// }
+///
+/// let tape = Tape::new();
+/// let x = tape.leaf(Tensor::scalar(&Device::cpu(), 3.0));
+/// let y = square(&x)?;
+/// let gradients = tape.backward(&y, None)?;
+/// assert_eq!(gradients.get(&x).unwrap().item()?, 6.0);
+/// # Ok::<(), seqweave_autograd::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::MixedTapes`] if two inputs are on different tapes, [`Error::TapeConsumed`] after `backward`.
+pub fn record<'v, V, R, const N: usize>(value: Tensor, inputs: [V; N], rule: R) -> Result<Var>
+where
+    V: Into<Option<&'v Var>>,
+    R: FnOnce(Tensor, [Input; N], &mut Grads<'_>) -> Result<()> + 'static,
+{
+    // The rule of a node runs only if some output has a gradient; with one output it is that one.
+    let [y] = record_many([value], inputs, move |[dy], inputs, g| match dy {
+        Some(dy) => rule(dy, inputs, g),
+        None => Ok(()),
+    })?;
+    Ok(y)
+}
+
+/// Records an operation with several outputs as one node, such as `y, h_n, c_n` of a recurrent layer.
+///
+/// The rule receives one gradient an output; `None` for an output the loss does not depend on.
+///
+/// # Errors
+/// As [`record`].
+pub fn record_many<'v, V, R, const M: usize, const N: usize>(
+    values: [Tensor; M],
+    inputs: [V; N],
+    rule: R,
+) -> Result<[Var; M]>
+where
+    V: Into<Option<&'v Var>>,
+    R: FnOnce([Option<Tensor>; M], [Input; N], &mut Grads<'_>) -> Result<()> + 'static,
+{
+    let inputs: Vec<Option<&Var>> = inputs.into_iter().map(Into::into).collect();
+    let outputs = push(values.into(), &inputs, move |dys, g| {
+        let dys: [Option<Tensor>; M] = dys.try_into().expect("a node has one gradient an output");
+        rule(dys, std::array::from_fn(Input), g)
+    })?;
+    Ok(outputs.try_into().expect("a node has one variable an output"))
+}
+
+/// Records an operation on a list of inputs whose length is known at run time, such as a concatenation.
+///
+/// # Errors
+/// As [`record`].
+pub fn record_list<R>(value: Tensor, inputs: &[&Var], rule: R) -> Result<Var>
+where
+    R: FnOnce(Tensor, &[Input], &mut Grads<'_>) -> Result<()> + 'static,
+{
+    let handles: Vec<Input> = (0..inputs.len()).map(Input).collect();
+    let inputs: Vec<Option<&Var>> = inputs.iter().copied().map(Some).collect();
+    let mut outputs = push(vec![value], &inputs, move |mut dys, g| match dys.pop().flatten() {
+        Some(dy) => rule(dy, &handles, g),
+        None => Ok(()),
+    })?;
+    Ok(outputs.pop().expect("a node has one variable an output"))
+}
+
+/// Appends a node to the tape of its inputs; outputs are constants if no input has one.
+fn push<R>(values: Vec<Tensor>, inputs: &[Option<&Var>], rule: R) -> Result<Vec<Var>>
+where
+    R: FnOnce(Vec<Option<Tensor>>, &mut Grads<'_>) -> Result<()> + 'static,
+{
+    let mut places = inputs.iter().flatten().filter_map(|v| v.place());
+    let Some((tape, _)) = places.next() else {
+        return Ok(values.into_iter().map(Var::constant).collect());
+    };
+    if places.any(|(other, _)| !Rc::ptr_eq(tape, other)) {
+        return Err(Error::MixedTapes);
+    }
+    let edge = |v: &Var| v.place().map(|(_, target)| Edge { target, shape: *v.shape() });
+    let edges = inputs.iter().map(|v| v.and_then(edge)).collect();
+    tape.push(values, edges, Box::new(rule))
+}
