@@ -1,0 +1,228 @@
+//! Optimizers: one pass over the flat parameter and gradient buffers.
+
+use crate::{Error, Params, Result};
+use schemars::JsonSchema;
+use seqweave_tensor::ops::{self, AdamStep, SgdStep};
+use seqweave_tensor::{Float, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// Which update rule an optimizer follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// Adam; weight decay is added to the gradient. (Kingma and Ba 2015, "Adam", algorithm 1.)
+    #[default]
+    Adam,
+    /// Adam with decoupled weight decay. (Loshchilov and Hutter 2019, "Decoupled weight decay regularization".)
+    Adamw,
+    /// Stochastic gradient descent, with momentum if asked for. (Sutskever et al. 2013 for Nesterov's variant.)
+    Sgd,
+}
+
+/// The optimizer and its constants.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OptimizerConfig {
+    /// The update rule: "adam", "adamw" or "sgd". Default "adam".
+    pub kind: OptimizerKind,
+    /// Learning rate before the schedule. Default 0.001.
+    pub lr: Float,
+    /// Decay of the mean of gradients (Adam). Default 0.9.
+    pub beta1: Float,
+    /// Decay of the mean of squared gradients (Adam). Default 0.999.
+    pub beta2: Float,
+    /// Added to the root of the mean square (Adam). Default 1e-8.
+    pub eps: Float,
+    /// Share of the previous step that is kept (SGD). Default 0.
+    pub momentum: Float,
+    /// Whether momentum looks ahead (SGD). Default false.
+    pub nesterov: bool,
+    /// Pull of every parameter towards zero. Default 0.
+    pub weight_decay: Float,
+}
+
+impl Default for OptimizerConfig {
+    fn default() -> Self {
+        Self {
+            kind: OptimizerKind::Adam,
+            lr: 1e-3,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            momentum: 0.0,
+            nesterov: false,
+            weight_decay: 0.0,
+        }
+    }
+}
+
+impl OptimizerConfig {
+    /// Checks every constant.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the first field out of range.
+    pub fn validate(&self) -> Result<()> {
+        let zero_up = 0.0..Float::INFINITY;
+        let share = 0.0..1.0;
+        let checks = [
+            ("lr", self.lr, &zero_up, "a finite number that is at least 0"),
+            ("beta1", self.beta1, &share, "a number in [0, 1)"),
+            ("beta2", self.beta2, &share, "a number in [0, 1)"),
+            ("eps", self.eps, &zero_up, "a finite number that is at least 0"),
+            ("momentum", self.momentum, &share, "a number in [0, 1)"),
+            ("weight_decay", self.weight_decay, &zero_up, "a finite number that is at least 0"),
+        ];
+        for (field, value, range, expected) in checks {
+            if !range.contains(&value) {
+                return Err(Error::Config { field, expected, found: value.to_string() });
+            }
+        }
+        if self.nesterov && self.momentum == 0.0 {
+            let expected = "a momentum above 0 beside it";
+            return Err(Error::Config { field: "nesterov", expected, found: "momentum 0".to_owned() });
+        }
+        Ok(())
+    }
+}
+
+/// What one step did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepReport {
+    /// Norm of the gradient before clipping.
+    pub grad_norm: f64,
+    /// Whether the gradient was scaled down to the clip norm.
+    pub clipped: bool,
+}
+
+/// Everything an optimizer remembers between steps, for checkpoints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptimizerState {
+    /// Number of steps taken.
+    pub step: u64,
+    /// Flat vectors as long as the parameters: Adam's `m` and `v`, SGD's `momentum`.
+    pub vectors: Vec<(String, Vec<Float>)>,
+}
+
+/// Updates [`Params`] from their gradients.
+///
+/// ```
+/// use seqweave_autograd::{Tape, mul, sum};
+/// use seqweave_nn::{Ctx, Init, Optimizer, OptimizerConfig, OptimizerKind, ParamsBuilder};
+/// use seqweave_tensor::Device;
+///
+/// let mut builder = ParamsBuilder::new();
+/// let x = builder.root().param("x", [2], Init::Constant(3.0));
+/// let mut params = builder.build(&Device::cpu(), 0)?;
+/// let config = OptimizerConfig { kind: OptimizerKind::Sgd, lr: 0.25, ..Default::default() };
+/// let mut optimizer = Optimizer::new(&config, &params)?;
+/// for _ in 0..20 {
+///     let tape = Tape::new();
+///     let loss = {
+///         let cx = Ctx::train(&params, tape.clone(), None);
+///         let x = cx.param(x)?;
+///         sum(&mul(&x, &x)?)?
+///     };
+///     params.zero_grad()?;
+///     tape.backward(&loss, Some(params.grads_mut()))?;
+///     optimizer.step(&mut params, config.lr, None)?;
+/// }
+/// assert!(params.get(x)?.to_vec().iter().all(|x| x.abs() < 1e-4));
+/// # Ok::<(), seqweave_nn::Error>(())
+/// ```
+pub struct Optimizer {
+    config: OptimizerConfig,
+    step: u64,
+    /// Buffers by the name under which a checkpoint keeps them.
+    buffers: Vec<(&'static str, Tensor)>,
+}
+
+impl Optimizer {
+    /// An optimizer for `params`, with all moments at zero.
+    ///
+    /// # Errors
+    /// [`Error::Config`]
+    pub fn new(config: &OptimizerConfig, params: &Params) -> Result<Self> {
+        config.validate()?;
+        let names: &[&str] = match config.kind {
+            OptimizerKind::Adam | OptimizerKind::Adamw => &["m", "v"],
+            OptimizerKind::Sgd if config.momentum > 0.0 => &["momentum"],
+            OptimizerKind::Sgd => &[],
+        };
+        let zeros = |&name| (name, Tensor::zeros(params.device(), [params.numel()]));
+        Ok(Self { config: config.clone(), step: 0, buffers: names.iter().map(zeros).collect() })
+    }
+
+    /// Number of steps taken.
+    pub fn steps(&self) -> u64 {
+        self.step
+    }
+
+    /// One update with learning rate `lr`; if the gradient's norm exceeds `clip` the gradient counts as scaled down to it.
+    ///
+    /// The factor is clip / (norm + 1e-6), as in PyTorch's `clip_grad_norm_` (Pascanu, Mikolov and Bengio 2013, "On the
+    /// difficulty of training recurrent neural networks", section 3.2).
+    ///
+    /// # Errors
+    /// [`Error::NonFiniteGradient`] and [`Error::ParamsInUse`]; in both cases nothing has changed.
+    pub fn step(&mut self, params: &mut Params, lr: Float, clip: Option<Float>) -> Result<StepReport> {
+        let grad_norm = params.grad_norm()?;
+        if !grad_norm.is_finite()
+            && let Some(name) = params.non_finite_grad()?
+        {
+            return Err(Error::NonFiniteGradient { name: name.to_owned() });
+        }
+        let factor = clip.map_or(1.0, |clip| f64::from(clip) / (grad_norm + 1e-6));
+        let grad_scale = factor.min(1.0) as Float;
+        self.update(params, lr, grad_scale)?;
+        Ok(StepReport { grad_norm, clipped: factor < 1.0 })
+    }
+
+    fn update(&mut self, params: &mut Params, lr: Float, grad_scale: Float) -> Result<()> {
+        let OptimizerConfig { kind, beta1, beta2, eps, momentum, nesterov, weight_decay, .. } = self.config;
+        let (values, grads) = params.split_mut()?;
+        let step = self.step + 1;
+        match (kind, &mut self.buffers[..]) {
+            (OptimizerKind::Adam | OptimizerKind::Adamw, [(_, m), (_, v)]) => {
+                let decoupled = kind == OptimizerKind::Adamw;
+                let adam = AdamStep { lr, beta1, beta2, eps, weight_decay, decoupled, step, grad_scale };
+                ops::adam(values, grads, m.view_mut()?, v.view_mut()?, &adam)?;
+            }
+            (_, rest) => {
+                let buffer = rest.first_mut().map(|(_, b)| b.view_mut()).transpose()?;
+                let sgd = SgdStep { lr, momentum, nesterov, weight_decay, grad_scale };
+                ops::sgd(values, grads, buffer, &sgd)?;
+            }
+        }
+        self.step = step;
+        Ok(())
+    }
+
+    /// What a checkpoint needs to continue bit by bit.
+    pub fn state(&self) -> OptimizerState {
+        let vectors = self.buffers.iter().map(|(name, t)| ((*name).to_owned(), t.to_vec())).collect();
+        OptimizerState { step: self.step, vectors }
+    }
+
+    /// Continues from a saved state.
+    ///
+    /// # Errors
+    /// [`Error::SavedState`] if it was saved by another kind of optimizer or for another number of parameters; nothing
+    /// has changed then.
+    pub fn load_state(&mut self, state: &OptimizerState) -> Result<()> {
+        let describe = |names: Vec<(&str, usize)>| {
+            let parts: Vec<String> = names.iter().map(|(name, n)| format!("{name}[{n}]")).collect();
+            if parts.is_empty() { "no vectors".to_owned() } else { parts.join(", ") }
+        };
+        let expected = describe(self.buffers.iter().map(|(name, t)| (*name, t.numel())).collect());
+        let found = describe(state.vectors.iter().map(|(name, v)| (name.as_str(), v.len())).collect());
+        if expected != found {
+            return Err(Error::SavedState { what: "optimizer", expected, found });
+        }
+        for ((_, buffer), (_, saved)) in self.buffers.iter_mut().zip(&state.vectors) {
+            *buffer = Tensor::from_slice(buffer.device(), saved, *buffer.shape())?;
+        }
+        self.step = state.step;
+        Ok(())
+    }
+}

@@ -1,0 +1,299 @@
+//! Stacked recurrent layers: simple, LSTM or GRU cells, one or both directions.
+
+use crate::{Ctx, Error, Init, ParamId, Result, Scope};
+use schemars::JsonSchema;
+use seqweave_autograd::{self as ag, Var};
+use seqweave_tensor::ops::Direction;
+use seqweave_tensor::{Float, Ids, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// Which cell a recurrent layer runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CellKind {
+    /// Simple recurrence: h = tanh(W·x + b + U·h + b'). (Elman 1990.)
+    Rnn,
+    /// Long short-term memory. (Hochreiter and Schmidhuber 1997; forget gate of Gers et al. 2000.)
+    #[default]
+    Lstm,
+    /// Gated recurrent unit. (Cho et al. 2014, section 2.3.)
+    Gru,
+}
+
+impl CellKind {
+    /// Blocks of H rows in the weights of one cell.
+    pub fn gates(self) -> usize {
+        match self {
+            CellKind::Rnn => 1,
+            CellKind::Gru => 3,
+            CellKind::Lstm => 4,
+        }
+    }
+}
+
+/// What a stack of recurrent layers looks like.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecurrentConfig {
+    /// The cell. Default "lstm".
+    pub cell: CellKind,
+    /// Number of input features E. Default 256.
+    pub input: usize,
+    /// Size H of the state of one direction. Default 256.
+    pub hidden: usize,
+    /// Number of stacked layers L. Default 1.
+    pub layers: usize,
+    /// Whether a second pass runs from the end of each row; outputs are then \[forward | reverse\], 2·H wide. Default false.
+    pub bidirectional: bool,
+    /// Whether a layer above the first adds its input to its output. Default false.
+    pub residual: bool,
+    /// Probability of dropping an output of a layer below the last. Default 0.
+    pub dropout: Float,
+    /// What the forget gate's bias of an LSTM starts with. Default 1.
+    pub forget_bias: Float,
+}
+
+impl Default for RecurrentConfig {
+    fn default() -> Self {
+        Self {
+            cell: CellKind::Lstm,
+            input: 256,
+            hidden: 256,
+            layers: 1,
+            bidirectional: false,
+            residual: false,
+            dropout: 0.0,
+            forget_bias: 1.0,
+        }
+    }
+}
+
+impl RecurrentConfig {
+    /// 1 or 2.
+    pub fn directions(&self) -> usize {
+        1 + usize::from(self.bidirectional)
+    }
+
+    /// Number of output features: H, or 2·H with both directions.
+    pub fn output(&self) -> usize {
+        self.hidden * self.directions()
+    }
+
+    fn validate(&self) -> Result<()> {
+        let wrong = |field, expected, found: String| Err(Error::Config { field, expected, found });
+        if self.layers == 0 {
+            return wrong("layers", "at least 1", self.layers.to_string());
+        }
+        if self.hidden == 0 || self.input == 0 {
+            return wrong("hidden and input", "at least 1", format!("{} and {}", self.hidden, self.input));
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return wrong("dropout", "a probability in [0, 1)", self.dropout.to_string());
+        }
+        Ok(())
+    }
+}
+
+/// The state of one layer in one direction.
+#[derive(Clone, Debug)]
+pub struct CellState {
+    /// Hidden state h: [B,H].
+    pub h: Var,
+    /// Cell state c: [B,H], for an LSTM.
+    pub c: Option<Var>,
+}
+
+/// The state of a stack, a value that goes in and comes out.
+///
+/// Entry `layer · directions + direction`, as in PyTorch's `h_n`.
+#[derive(Clone, Debug)]
+pub struct RnnState {
+    /// One state a layer and direction.
+    pub cells: Vec<CellState>,
+}
+
+impl RnnState {
+    /// The state of one layer in one direction (0 forward, 1 reverse) of a stack with so many directions.
+    pub fn cell(&self, layer: usize, direction: usize, directions: usize) -> &CellState {
+        &self.cells[layer * directions + direction]
+    }
+
+    /// The same state cut off from the tape, for truncated back-propagation through time.
+    pub fn detach(&self) -> RnnState {
+        let detach = |s: &CellState| CellState { h: s.h.detach(), c: s.c.as_ref().map(Var::detach) };
+        RnnState { cells: self.cells.iter().map(detach).collect() }
+    }
+}
+
+/// A stack of recurrent layers over time-major sequences.
+///
+/// x: [T,B,E] → y: [T,B,H], or [T,B,2H] with both directions. A layer's input projection is one matrix product over all
+/// T·B rows; the recurrence is one fused operation a layer and direction. Beyond the length of a row its state is copied
+/// and its output is zero, so padding never changes a result.
+///
+/// For layer l the parameters are `l{l}.fwd.weight_ih` [G,E], `weight_hh` [G,H], `bias_ih` [G], `bias_hh` [G] with
+/// G = gates·H, and the same under `l{l}.rev`. Names, layouts and gate orders (LSTM i,f,g,o; GRU r,z,n) are PyTorch's, so
+/// weights can be exchanged. Input weights start Xavier uniform and recurrent weights orthogonal, gate by gate.
+///
+/// With `residual`, a layer above the first returns y + x. (He et al. 2016; for recurrent stacks Wu et al. 2016,
+/// "Google's neural machine translation system", section 3.1.) Dropout acts between layers, on y before that sum.
+/// (Zaremba, Sutskever and Vinyals 2014, "Recurrent neural network regularization", section 3.2.)
+#[derive(Clone, Debug)]
+pub struct Recurrent {
+    config: RecurrentConfig,
+    /// Entry `layer · directions + direction`.
+    cells: Vec<Cell>,
+}
+
+impl Recurrent {
+    /// Declares the parameters of a stack.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for zero layers or features, or a dropout outside [0, 1).
+    pub fn new(scope: &mut Scope<'_>, config: &RecurrentConfig) -> Result<Self> {
+        config.validate()?;
+        let mut cells = Vec::new();
+        for l in 0..config.layers {
+            let input = if l == 0 { config.input } else { config.output() };
+            let mut layer = scope.sub(&format!("l{l}"));
+            for direction in ["fwd", "rev"].into_iter().take(config.directions()) {
+                cells.push(Cell::new(&mut layer.sub(direction), config, input));
+            }
+        }
+        Ok(Self { config: config.clone(), cells })
+    }
+
+    /// What the stack looks like.
+    pub fn config(&self) -> &RecurrentConfig {
+        &self.config
+    }
+
+    /// Runs the stack over x: [T,B,E] from `initial` (zeros if `None`); `lens`: [B] are the lengths of the rows.
+    ///
+    /// Returns y: [T,B,H·directions] of the last layer and the state of every layer and direction after the last step of
+    /// each row (the first, for the reverse direction).
+    ///
+    /// # Errors
+    /// [`Error::State`] if `initial` is not the state of such a stack; tensor errors for shapes and lengths.
+    pub fn forward(
+        &self,
+        cx: &Ctx<'_>,
+        x: &Var,
+        lens: Option<&Ids>,
+        initial: Option<&RnnState>,
+    ) -> Result<(Var, RnnState)> {
+        let [_, b, _] = x.dims("recurrent input [T,B,E]")?;
+        let initial = match initial {
+            Some(state) => self.checked(state)?.clone(),
+            None => self.zero_state(cx, b),
+        };
+        let directions = self.config.directions();
+        let (mut y, mut last) = (x.clone(), Vec::new());
+        for l in 0..self.config.layers {
+            let input = y;
+            let mut outputs = Vec::new();
+            for (d, dir) in [Direction::Forward, Direction::Reverse].into_iter().take(directions).enumerate() {
+                let at = l * directions + d;
+                let (out, state) = self.cells[at].forward(cx, &input, &initial.cells[at], lens, dir)?;
+                outputs.push(out);
+                last.push(state);
+            }
+            y = match &outputs[..] {
+                [fwd, rev] => ag::concat_last(&[fwd, rev])?,
+                _ => outputs.remove(0),
+            };
+            if l + 1 < self.config.layers {
+                y = cx.dropout(&y, self.config.dropout)?;
+            }
+            if self.config.residual && l > 0 {
+                y = ag::add(&y, &input)?;
+            }
+        }
+        Ok((y, RnnState { cells: last }))
+    }
+
+    /// The state a sequence starts from: zeros for B rows.
+    pub fn zero_state(&self, cx: &Ctx<'_>, b: usize) -> RnnState {
+        let zeros = Var::constant(Tensor::zeros(cx.device(), [b, self.config.hidden]));
+        let c = (self.config.cell == CellKind::Lstm).then(|| zeros.clone());
+        RnnState { cells: vec![CellState { h: zeros, c }; self.cells.len()] }
+    }
+
+    fn checked<'s>(&self, state: &'s RnnState) -> Result<&'s RnnState> {
+        let lstm = self.config.cell == CellKind::Lstm;
+        if state.cells.len() == self.cells.len() && state.cells.iter().all(|s| s.c.is_some() == lstm) {
+            return Ok(state);
+        }
+        let with = |lstm| if lstm { "with" } else { "without" };
+        let has = state.cells.iter().any(|s| s.c.is_some());
+        Err(Error::State {
+            expected: format!("{} entries (layers · directions) {} c", self.cells.len(), with(lstm)),
+            found: format!("{} entries {} c", state.cells.len(), with(has)),
+        })
+    }
+}
+
+/// The parameters of one layer in one direction.
+#[derive(Clone, Debug)]
+struct Cell {
+    kind: CellKind,
+    weight_ih: ParamId,
+    weight_hh: ParamId,
+    bias_ih: ParamId,
+    bias_hh: ParamId,
+}
+
+impl Cell {
+    fn new(scope: &mut Scope<'_>, config: &RecurrentConfig, input: usize) -> Self {
+        let (kind, h) = (config.cell, config.hidden);
+        let gates = kind.gates();
+        let bias_ih = match kind {
+            CellKind::Lstm => Init::LstmForgetBias(config.forget_bias),
+            CellKind::Gru | CellKind::Rnn => Init::Zeros,
+        };
+        Self {
+            kind,
+            weight_ih: scope.param("weight_ih", [gates * h, input], Init::XavierUniformGates(gates)),
+            weight_hh: scope.param("weight_hh", [gates * h, h], Init::OrthogonalGates(gates)),
+            bias_ih: scope.param("bias_ih", [gates * h], bias_ih),
+            bias_hh: scope.param("bias_hh", [gates * h], Init::Zeros),
+        }
+    }
+
+    /// x: [T,B,E] → y: [T,B,H] and the state after the last step.
+    fn forward(
+        &self,
+        cx: &Ctx<'_>,
+        x: &Var,
+        initial: &CellState,
+        lens: Option<&Ids>,
+        dir: Direction,
+    ) -> Result<(Var, CellState)> {
+        let (w_ih, w_hh) = (cx.param(self.weight_ih)?, cx.param(self.weight_hh)?);
+        let (b_ih, b_hh) = (cx.param(self.bias_ih)?, cx.param(self.bias_hh)?);
+        let h0 = &initial.h;
+        let (y, h, c) = match (self.kind, &initial.c) {
+            (CellKind::Lstm, Some(c0)) => {
+                // Both biases enter alike, so they are summed once and not at every step.
+                let xp = ag::linear(x, &w_ih, Some(&ag::add(&b_ih, &b_hh)?))?;
+                let (y, h, c) = ag::lstm(&xp, &w_hh, h0, c0, lens, dir)?;
+                (y, h, Some(c))
+            }
+            (CellKind::Lstm, None) => {
+                return Err(Error::State { expected: "c for an LSTM".into(), found: "h alone".into() });
+            }
+            (CellKind::Rnn, _) => {
+                let xp = ag::linear(x, &w_ih, Some(&ag::add(&b_ih, &b_hh)?))?;
+                let (y, h) = ag::rnn(&xp, &w_hh, h0, lens, dir)?;
+                (y, h, None)
+            }
+            (CellKind::Gru, _) => {
+                // The reset gate acts on U·h + b_hh, so that bias stays inside the recurrence.
+                let xp = ag::linear(x, &w_ih, Some(&b_ih))?;
+                let (y, h) = ag::gru(&xp, &w_hh, &b_hh, h0, lens, dir)?;
+                (y, h, None)
+            }
+        };
+        Ok((y, CellState { h, c }))
+    }
+}
