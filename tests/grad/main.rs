@@ -1,0 +1,19 @@
+//! Gradients of every row of the op table against central differences, in f64.
+//!
+//! `RUSTFLAGS="--cfg seqweave_f64" cargo test --target-dir target/f64 -p seqweave-tests --test grad`
+//!
+//! In the f32 build a difference quotient has two or three digits, so this executable only says where the check is.
+
+#[cfg(seqweave_f64)]
+#[path = "../kernels/table.rs"]
+mod table;
+
+#[cfg(seqweave_f64)]
+mod differences;
+
+#[cfg(not(seqweave_f64))]
+#[test]
+fn gradients_are_checked_in_the_f64_build() {
+    println!("skipped: gradient checks need the f64 build: RUSTFLAGS=\"--cfg seqweave_f64\"");
+    assert_eq!(size_of::<seqweave_tensor::Float>(), 4, "this build must be the f32 one");
+}
