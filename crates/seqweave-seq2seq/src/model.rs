@@ -1,0 +1,193 @@
+//! The model: encoder, bridge, decoder and output layer under one name.
+
+use seqweave_autograd::{self as ag, CrossEntropyStats, Var};
+use seqweave_nn::{Ctx, Embedding, Params, ParamsBuilder, Scope};
+use seqweave_tensor::{Device, Float, Ids, Tensor, ops};
+
+use crate::bridge::Bridge;
+use crate::decoder::Decoder;
+use crate::encoder::Encoder;
+use crate::output::Output;
+use crate::{Batch, Error, ModelConfig, PAD, Result, State, Tie};
+
+/// An encoder-decoder (Sutskever et al. 2014) with attention (Bahdanau et al. 2015; Luong et al. 2015).
+///
+/// The struct holds parameter names and shapes alone; the numbers are in [`Params`], which every method gets through
+/// its [`Ctx`].
+pub struct Seq2Seq {
+    config: ModelConfig,
+    src_vocab: usize,
+    tgt_vocab: usize,
+    encoder: Encoder,
+    bridge: Bridge,
+    decoder: Decoder,
+    output: Output,
+}
+
+/// What the model says about one given output.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forced {
+    /// Log-probability (natural logarithm) of each token, EOS included.
+    pub log_probs: Vec<Float>,
+    /// Whether each token was the one the model held most probable.
+    pub hits: Vec<bool>,
+}
+
+impl Forced {
+    /// Log-probability of the whole output, EOS included.
+    pub fn log_prob(&self) -> f64 {
+        self.log_probs.iter().map(|&p| p as f64).sum()
+    }
+
+    /// Whether every token was the most probable one: greedy search would give this very output, were PAD and BOS not
+    /// in its way.
+    pub fn exact(&self) -> bool {
+        self.hits.iter().all(|&hit| hit)
+    }
+}
+
+impl Seq2Seq {
+    /// Declares the model's parameters under `scope`.
+    ///
+    /// Names: `encoder.embedding.weight`, `encoder.l0.fwd.weight_ih` …, `bridge.l0.h.weight` …,
+    /// `decoder.embedding.weight`, `decoder.l0.fwd.weight_ih` …, `decoder.attention.…`, `decoder.combine.weight`,
+    /// `output.weight`, `output.bias`. A tied matrix has the name of the target embedding.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with everything wrong with the configuration and the vocabulary sizes.
+    pub fn new(config: &ModelConfig, src_vocab: usize, tgt_vocab: usize, scope: &mut Scope<'_>) -> Result<Self> {
+        let mut problems = config.check();
+        problems.extend(config.check_vocab(src_vocab, tgt_vocab));
+        if !problems.is_empty() {
+            return Err(Error::Config { problems });
+        }
+        let table = |mut scope: Scope<'_>, vocab| {
+            Embedding::new(&mut scope.sub("embedding"), vocab, config.emb, Some(PAD))
+        };
+        let target = table(scope.sub("decoder"), tgt_vocab);
+        let source = match config.tie {
+            Tie::All => target,
+            Tie::None | Tie::Softmax => table(scope.sub("encoder"), src_vocab),
+        };
+        Ok(Self {
+            config: config.clone(),
+            src_vocab,
+            tgt_vocab,
+            encoder: Encoder::new(config, source, &mut scope.sub("encoder"))?,
+            bridge: Bridge::new(config, &mut scope.sub("bridge")),
+            decoder: Decoder::new(config, target, &mut scope.sub("decoder"))?,
+            output: Output::new(config, tgt_vocab, &target, &mut scope.sub("output")),
+        })
+    }
+
+    /// A model and its freshly drawn parameters. The same seed draws the same numbers.
+    ///
+    /// # Errors
+    /// As [`Seq2Seq::new`].
+    pub fn build(
+        config: &ModelConfig,
+        src_vocab: usize,
+        tgt_vocab: usize,
+        device: &Device,
+        seed: u64,
+    ) -> Result<(Self, Params)> {
+        let mut builder = ParamsBuilder::new();
+        let model = Self::new(config, src_vocab, tgt_vocab, &mut builder.root())?;
+        Ok((model, builder.build(device, seed)?))
+    }
+
+    /// The shape it was built from.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Number of source tokens.
+    pub fn src_vocab(&self) -> usize {
+        self.src_vocab
+    }
+
+    /// Number of target tokens.
+    pub fn tgt_vocab(&self) -> usize {
+        self.tgt_vocab
+    }
+
+    /// The loss of a batch: `scale · Σ cross-entropy` over its target tokens, EOS included, padding not.
+    ///
+    /// With `smoothing` ε the loss of a token is `(1-ε)·(-log p[y]) + ε·mean_v(-log p[v])`. A `scale` of
+    /// 1 / [`Batch::tgt_tokens`] makes it a mean. Statistics come without smoothing and scale.
+    pub fn loss(&self, cx: &Ctx<'_>, batch: &Batch, smoothing: Float, scale: Float) -> Result<(Var, CrossEntropyStats)> {
+        let [_, t, b] = batch.dims()?;
+        let h = self.config.hidden;
+        let states = self.teach(cx, batch)?; // [T,B,H]
+        let logits = self.output.logits(cx, &ag::reshape(&states, [t * b, h])?)?; // [T·B,V]
+        let targets = batch.tgt_out.reshape([t * b])?;
+        Ok(ag::cross_entropy(&logits, &targets, PAD, smoothing, scale)?)
+    }
+
+    /// What the model says about each output of a batch, token by token.
+    pub fn forced(&self, cx: &Ctx<'_>, batch: &Batch) -> Result<Vec<Forced>> {
+        /// Logits held at a time, so that a large vocabulary does not need the memory of a whole batch.
+        const LOGITS: usize = 1 << 22;
+        let [_, t, b] = batch.dims()?;
+        let (v, h) = (self.tgt_vocab, self.config.hidden);
+        let states = self.teach(cx, batch)?; // [T,B,H]
+        let mut forced = vec![Forced { log_probs: Vec::new(), hits: Vec::new() }; b];
+        let steps = (LOGITS / (b * v)).max(1);
+        for first in (0..t).step_by(steps) {
+            let last = (first + steps).min(t);
+            let part = ag::reshape(&ag::rows(&states, first, last)?, [(last - first) * b, h])?;
+            let logits = self.output.logits(cx, &part)?; // [N,V]
+            let best = ops::argmax_last(logits.value())?;
+            let log_probs = ops::log_softmax(logits.value())?.to_vec();
+            let targets = &batch.tgt_out.as_slice()[first * b..last * b];
+            for (n, &target) in targets.iter().enumerate() {
+                let row = &mut forced[n % b];
+                if row.log_probs.len() < batch.tgt_lens.as_slice()[n % b] as usize {
+                    row.log_probs.push(log_probs[n * v + target as usize]);
+                    row.hits.push(best.as_slice()[n] == target);
+                }
+            }
+        }
+        Ok(forced)
+    }
+
+    /// Encodes sources `[S,B]` of lengths `[B]` and makes the state before the first target step.
+    pub fn start(&self, cx: &Ctx<'_>, src: &Ids, lens: &Ids) -> Result<State> {
+        let [_, b] = src.dims("source [S,B]")?;
+        let encoded = self.encoder.forward(cx, src, lens)?;
+        let memory = self.decoder.memory(cx, &encoded.outputs, lens)?;
+        let recurrent = self.bridge.forward(cx, &encoded.state)?;
+        let decoder = self.decoder.start(cx, recurrent, b);
+        Ok(State { decoder, memory, rows: b, sentences: b })
+    }
+
+    /// One target step: from the last token of each row `[N]` ([`BOS`](crate::BOS) at first) to logits `[N,V]`, the next
+    /// state, and attention weights `[N,S]` (none without attention).
+    pub fn step(&self, cx: &Ctx<'_>, ids: &Ids, state: &State) -> Result<(Var, State, Option<Tensor>)> {
+        let (s, decoder, align) = self.decoder.step(cx, ids, &state.decoder, state.memory.as_ref())?;
+        let logits = self.output.logits(cx, &s)?;
+        Ok((logits, State { decoder, ..state.clone() }, align))
+    }
+
+    /// Attentional states `[T,B,H]` of a batch under teacher forcing.
+    fn teach(&self, cx: &Ctx<'_>, batch: &Batch) -> Result<Var> {
+        let state = self.start(cx, &batch.src, &batch.src_lens)?;
+        self.decoder.forward(cx, &batch.tgt_in, &state.decoder, state.memory.as_ref())
+    }
+
+    /// Whether the decoder looks at the source through attention.
+    pub(crate) fn has_attention(&self) -> bool {
+        self.decoder.has_attention()
+    }
+
+    /// Refuses source rows with ids that the vocabulary does not have.
+    pub(crate) fn check_source<X: AsRef<[u32]>>(&self, rows: &[X]) -> Result<()> {
+        for (row, ids) in rows.iter().enumerate() {
+            if let Some(position) = ids.as_ref().iter().position(|&id| id as usize >= self.src_vocab) {
+                let id = ids.as_ref()[position];
+                return Err(Error::Vocabulary { side: "source", row, position, id, vocab: self.src_vocab });
+            }
+        }
+        Ok(())
+    }
+}

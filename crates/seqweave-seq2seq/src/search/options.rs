@@ -1,0 +1,171 @@
+//! What to search for, and how hypotheses are ranked.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// How to search, and how hypotheses are ranked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SearchOptions {
+    /// Hypotheses kept alive per sentence, K; 1 is greedy search; 1 to 1024. Default 1.
+    pub beam: usize,
+    /// Hypotheses returned per sentence; 1 to `beam`. Default 1.
+    pub n_best: usize,
+    /// How a hypothesis of many tokens is compared with one of few. Default `average`.
+    pub length_penalty: LengthPenalty,
+    /// Weight β of the coverage penalty (Wu et al. 2016, section 7), which ranks hypotheses lower that leave source
+    /// tokens unattended; 0 or more, and 0 for a model without attention. Default 0.
+    pub coverage_penalty: f64,
+    /// The longest output allowed, from the length of the source.
+    pub max_len: MaxLen,
+    /// The fewest tokens of an output, EOS not counted; `max_len` wins where the two disagree. Default 0.
+    pub min_len: usize,
+}
+
+/// How a hypothesis of many tokens is compared with one of few. `len` counts EOS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum LengthPenalty {
+    /// `score = log p`: the plain log-probability, which favours short outputs.
+    None,
+    /// `score = log p / len`: log-probability per token.
+    #[default]
+    Average,
+    /// `score = log p / ((5 + len) / 6)^alpha` (Wu et al. 2016, section 7).
+    Gnmt {
+        /// Strength; 0 is none at all, 0.6 to 1 are usual.
+        alpha: f64,
+    },
+}
+
+/// The longest output of a sentence: `⌊ratio · n⌋ + add` tokens for a source of n, EOS not counted on either side.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MaxLen {
+    /// Output tokens per source token; 0 or more. Default 2.
+    pub ratio: f64,
+    /// Output tokens allowed beyond that; 0 to a million. Default 10.
+    pub add: usize,
+}
+
+impl Default for SearchOptions {
+    fn default() -> Self {
+        Self {
+            beam: 1,
+            n_best: 1,
+            length_penalty: LengthPenalty::Average,
+            coverage_penalty: 0.0,
+            max_len: MaxLen::default(),
+            min_len: 0,
+        }
+    }
+}
+
+impl Default for MaxLen {
+    fn default() -> Self {
+        Self { ratio: 2.0, add: 10 }
+    }
+}
+
+/// The widest beam accepted.
+const MAX_BEAM: usize = 1024;
+
+impl SearchOptions {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for the first option out of range.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |key, expected, found: String| Err(Error::Option { key, expected, found });
+        if !(1..=MAX_BEAM).contains(&self.beam) {
+            return wrong("beam", "1 to 1024", self.beam.to_string());
+        }
+        if !(1..=self.beam).contains(&self.n_best) {
+            return wrong("n_best", "1 to `beam`", format!("{} with beam {}", self.n_best, self.beam));
+        }
+        if let LengthPenalty::Gnmt { alpha } = self.length_penalty
+            && !(0.0..=10.0).contains(&alpha)
+        {
+            return wrong("length_penalty.gnmt.alpha", "0 to 10", alpha.to_string());
+        }
+        // Written so that NaN fails.
+        if !(0.0..=1e6).contains(&self.coverage_penalty) {
+            return wrong("coverage_penalty", "0 to 1e6", self.coverage_penalty.to_string());
+        }
+        if !(0.0..=1e6).contains(&self.max_len.ratio) {
+            return wrong("max_len.ratio", "0 to 1e6", self.max_len.ratio.to_string());
+        }
+        if self.max_len.add > 1_000_000 {
+            return wrong("max_len.add", "0 to 1000000", self.max_len.add.to_string());
+        }
+        Ok(())
+    }
+
+    /// The final score of a hypothesis of `len` tokens, EOS counted, with log-probability `log_prob` and attention sum
+    /// `coverage` per source position (none without attention).
+    ///
+    /// `score = log p / lp(len) + β·Σ_s log(min(Σ_t a_ts, 1))`. A source position that got no attention at all counts
+    /// as 10⁻¹⁰, so that a score stays finite.
+    pub fn score(&self, log_prob: f64, len: usize, coverage: &[f64]) -> f64 {
+        let penalty: f64 = coverage.iter().map(|a| a.clamp(1e-10, 1.0).ln()).sum();
+        let score = match self.length_penalty {
+            LengthPenalty::None => log_prob,
+            LengthPenalty::Average => log_prob / len as f64,
+            LengthPenalty::Gnmt { alpha } => log_prob / ((5.0 + len as f64) / 6.0).powf(alpha),
+        };
+        if self.coverage_penalty == 0.0 { score } else { score + self.coverage_penalty * penalty }
+    }
+}
+
+impl MaxLen {
+    /// The longest output for a source of `n` tokens, EOS counted on neither side.
+    pub fn of(&self, n: usize) -> usize {
+        (self.ratio * n as f64) as usize + self.add
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_follow_the_formulas() {
+        let mut options = SearchOptions { length_penalty: LengthPenalty::None, ..Default::default() };
+        assert_eq!(options.score(-6.0, 3, &[]), -6.0);
+        options.length_penalty = LengthPenalty::Average;
+        assert_eq!(options.score(-6.0, 3, &[]), -2.0);
+        options.length_penalty = LengthPenalty::Gnmt { alpha: 2.0 };
+        assert_eq!(options.score(-6.0, 7, &[]), -1.5);
+        options.coverage_penalty = 0.5;
+        let want = -1.5 + 0.5 * (0.25f64.ln() + 1e-10f64.ln());
+        assert_eq!(options.score(-6.0, 7, &[0.25, 3.0, 0.0]), want);
+    }
+
+    #[test]
+    fn the_longest_output_follows_the_source() {
+        assert_eq!(MaxLen { ratio: 1.5, add: 2 }.of(3), 6);
+        assert_eq!(MaxLen { ratio: 0.0, add: 0 }.of(9), 0);
+    }
+
+    #[test]
+    fn ranges_are_checked() {
+        let base = SearchOptions::default();
+        assert!(base.check().is_ok());
+        for (bad, key) in [
+            (SearchOptions { beam: 0, ..base.clone() }, "beam"),
+            (SearchOptions { n_best: 2, ..base.clone() }, "n_best"),
+            (SearchOptions { coverage_penalty: -1.0, ..base.clone() }, "coverage_penalty"),
+            (SearchOptions { max_len: MaxLen { ratio: f64::NAN, add: 1 }, ..base.clone() }, "max_len.ratio"),
+            (SearchOptions { max_len: MaxLen { ratio: 1.0, add: usize::MAX }, ..base.clone() }, "max_len.add"),
+            (
+                SearchOptions { length_penalty: LengthPenalty::Gnmt { alpha: f64::NAN }, ..base.clone() },
+                "length_penalty.gnmt.alpha",
+            ),
+        ] {
+            let error = bad.check().unwrap_err();
+            assert!(matches!(error, Error::Option { key: k, .. } if k == key), "{error}");
+        }
+    }
+}
