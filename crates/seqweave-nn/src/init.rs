@@ -1,7 +1,7 @@
 //! Initial values of parameters, each drawn from a stream of its own.
 
 use crate::{Error, Result};
-use ndarray::{Array1, Array2, s};
+use ndarray::{Array1, Array2};
 use ndarray_rand::RandomExt;
 use ndarray_rand::rand_distr::{StandardNormal, Uniform};
 use rand::SeedableRng;
@@ -74,9 +74,8 @@ pub(crate) fn draw(init: &Init, shape: &Shape, seed: u64, name: &str) -> Result<
                 [g] if g % 4 == 0 => g / 4,
                 _ => return Err(wrong("one axis of 4·H entries")),
             };
-            let mut bias = Array1::zeros(n);
-            bias.slice_mut(s![hidden..2 * hidden]).fill(f64::from(value)); // gate order i, f, g, o
-            bias
+            let is_forget = |i: usize| (hidden..2 * hidden).contains(&i); // gate order i, f, g, o
+            Array1::from_shape_fn(n, |i| if is_forget(i) { f64::from(value) } else { 0.0 })
         }
     };
     Ok(values.iter().map(|&x| x as Float).collect())
@@ -153,7 +152,8 @@ fn orthonormal_rows(count: usize, length: usize, rng: &mut ChaCha8Rng) -> Array2
             for _ in 0..2 {
                 for j in 0..i {
                     let done = q.row(j);
-                    row.scaled_add(-row.dot(&done), &done);
+                    let shared = row.dot(&done);
+                    row.scaled_add(-shared, &done);
                 }
             }
             let norm = row.dot(&row).sqrt();
