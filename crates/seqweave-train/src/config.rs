@@ -17,6 +17,7 @@
 //! ```
 
 mod check;
+mod convert;
 mod guide;
 mod problem;
 mod sections;

@@ -23,6 +23,55 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
+    /// A corpus has a fault, or leaves nothing to train on.
+    #[error(transparent)]
+    Data(#[from] seqweave_data::Error),
+    /// The model refused its input, or gave NaN.
+    #[error(transparent)]
+    Model(#[from] seqweave_seq2seq::Error),
+    /// Parameters, optimizer or schedule refused their input.
+    #[error(transparent)]
+    Layer(#[from] seqweave_nn::Error),
+    /// The backward pass failed.
+    #[error(transparent)]
+    Gradient(#[from] seqweave_autograd::Error),
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Tensor(#[from] seqweave_tensor::Error),
+    /// A score could not be computed.
+    #[error(transparent)]
+    Metric(#[from] seqweave_metrics::Error),
+    /// An event could not be written as JSON.
+    #[error("an event of the log cannot be written as JSON: {0}")]
+    EventLog(#[from] serde_json::Error),
+    /// A run folder holds a checkpoint of another run.
+    #[error(
+        "{} was made with other {what} (it has {found}, this run {expected}); train in another run folder, \
+         go back to what it was made with, or start over with --overwrite",
+        folder.display()
+    )]
+    OtherRun {
+        /// The checkpoint.
+        folder: PathBuf,
+        /// What differs: settings or training data.
+        what: &'static str,
+        /// Its fingerprint in the checkpoint.
+        found: String,
+        /// Its fingerprint now.
+        expected: String,
+    },
+    /// A run folder has checkpoints and none of them can be read.
+    #[error(
+        "no checkpoint of {} can be read ({}); restore one from a copy, or start over with --overwrite",
+        run.display(),
+        refused.join("; ")
+    )]
+    NoGoodCheckpoint {
+        /// The run folder.
+        run: PathBuf,
+        /// Each checkpoint with the reason.
+        refused: Vec<String>,
+    },
     /// A sealed folder or an atomic write failed.
     #[error(transparent)]
     Store(#[from] seqweave::Error),

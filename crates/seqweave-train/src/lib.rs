@@ -23,8 +23,17 @@
 
 pub mod checkpoint;
 pub mod config;
+mod dataset;
 mod error;
+mod evaluate;
+mod event;
+mod feed;
 pub mod run_folder;
 pub mod state_file;
+mod trainer;
+mod update;
 
 pub use error::{Error, Result};
+pub use evaluate::{Answer, EvaluateOptions, Evaluation, evaluate};
+pub use event::{Event, Outcome, Sample, Started, StepReport, Validation};
+pub use trainer::{OpenOptions, Trainer};

@@ -14,11 +14,11 @@ use crate::{Error, EvaluateOptions, Evaluation, Result, evaluate};
 use seqweave::store::Disk;
 use seqweave::{ModelFolder, TranslateOptions, Translator};
 use seqweave_data::{Pair, prefetch};
-use seqweave_metrics::{Metric, Perplexity};
+use seqweave_metrics::Metric;
 use seqweave_nn::{Optimizer, Schedule};
 use seqweave_seq2seq::Seq2Seq;
 use seqweave_tensor::{Device, Philox};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -114,8 +114,9 @@ impl Trainer {
             None if !refused.is_empty() => return Err(Error::NoGoodCheckpoint { run: run.root().into(), refused }),
             None => {
                 let sizes = (data.source.vocab.len(), data.target.vocab.len());
-                let (model, params) = Seq2Seq::build(&config.model, sizes.0, sizes.1, &device, config.seed)?;
-                let generation = config.decode.clone();
+                let shape = config.model_config();
+                let (model, params) = Seq2Seq::build(&shape, sizes.0, sizes.1, &device, config.seed)?;
+                let generation = config.search_options();
                 (ModelFolder { model, params, source: data.source, target: data.target, generation }, None)
             }
         };
@@ -123,16 +124,13 @@ impl Trainer {
             examples: Arc::new(data.examples),
             plan: data.plan,
             seed: config.seed,
-            accumulate: config.train.accumulate,
+            accumulate: config.train.accumulate as usize,
         });
         let total_steps = planned_steps(&config, source.steps_per_epoch());
-        let mut optimizer = Optimizer::new(&config.train.optimizer, &folder.params)?;
-        let mut curve = config.train.schedule.clone();
-        if curve.total == 0 {
-            curve.total = total_steps;
-        }
-        let mut schedule = Schedule::new(&curve, config.train.optimizer.lr)?;
-        let metrics = config.valid.metrics()?;
+        let optimizer_config = config.optimizer_config();
+        let mut optimizer = Optimizer::new(&optimizer_config, &folder.params)?;
+        let mut schedule = Schedule::new(&config.schedule_config(total_steps), optimizer_config.lr)?;
+        let metrics = config.valid.metrics.clone();
         let mut table = checkpoint::MetricTable { columns: columns(&metrics), rows: Vec::new() };
         let mut progress = Progress::new();
         let mut resumed = None;
@@ -154,7 +152,7 @@ impl Trainer {
             data: data.facts,
             total_steps,
         };
-        run.write(&run.config_path(), &config.resolved())?;
+        run.write(&run.config_path(), &config.resolved()?)?;
         Ok(Trainer {
             table: run.metrics(table)?,
             log: run.event_log()?,
@@ -242,8 +240,8 @@ impl Trainer {
         let train = &self.config.train;
         let step = self.progress.step + 1;
         let options = UpdateOptions {
-            smoothing: train.label_smoothing,
-            clip: (train.clip > 0.0).then_some(train.clip),
+            smoothing: train.label_smoothing as f32,
+            clip: (train.clip > 0.0).then_some(train.clip as f32),
             lr: self.schedule.lr(step),
             dropout: Philox { seed: self.config.seed, step },
         };
@@ -270,12 +268,12 @@ impl Trainer {
     fn validate(&mut self, on_event: &mut dyn FnMut(&Event)) -> Result<bool> {
         let valid = &self.config.valid;
         let (step, epoch) = (self.progress.step, self.progress.position.epoch);
-        let mut search = self.config.decode.clone();
-        (search.beam, search.n_best) = (valid.beam, 1);
+        let mut search = self.config.search_options();
+        (search.beam, search.n_best) = (valid.beam as usize, 1);
         let translate = TranslateOptions { search, ..TranslateOptions::default() };
         let options = EvaluateOptions { translate, metrics: self.metrics.clone() };
         let evaluation = evaluate(&self.translator, &self.dev, &options)?;
-        let best_by = valid.best_by()?;
+        let best_by = valid.best_by;
         let score = evaluation.value(best_by);
         let sums = std::mem::take(&mut self.progress.since_validation);
         let lr = self.schedule.lr(step).into();
@@ -315,7 +313,7 @@ impl Trainer {
     }
 
     fn samples(&self, evaluation: &Evaluation) -> Vec<Sample> {
-        let shown = evaluation.answers.iter().take(self.config.valid.samples);
+        let shown = evaluation.answers.iter().take(self.config.valid.samples as usize);
         shown
             .map(|answer| Sample {
                 source: answer.source.clone(),
@@ -368,7 +366,7 @@ impl Trainer {
         checkpoint::set_pointer(&Disk, run, Pointer::Last, step)?;
         let best_step = self.progress.best.map(|best| checkpoint::folder_name(best.step));
         let keep: Vec<String> = best_step.into_iter().collect();
-        checkpoint::prune(&Disk, run, self.config.checkpoint.keep_last, &keep)?;
+        checkpoint::prune(&Disk, run, self.config.checkpoint.keep_last as usize, &keep)?;
         self.report(on_event, Event::Saved { path })
     }
 
@@ -512,6 +510,7 @@ fn describe(config: &Config) -> String {
     let model = &config.model;
     let (encoder, decoder) = (&model.encoder, &model.decoder);
     let cell = format!("{:?}", model.cell).to_uppercase();
+    let attention = serde_json::to_value(model.attention).unwrap_or_default();
     format!(
         "{cell} {}×{}{} → {cell} {}×{}{}, attention {}",
         encoder.layers,
@@ -520,6 +519,6 @@ fn describe(config: &Config) -> String {
         decoder.layers,
         model.hidden,
         if decoder.input_feeding { " with input feeding" } else { "" },
-        model.attention,
+        attention.as_str().unwrap_or_default(),
     )
 }

@@ -12,6 +12,47 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A text could not be encoded, or a vocabulary could not be read.
+    #[error(transparent)]
+    Data(#[from] seqweave_data::Error),
+    /// The model refused its input, or gave NaN.
+    #[error(transparent)]
+    Model(#[from] seqweave_seq2seq::Error),
+    /// The parameters of the model do not fit.
+    #[error(transparent)]
+    Params(#[from] seqweave_nn::Error),
+    /// A JSON file of a model folder is not what this program writes.
+    #[error("{}: {message}; the folder was written by another program or version", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with line and column.
+        message: String,
+    },
+    /// A model folder is of a format version that this program does not read.
+    #[error("{} has format {found}, this program reads format {supported}; use the seqweave that wrote it", path.display())]
+    FormatVersion {
+        /// The file that names the format.
+        path: PathBuf,
+        /// The format in the file.
+        found: u32,
+        /// The format this program reads and writes.
+        supported: u32,
+    },
+    /// A run folder has no checkpoint yet.
+    #[error("the run folder {} has no checkpoint yet; train first, or wait for its first checkpoint", run.display())]
+    NoCheckpoint {
+        /// The run folder.
+        run: PathBuf,
+    },
+    /// A pointer file of a run folder does not hold the name of a checkpoint.
+    #[error("{} should hold the name of a checkpoint folder, found {found:?}; write the name of one into it", path.display())]
+    Pointer {
+        /// The pointer file.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+    },
     /// The operating system refused an operation on a file or folder.
     #[error("cannot {op} {}: {source}", path.display())]
     Io {

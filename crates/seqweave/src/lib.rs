@@ -24,6 +24,10 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod model_folder;
 pub mod store;
+mod translator;
 
 pub use error::{Count, Error, Result};
+pub use model_folder::ModelFolder;
+pub use translator::{Output, PairScore, TranslateOptions, Translation, Translator};
