@@ -389,6 +389,25 @@ mod tests {
     }
 
     #[test]
+    fn the_order_over_small_windows_is_frozen() {
+        let config = BatchConfig { tokens: 90, window: 4, ..BatchConfig::default() };
+        let plan = BatchPlan::new(&lens(12), config).expect("a good plan");
+        // The first batch ends one window backwards and begins the next forwards.
+        assert_eq!(
+            plan.epoch(1, 0),
+            [vec![10, 5, 1, 6], vec![4], vec![9], vec![0, 11], vec![8], vec![3], vec![2, 7]]
+        );
+    }
+
+    #[test]
+    fn a_new_batch_forgets_the_lengths_of_the_last() {
+        let long_then_short = [30, 1, 1, 1].map(|src| Lens { src, tgt: 1 });
+        let config = BatchConfig { tokens: 35, ..BatchConfig::default() };
+        let plan = BatchPlan::new(&long_then_short, config).expect("a good plan");
+        assert_eq!(plan.sorted(), [vec![0], vec![1, 2, 3]]);
+    }
+
+    #[test]
     fn epochs_and_seeds_differ_and_repeat() {
         let plan = plan(300, 200);
         assert_eq!(plan.epoch(1, 5), plan.clone().epoch(1, 5));

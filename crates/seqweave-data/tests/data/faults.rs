@@ -160,7 +160,7 @@ fn files_that_cannot_be_read() {
     check("link to itself", &Fault("loop.tsv: cannot open: "), tsv(&path));
     let path = folder.path().join("secret.tsv");
     fs::write(&path, "a\tx\n").expect("a writable folder");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).expect("own file");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("own file");
     let want =
         if fs::File::open(&path).is_ok() { Pairs(&[("a", "x")]) } else { Fault("secret.tsv: cannot open: ") };
     check("no permission", &want, tsv(&path));

@@ -42,7 +42,7 @@ fn text() -> impl Strategy<Value = String> {
 
 /// Bytes with more line endings than chance would give.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
-    prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), any::<u8>(), b'a'..b'z'], 0..80)
+    prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), any::<u8>(), b'a'..=b'z'], 0..80)
 }
 
 fn lens(most: u32) -> impl Strategy<Value = Vec<Lens>> {
