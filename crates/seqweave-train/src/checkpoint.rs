@@ -11,9 +11,10 @@
 use std::path::{Path, PathBuf};
 
 use seqweave::store::{self, SealedFolder, Storage};
+use seqweave_nn::{OptimizerState, ScheduleState};
 use serde::{Deserialize, Serialize};
 
-use crate::state_file::{self, float_bytes};
+use crate::state_file;
 use crate::{Error, Result};
 
 /// The file of the private state inside a checkpoint.
@@ -32,8 +33,8 @@ pub struct TrainState {
     pub seed: u64,
     /// The optimizer's state.
     pub optimizer: OptimizerState,
-    /// The schedule's state by name, for schedules that look back ("scale", "best", "bad").
-    pub schedule: Vec<(String, f64)>,
+    /// The schedule's state.
+    pub schedule: ScheduleState,
     /// The best validation so far.
     pub best: Option<Best>,
     /// Validations since the best one, for early stopping.
@@ -50,27 +51,6 @@ pub struct TrainState {
     pub data_fingerprint: String,
     /// Version of the program that wrote the checkpoint.
     pub code_version: String,
-}
-
-/// An optimizer's state as plain data.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct OptimizerState {
-    /// The optimizer ("adam", "adamw", "sgd").
-    pub kind: String,
-    /// Updates made; Adam's bias correction counts them.
-    pub step: u64,
-    /// One flat vector per moment ("m", "v", "momentum"), in the order of the parameter store.
-    pub buffers: Vec<FlatBuffer>,
-}
-
-/// A named flat vector.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct FlatBuffer {
-    /// What it holds.
-    pub name: String,
-    /// The values.
-    #[serde(with = "float_bytes")]
-    pub values: Vec<f32>,
 }
 
 /// The best validation of a run.

@@ -183,8 +183,8 @@ fn check_train(train: &TrainConfig, found: &mut Found) {
 }
 
 fn check_valid(valid: &ValidConfig, found: &mut Found) {
-    if valid.best_by != Metric::Loss && !valid.metrics.contains(&valid.best_by) {
-        let rule = "`valid.metrics` does not measure it: add it there, or use \"loss\"";
+    if !valid.metrics.contains(&valid.best_by) {
+        let rule = "`valid.metrics` does not measure it: add it there";
         found.conflict("valid.best_by", word(&valid.best_by), &["valid.metrics"], rule);
     }
     let twice = valid.metrics.iter().enumerate().find(|(at, metric)| valid.metrics[..*at].contains(metric));

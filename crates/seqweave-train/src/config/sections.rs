@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
+use seqweave_metrics::Metric;
 use serde::{Deserialize, Serialize};
 
 /// One training run.
@@ -510,9 +511,9 @@ pub struct ValidConfig {
     /// Optimizer steps between two validations; 0 validates at the end of each epoch.
     #[schemars(range(min = 0, max = 1_000_000_000))]
     pub every: u64,
-    /// What is measured; the loss always is.
+    /// What is measured.
     pub metrics: Vec<Metric>,
-    /// What decides which checkpoint is the best: `loss` or one of `valid.metrics`.
+    /// What decides which checkpoint is the best: one of `valid.metrics`.
     pub best_by: Metric,
     /// Training stops after so many validations without a better one; 0 never stops early.
     #[schemars(range(min = 0, max = 1_000_000))]
@@ -532,32 +533,14 @@ impl Default for ValidConfig {
     fn default() -> Self {
         Self {
             every: 0,
-            metrics: vec![Metric::Ppl, Metric::Acc, Metric::SeqAcc],
-            best_by: Metric::Loss,
+            metrics: vec![Metric::Ppl, Metric::TokenAcc, Metric::SeqAcc],
+            best_by: Metric::Ppl,
             patience: 0,
             samples: 3,
             beam: 1,
             max_sentences: 0,
         }
     }
-}
-
-/// Measures of validation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Metric {
-    /// Cross-entropy per token, in nats; lower is better.
-    Loss,
-    /// Perplexity; lower is better.
-    Ppl,
-    /// Share of target tokens predicted right after the right prefix, in percent.
-    Acc,
-    /// Share of sentences translated exactly, in percent.
-    SeqAcc,
-    /// Word error rate: share of sentences with any error, over distinct sources, in percent; lower is better.
-    Wer,
-    /// Phoneme (token) error rate: edits per reference token, in percent; lower is better.
-    Per,
 }
 
 /// Which states of the training are kept.
