@@ -219,6 +219,9 @@ pub fn prune(storage: &dyn Storage, run: &Path, keep_last: usize, keep: &[String
 
 /// The names of a run's checkpoint folders, oldest first. They are not verified.
 ///
+/// A folder that was being replaced when the machine stopped gets its name back from [`store::clean_temporaries`],
+/// which [`crate::run_folder::RunFolder::open`] calls.
+///
 /// # Errors
 /// [`Error::Io`] when the folder is there and cannot be listed.
 pub fn list(storage: &dyn Storage, run: &Path) -> Result<Vec<String>> {
@@ -230,11 +233,9 @@ pub fn list(storage: &dyn Storage, run: &Path) -> Result<Vec<String>> {
         .list(&folders)
         .map_err(io_error("list", &folders))?
         .iter()
-        // A folder that was being replaced when the machine stopped is still found by its own name.
-        .filter_map(|name| step_of(name.strip_prefix(".old-").unwrap_or(name)))
+        .filter_map(|name| step_of(name))
         .collect();
     steps.sort_unstable();
-    steps.dedup();
     Ok(steps.into_iter().map(folder_name).collect())
 }
 

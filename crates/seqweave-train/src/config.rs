@@ -90,7 +90,7 @@ impl Config {
         };
         let texts = Texts::default();
         let mut checker = Checker { texts: &texts, problems: Vec::new() };
-        checker.check(&Shape::of_config(), &Node::from_json(&json), "");
+        checker.check(Shape::of_config(), &Node::from_json(&json), "");
         let mut problems = checker.problems;
         for found in check::conflicts(self) {
             if !found.involves_any(&problems) {
@@ -147,7 +147,7 @@ impl Config {
 }
 
 struct Loader {
-    shape: Shape,
+    shape: &'static Shape,
     texts: Texts,
     root: Node,
     problems: Vec<Problem>,
@@ -196,22 +196,31 @@ impl Loader {
             let is_text = |key: &str| self.shape.find(key).is_some_and(Shape::is_text);
             match self.texts.parse_override(set, is_text) {
                 Ok(node) => self.root.merge(node),
-                Err(problem) => self.problems.push(problem),
+                Err(problems) => self.problems.extend(problems),
             }
         }
     }
 
-    fn finish(mut self) -> Result<Loaded> {
+    fn finish(self) -> Result<Loaded> {
         // With broken syntax the tree is not the one that was meant, and more messages would mislead.
         if !self.problems.is_empty() {
             return Err(Error::Config(Problems(self.problems)));
         }
         let mut checker = Checker { texts: &self.texts, problems: Vec::new() };
-        checker.check(&self.shape, &self.root, "");
+        checker.check(self.shape, &self.root, "");
         let mut problems = checker.problems;
 
         // What is left without the broken keys can still be checked for what does not go together.
-        let mut root = problems.iter().fold(self.root.clone(), |root, problem| root.without(&problem.key));
+        let mut root = self.root.clone();
+        for Problem { key, .. } in &problems {
+            // A key that is missing makes the table around it unreadable.
+            let broken = if root.find(key).is_some() {
+                key
+            } else {
+                key.rsplit_once('.').map_or("", |(table, _)| table)
+            };
+            root = root.without(broken);
+        }
         self.make_absolute(&mut root);
         let mut value = match read::<Config>(&root) {
             Ok(value) => value,
@@ -220,7 +229,7 @@ impl Loader {
                 return Err(Error::Config(Problems(problems)));
             }
         };
-        if value.run.dir.is_relative() {
+        if value.run.dir.is_relative() && !value.run.dir.as_os_str().is_empty() {
             let dir = self.base.clone().unwrap_or_default().join(&value.run.dir);
             value.run.dir = std::path::absolute(&dir).unwrap_or(dir);
         }
@@ -271,7 +280,7 @@ impl Loader {
                 _ => {}
             }
         }
-        walk(&self.texts, &self.shape, root);
+        walk(&self.texts, self.shape, root);
     }
 }
 

@@ -282,7 +282,7 @@ mod tests {
         MetricRow {
             step,
             epoch: step / 10,
-            values: vec![Some(1.0 / step as f64), (step % 2 == 0).then_some(0.5)],
+            values: vec![Some(1.0 / step as f64), step.is_multiple_of(2).then_some(0.5)],
         }
     }
 

@@ -59,13 +59,23 @@ fn render_section<'a>(
             cell(&field.doc)
         ));
     }
+    // Keys with the same words, such as those of source and target, are explained together.
+    let mut explanations: Vec<(Vec<&str>, Vec<&Word>)> = Vec::new();
     for (key, field) in &rows {
         let words = explained(&field.shape);
-        if !words.is_empty() {
-            text.push_str(&format!("\n`{key}`:\n"));
-            for Word { name, doc } in words {
-                text.push_str(&format!("- `{name}`: {doc}\n"));
-            }
+        let is_same =
+            |known: &Vec<&Word>| known.iter().map(|word| &word.doc).eq(words.iter().map(|word| &word.doc));
+        match explanations.iter_mut().find(|(_, known)| is_same(known)) {
+            _ if words.is_empty() => {}
+            Some((keys, _)) => keys.push(key),
+            None => explanations.push((vec![key], words)),
+        }
+    }
+    for (keys, words) in explanations {
+        let keys: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+        text.push_str(&format!("\n{}:\n\n", keys.join(", ")));
+        for Word { name, doc } in words {
+            text.push_str(&format!("- `{name}`: {doc}\n"));
         }
     }
 }
@@ -110,6 +120,8 @@ fn default_of(defaults: &toml::Value, key: &str) -> Option<String> {
     let value = key.split('.').try_fold(defaults, |value, part| value.get(part))?;
     match value {
         toml::Value::String(text) if text.is_empty() => None,
+        // `Debug` writes small numbers with an exponent.
+        toml::Value::Float(number) => Some(format!("`{number:?}`")),
         value => Some(format!("`{value}`")),
     }
 }

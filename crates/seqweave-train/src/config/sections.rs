@@ -32,7 +32,7 @@ pub struct Config {
     pub checkpoint: CheckpointConfig,
     /// Search options that go into the model folder, so that decoding needs no flags.
     pub decode: DecodeConfig,
-    /// Where and on what the run happens; nothing here changes the result.
+    /// Where and on what the run happens.
     pub run: RunConfig,
 }
 
@@ -410,7 +410,7 @@ impl Default for BatchConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OptimizerConfig {
-    /// The rule.
+    /// The rule by which gradients change the weights.
     pub kind: OptimizerKind,
     /// Learning rate before the schedule.
     #[schemars(range(max = 1000.0), extend("exclusiveMinimum" = 0.0))]
@@ -467,7 +467,7 @@ pub enum OptimizerKind {
 pub struct ScheduleConfig {
     /// The rule after the warm-up.
     pub kind: ScheduleKind,
-    /// Optimizer steps over which the rate rises in a line from 0; at least 1 for `inverse-sqrt`.
+    /// Warm-up: optimizer steps over which the rate rises in a line from 0; at least 1 for `inverse-sqrt`.
     #[schemars(range(min = 0, max = 1_000_000_000_000u64))]
     pub warmup: u64,
     /// Factor on the rate when a validation plateau is found (`plateau`).

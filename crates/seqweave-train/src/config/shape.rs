@@ -1,6 +1,7 @@
 //! What the configuration structs accept, read from their JSON schema, and the check of a tree against it.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use serde::de::{DeserializeOwned, Visitor};
 use serde_json::Value as Json;
@@ -49,9 +50,12 @@ pub(super) struct Range {
 
 impl Shape {
     /// The shape of [`Config`].
-    pub(super) fn of_config() -> Shape {
-        let schema = schemars::schema_for!(Config).to_value();
-        build(&schema, &schema)
+    pub(super) fn of_config() -> &'static Shape {
+        static SHAPE: LazyLock<Shape> = LazyLock::new(|| {
+            let schema = schemars::schema_for!(Config).to_value();
+            build(&schema, &schema)
+        });
+        &SHAPE
     }
 
     /// The shape of a dotted key.
@@ -232,10 +236,12 @@ fn integer(number: &Json) -> Option<i128> {
     number.as_u64().map(i128::from).or(number.as_i64().map(i128::from))
 }
 
+type FieldNames = fn() -> &'static [&'static str];
+
 /// The structs of the configuration by the name of their definition in the schema.
 ///
 /// The schema lists keys by alphabet; readers of the guide get them in the order of the struct.
-const TABLES: &[(&str, fn() -> &'static [&'static str])] = &[
+const TABLES: &[(&str, FieldNames)] = &[
     ("Config", declared::<Config>),
     ("DataConfig", declared::<DataConfig>),
     ("ParallelCorpus", declared::<ParallelCorpus>),

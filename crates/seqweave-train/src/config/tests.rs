@@ -1,1 +1,538 @@
+//! Tests of the configuration: a table of every key with every kind of bad value, messages, merging, round trips.
 
+use super::*;
+
+const TRAIN: &str = "data.train = \"train.tsv\"\n";
+
+fn load(text: &str) -> Result<Loaded> {
+    Config::from_toml("c.toml", text, Path::new("/base"))
+}
+
+fn problems(text: &str) -> Vec<Problem> {
+    match load(text) {
+        Err(Error::Config(Problems(problems))) => problems,
+        other => panic!("expected mistakes in {text:?}, got {other:?}"),
+    }
+}
+
+/// The message of the single mistake in a text that has what is required otherwise.
+fn message(text: &str) -> String {
+    let problems = problems(&format!("{TRAIN}{text}"));
+    assert_eq!(problems.len(), 1, "{text:?}: {problems:?}");
+    problems[0].to_string()
+}
+
+fn overrides(sets: &[&str]) -> Result<Loaded> {
+    let sets = sets.iter().map(|set| set.to_string()).collect();
+    Config::load(&Sources { files: vec![], sets })
+}
+
+/// Every key that is not a table, with its shape.
+fn leaves() -> Vec<(String, Shape)> {
+    fn walk(keys: &mut Vec<(String, Shape)>, shape: &Shape, key: &str) {
+        match shape {
+            Shape::Table(fields) => {
+                fields.iter().for_each(|field| walk(keys, &field.shape, &shape::join(key, &field.name)));
+            }
+            shape => keys.push((key.into(), shape.clone())),
+        }
+    }
+    let mut keys = Vec::new();
+    walk(&mut keys, Shape::of_config(), "");
+    keys
+}
+
+/// Where 0 means something; everywhere else it must be refused.
+const ZERO_IS_FINE: &[&str] = &[
+    "seed",
+    "data.split.seed",
+    "data.split.test",
+    "data.filter.max_len_ratio",
+    "data.vocab.max_size",
+    "model.dropout",
+    "model.encoder.dropout",
+    "model.decoder.dropout",
+    "train.max_steps",
+    "train.label_smoothing",
+    "train.clip",
+    "train.optimizer.beta1",
+    "train.optimizer.beta2",
+    "train.optimizer.momentum",
+    "train.optimizer.weight_decay",
+    "train.schedule.warmup",
+    "train.schedule.patience",
+    "train.schedule.min_lr",
+    "train.schedule.total",
+    "valid.every",
+    "valid.patience",
+    "valid.samples",
+    "valid.max_sentences",
+    "checkpoint.every",
+    "decode.coverage_penalty",
+    "decode.max_len.ratio",
+    "run.threads",
+];
+
+#[test]
+fn every_key_with_every_bad_value() {
+    let never = [
+        "-1",
+        "-0.5",
+        "nan",
+        "-nan",
+        "inf",
+        "-inf",
+        "1e39",
+        "9223372036854775808",
+        "1e400",
+        "99999999999999999999999999999999999999999",
+        "1979-05-27",
+        "07:32:00",
+        "[[1]]",
+        "{ x = 1 }",
+        "[nan]",
+    ];
+    type Fits = fn(&Shape) -> bool;
+    let by_type: &[(&str, Fits)] = &[
+        ("0", |shape| matches!(shape, Shape::Int { .. } | Shape::Float(_))),
+        ("1.5", |shape| matches!(shape, Shape::Float(_))),
+        ("\"zebra\"", |shape| matches!(shape, Shape::Text { .. } | Shape::Either(_))),
+        ("\"\"", |shape| matches!(shape, Shape::Text { .. })),
+        ("true", |shape| matches!(shape, Shape::Bool)),
+        ("[]", |shape| matches!(shape, Shape::List(_))),
+        ("[\"ppl\"]", |shape| matches!(shape, Shape::List(_))),
+        ("[1, 2]", |_| false),
+    ];
+    let (mut tried, mut refused, mut wrong) = (0, 0, Vec::new());
+    let mut try_value = |key: &str, value: &str, may_pass: bool, must_pass: bool| {
+        let train = if key.starts_with("data.train") { "" } else { TRAIN };
+        let text = format!("{train}{key} = {value}\n");
+        tried += 1;
+        match load(&text) {
+            Ok(_) if !may_pass => wrong.push(format!("accepted: {key} = {value}")),
+            Ok(loaded) => {
+                let resolved = loaded.value.resolved().unwrap();
+                let again = Config::from_toml("r.toml", &resolved, Path::new("/else")).unwrap().value;
+                assert_eq!(again, loaded.value, "{text}\n{resolved}");
+            }
+            Err(Error::Config(Problems(found))) => {
+                refused += 1;
+                if must_pass {
+                    wrong.push(format!("refused: {key} = {value}: {found:?}"));
+                }
+                for problem in &found {
+                    let is_about = problem.key == key || problem.key.starts_with(&format!("{key}."));
+                    let line = problem.place.as_ref().is_some_and(|place| place.text.starts_with(key));
+                    if !is_about || !line {
+                        wrong.push(format!("{key} = {value} gives: {problem}"));
+                    }
+                }
+            }
+            Err(other) => wrong.push(format!("{key} = {value} gives {other}")),
+        }
+    };
+    for (key, shape) in leaves() {
+        for value in never {
+            try_value(&key, value, false, false);
+        }
+        for (value, fits) in by_type {
+            let is_zero_for_number = *value == "0" && fits(&shape);
+            let zero_is_fine = ZERO_IS_FINE.contains(&key.as_str());
+            let may_pass = if is_zero_for_number { zero_is_fine } else { fits(&shape) };
+            try_value(&key, value, may_pass, is_zero_for_number && zero_is_fine);
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {tried} cases:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(tried > 1000 && refused > tried / 2, "{refused} of {tried} refused");
+    println!("configuration: {tried} values tried, {refused} refused, 0 wrongly");
+}
+
+#[test]
+fn every_key_misspelt_is_suggested_and_every_key_twice_is_refused() {
+    let mut suggested = 0;
+    for (key, _) in leaves() {
+        let misspelt = format!("{}x{}", &key[..key.len() - 1], &key[key.len() - 1..]);
+        let found = problems(&format!("{TRAIN}{misspelt} = 1\n"));
+        assert_eq!(found.len(), 1, "{misspelt}: {found:?}");
+        let ProblemKind::UnknownKey { suggestion, valid, .. } = &found[0].kind else {
+            panic!("{misspelt}: {found:?}")
+        };
+        let last = key.rsplit('.').next().unwrap();
+        assert!(valid.iter().any(|name| name == last), "{misspelt}: {valid:?}");
+        suggested += usize::from(suggestion.as_deref() == Some(last));
+        assert_eq!(found[0].place.as_ref().unwrap().position.unwrap().0, 2, "{misspelt}");
+
+        let twice = problems(&format!("{key} = 1\n{key} = 1\n"));
+        assert!(twice.iter().any(|p| p.to_string().contains("duplicate key")), "{key}: {twice:?}");
+        assert_eq!(twice[0].place.as_ref().unwrap().position.unwrap().0, 2, "{key}");
+    }
+    // `decode.beam` and the like are long enough; keys of two or three letters may be too short for a guess.
+    assert!(suggested >= leaves().len() - 4, "{suggested} of {} keys are suggested", leaves().len());
+}
+
+#[test]
+fn messages_name_place_value_and_remedy() {
+    assert_eq!(
+        message("\n[model]\nhiden = 512  # units\n"),
+        "c.toml:4:1: unknown key `model.hiden`; did you mean `hidden`? Keys in [model]: cell, emb, hidden, encoder, \
+         decoder, attention, bridge, tie, dropout\n   |\n 4 | hiden = 512  # units\n   | ^^^^^"
+    );
+    assert_eq!(
+        message("model.cell = \"lstn\""),
+        "c.toml:2:14: `model.cell` is \"lstn\", expected one of \"rnn\", \"lstm\", \"gru\"; did you mean \"lstm\"?\n   \
+         |\n 2 | model.cell = \"lstn\"\n   |              ^^^^^^"
+    );
+    assert_eq!(
+        message("train = { optimizer = { lr = -1e-3 } }"),
+        "c.toml:2:30: `train.optimizer.lr` is -0.001, expected a number above 0 to 1000\n   \
+         |\n 2 | train = { optimizer = { lr = -1e-3 } }\n   |                              ^^^^^"
+    );
+    for (text, fragments) in [
+        (
+            "model.hidden = \"big\"",
+            &["`model.hidden` has the wrong type", "an integer from 1 to 65536", "the string \"big\""][..],
+        ),
+        ("model.hidden = 256.0", &["expected an integer from 1 to 65536, found the number 256.0"]),
+        ("model.dropout = nan", &["`model.dropout` is NaN, expected a number from 0 to below 1"]),
+        ("model.dropout = 1", &["`model.dropout` is 1, expected a number from 0 to below 1"]),
+        ("train.clip = 1e39", &["`train.clip` is 1e39, expected a number from 0 to 1000000"]),
+        (
+            "seed = 9223372036854775808",
+            &["`seed` is 9223372036854775808, expected an integer from 0 to 2^63-1"],
+        ),
+        ("version = 2", &["`version` is 2, expected the integer 1"]),
+        ("model = 3", &["`model` has the wrong type: expected a table with the keys cell, emb"]),
+        ("data.dev = 3", &["expected a path, or a table with the keys src, tgt, found the integer 3"]),
+        ("data.dev = { src = \"a\" }", &["`data.dev.tgt` is missing: set it to a path"]),
+        (
+            "data.dev = { src = \"a\", tgt = \"b\", tg = \"c\" }",
+            &["unknown key `data.dev.tg`; did you mean `tgt`?"],
+        ),
+        ("data.dev = \"\"", &["`data.dev` is missing: set it to the path of a TSV file"]),
+        (
+            "valid.metrics = [\"ppl\", \"blue\"]",
+            &["c.toml:2:25", "`valid.metrics` is \"blue\", expected one of \"loss\""],
+        ),
+        ("valid.metrics = [\"ppl\", \"ppl\"]", &["naming \"ppl\" twice, but a metric is measured once"]),
+        ("valid.best_by = \"wer\"", &["`valid.best_by` is \"wer\", but `valid.metrics` does not measure it"]),
+        ("model.hidden = 255", &["`model.hidden` is 255, but a bidirectional encoder needs an even number"]),
+        ("model.tie = \"all\"", &["`model.tie` is \"all\", but `data.vocab.joint` is false"]),
+        ("train.epochs = 0", &["`train.epochs` is 0, but `train.max_steps` is 0 as well"]),
+        (
+            "train.schedule.kind = \"cosine\"",
+            &["`train.schedule.total` is 0, but `train.max_steps` is 0 as well"],
+        ),
+        ("train.schedule = { kind = \"cosine\", total = 10, warmup = 10 }", &["the cosine ends at step 10"]),
+        (
+            "train.schedule.kind = \"inverse-sqrt\"",
+            &["`train.schedule.warmup` is 0, but the kind \"inverse-sqrt\" needs"],
+        ),
+        (
+            "train.schedule.min_lr = 0.1",
+            &["`train.schedule.min_lr` is 0.1, but it is above `train.optimizer.lr`"],
+        ),
+        ("train.optimizer = { kind = \"sgd\", nesterov = true }", &["`train.optimizer.momentum` is 0"]),
+        (
+            "data.split = { dev = 0.6, test = 0.4 }",
+            &["`data.split.dev` is 0.6, but together with `data.split.test`"],
+        ),
+        ("data.split.dev = 0", &["`data.split.dev` is 0, but there is no `data.dev`"]),
+        ("data.filter.min_len = 300", &["`data.filter.min_len` is 300, but it must not be above"]),
+        ("data.filter.max_len_ratio = 0.5", &["`data.filter.max_len_ratio` is 0.5, but"]),
+        (
+            "model.attention = \"none\"\ndecode.coverage_penalty = 0.2",
+            &["`decode.coverage_penalty` is 0.2, but `model.attention`"],
+        ),
+        ("decode.length_penalty = \"gnm\"", &["expected one of \"none\", \"average\""]),
+        (
+            "decode.length_penalty = { gnmt = { alpha = -1 } }",
+            &["`decode.length_penalty.gnmt.alpha` is -1, expected a number from 0 to 10"],
+        ),
+        (
+            "run.device = \"gpu\"",
+            &["`run.device` is \"gpu\", expected one of \"auto\", \"cpu\", \"cuda\", \"cuda:0\""],
+        ),
+        ("run.device = \"cuda:9999\"", &["`run.device` is \"cuda:9999\""]),
+        ("run.dir = \"\"", &["`run.dir` is missing"]),
+        ("name = \"a/b\"", &["`name` is \"a/b\", expected 1 to 100 ASCII letters"]),
+        ("name = 5", &["`name` has the wrong type: expected a string, found the integer 5"]),
+        (
+            "trian = 1",
+            &["unknown key `trian`; did you mean `train`? Keys at the top: version, name, seed, data"],
+        ),
+        ("model.cell = ", &["not valid TOML"]),
+        ("[model", &["not valid TOML"]),
+        ("x = \"\u{0}\"", &["not valid TOML"]),
+    ] {
+        let message = message(text);
+        for fragment in fragments {
+            assert!(message.contains(fragment), "{text:?} gives: {message}\nwithout: {fragment}");
+        }
+    }
+    let joint = problems("[data]\ntrain = \"t\"\nvocab.joint = true\nsrc.level = \"char\"\n");
+    assert!(joint[0].to_string().contains("`data.src.level` and `data.tgt.level` differ"), "{joint:?}");
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once_in_the_order_of_the_file() {
+    let text = "name = \"a b\"\n[model]\nhidden = 7\ncel = \"gru\"\n[train]\nepochs = 0\nclip = -1\noptimizer.lr = inf\n";
+    let found = problems(text);
+    let keys: Vec<&str> = found.iter().map(|problem| problem.key.as_str()).collect();
+    let expected = [
+        "data.train",
+        "name",
+        "model.hidden",
+        "model.cel",
+        "train.epochs",
+        "train.clip",
+        "train.optimizer.lr",
+    ];
+    assert_eq!(keys, expected, "{found:?}");
+    let text = Error::Config(Problems(found)).to_string();
+    assert!(text.starts_with("the configuration has 7 mistakes\n\n`data.train` is missing"), "{text}");
+}
+
+#[test]
+fn a_mistake_is_not_followed_by_its_consequences() {
+    // `best_by` would conflict with the default metrics, which stand in for the broken ones.
+    let found = problems(&format!("{TRAIN}valid.metrics = [\"wr\"]\nvalid.best_by = \"wer\"\n"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    let found = problems("data.train = 1\n");
+    assert_eq!(found.len(), 1, "{found:?}");
+}
+
+#[test]
+fn defaults_are_fine_and_round_trip() {
+    let loaded = load(TRAIN).unwrap();
+    assert_eq!(loaded.value.data.train, Corpus::Tsv("/base/train.tsv".into()));
+    assert_eq!(loaded.value.run_folder(), Path::new("/base/runs/run"));
+    assert_eq!(loaded.unused, []);
+    let resolved = loaded.value.resolved().unwrap();
+    let again = Config::from_toml("config.toml", &resolved, Path::new("/other/folder")).unwrap();
+    assert_eq!(again, loaded);
+    assert_eq!(again.value.resolved().unwrap(), resolved);
+    for (key, _) in leaves() {
+        let last = key.rsplit('.').next().unwrap();
+        let is_optional = ["data.dev", "data.test"].contains(&key.as_str());
+        assert!(is_optional || resolved.contains(&format!("{last} = ")), "{key} is not in\n{resolved}");
+    }
+}
+
+#[test]
+fn unusual_configurations_round_trip() {
+    let text = r#"
+        name = "all"
+        seed = 9223372036854775807
+        data = { train = { src = "../a b.de", tgt = "/x/é.en" }, dev = "d.tsv.gz", test = { src = "t", tgt = "u" } }
+        valid = { metrics = [], best_by = "loss" }
+        decode.length_penalty = { gnmt = { alpha = 0.6 } }
+        train = { max_steps = 10, optimizer = { lr = 3e-4, eps = 1e-9 }, schedule = { kind = "cosine", min_lr = 0 } }
+        run.device = "cuda:1"
+    "#;
+    let loaded = load(text).unwrap().value;
+    let Corpus::Parallel(train) = &loaded.data.train else { panic!("{loaded:?}") };
+    assert_eq!(train.src, Path::new("/base/../a b.de"));
+    assert_eq!(train.tgt, Path::new("/x/é.en"));
+    assert_eq!(loaded.decode.length_penalty, LengthPenalty::Gnmt(GnmtConfig { alpha: 0.6 }));
+    let resolved = loaded.resolved().unwrap();
+    assert_eq!(load(&resolved).unwrap().value, loaded, "{resolved}");
+}
+
+#[test]
+fn files_are_merged_key_by_key_and_overrides_win() {
+    let parent = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = parent.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let base = write("a/base.toml", "data.train = \"t.tsv\"\n[model]\nhidden = 128\nemb = 64\n");
+    let over = write("b/over.toml", "data.dev = \"d.tsv\"\n[model]\nhidden = 512\n");
+    let sources = Sources {
+        files: vec![base.clone(), over],
+        sets: [
+            "model.emb=32",
+            "model.cell=gru",
+            "name=2024",
+            "model.encoder.layers = 2",
+            "valid.metrics=['wer']",
+        ]
+        .map(String::from)
+        .into(),
+    };
+    let config = Config::load(&sources).unwrap().value;
+    assert_eq!((config.model.hidden, config.model.emb, config.model.cell), (512, 32, Cell::Gru));
+    assert_eq!((config.name.as_str(), config.model.encoder.layers), ("2024", 2));
+    assert_eq!(config.valid.metrics, [Metric::Wer]);
+    assert_eq!(config.data.train, Corpus::Tsv(parent.path().join("a/t.tsv")));
+    assert_eq!(config.data.dev, Some(Corpus::Tsv(parent.path().join("b/d.tsv"))));
+    assert_eq!(config.run.dir, parent.path().join("a/runs"));
+
+    let wrong = write("c/wrong.toml", "model.hidden = 0\n");
+    let error = Config::load(&Sources { files: vec![base, wrong.clone()], sets: vec![] }).unwrap_err();
+    assert!(error.to_string().contains(&format!("{}:1:16: `model.hidden` is 0", wrong.display())), "{error}");
+    let error =
+        Config::load(&Sources { files: vec![parent.path().join("none.toml")], sets: vec![] }).unwrap_err();
+    assert!(error.to_string().starts_with("cannot read the configuration"), "{error}");
+}
+
+#[test]
+fn overrides_take_toml_words_and_paths() {
+    let config =
+        overrides(&["data.train=my data/x=1.tsv", "train.optimizer.lr=1e-4", "run.dir='out'"]).unwrap().value;
+    let here = std::env::current_dir().unwrap();
+    assert_eq!(config.data.train, Corpus::Tsv(here.join("my data/x=1.tsv")));
+    assert_eq!(config.run.dir, here.join("out"));
+    assert_eq!(config.train.optimizer.lr, 1e-4);
+    let config =
+        overrides(&["data.train={ src = 'a', tgt = 'b' }", "train.batch={tokens=10}"]).unwrap().value;
+    assert!(matches!(config.data.train, Corpus::Parallel(_)));
+    assert_eq!(config.train.batch, BatchConfig { tokens: 10, ..BatchConfig::default() });
+
+    for (set, expected) in [
+        ("model.hidden", "--set: the override `model.hidden` is not of the form key=value"),
+        ("=3", "not of the form key=value"),
+        ("a..b=3", "not of the form key=value"),
+        ("", "not of the form key=value"),
+        (
+            "model.hidden=",
+            "`model.hidden` has the wrong type: expected an integer from 1 to 65536, found the string \"\"",
+        ),
+        ("model.hidden=big", "--set: `model.hidden` has the wrong type"),
+        ("model.hiden=3", "--set: unknown key `model.hiden`; did you mean `hidden`?"),
+        ("valid.metrics=[1]", "--set: `valid.metrics` has the wrong type"),
+    ] {
+        let error = overrides(&["data.train=t.tsv", set]).unwrap_err().to_string();
+        assert!(error.contains(expected), "{set:?} gives {error}");
+    }
+    let error = overrides(&["data.train=t.tsv", "model.cell=gruu"]).unwrap_err().to_string();
+    assert!(error.ends_with("  |\n  | model.cell=gruu\n  |            ^^^^"), "{error}");
+}
+
+#[test]
+fn hostile_documents_are_refused_without_a_panic() {
+    let deep = |open: &str, close: &str| format!("x = {}{}", open.repeat(100_000), close.repeat(100_000));
+    for text in [
+        deep("[", "]"),
+        deep("{a=", "}"),
+        format!("{} = 1", vec!["a"; 100_000].join(".")),
+        format!("[{}]", vec!["a"; 100_000].join(".")),
+        format!("name = \"{}\"", "x".repeat(1 << 20)),
+        format!("{} = 1", "k".repeat(1 << 20)),
+        "\u{feff}model.hiden = 1".into(),
+        "model.hiden = 1\r\nx\r\n".into(),
+        "\r".into(),
+        "é = 1".into(),
+        "\"\" = 1".into(),
+        "\"a.b\" = 1".into(),
+        "[[model]]\nhidden = 1".into(),
+    ] {
+        let found = problems(&text);
+        let shown = Error::Config(Problems(found)).to_string();
+        assert!(shown.len() < 20_000 + text.len().min(2 << 20), "{} bytes of message", shown.len());
+    }
+    let not_utf8 = b"name = \"a\"\n# \xff\n".to_vec();
+    let mut loader = Loader::new();
+    loader.add_file("c.toml", not_utf8, PathBuf::new());
+    let error = loader.finish().unwrap_err().to_string();
+    assert!(error.contains("c.toml:2:3: not valid TOML: the byte 0xff at offset 13 is not UTF-8"), "{error}");
+}
+
+#[test]
+fn every_cut_of_a_document_is_handled() {
+    let whole = load(TRAIN).unwrap().value.resolved().unwrap();
+    for end in (0..whole.len()).filter(|&end| whole.is_char_boundary(end)) {
+        // Most cuts are whole documents with fewer keys; what counts is that each is answered.
+        if let Err(error) = load(&whole[..end]) {
+            assert!(!error.to_string().is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_configuration_built_in_a_program_is_checked_too() {
+    let mut config = load(TRAIN).unwrap().value;
+    assert_eq!(config.check(), []);
+    config.model.dropout = f64::NAN;
+    config.model.hidden = 3;
+    config.seed = u64::MAX;
+    let found = config.check();
+    let keys: Vec<&str> = found.iter().map(|problem| problem.key.as_str()).collect();
+    assert_eq!(keys, ["model.dropout", "seed", "model.hidden"], "{found:?}");
+    assert!(matches!(config.resolved(), Err(Error::Config(_))));
+    assert_eq!(found[0].to_string(), "`model.dropout` is NaN, expected a number from 0 to below 1");
+}
+
+#[test]
+fn keys_without_effect_are_pointed_out() {
+    let loaded =
+        load(&format!("{TRAIN}train.optimizer = {{ kind = \"sgd\", beta1 = 0.8, eps = 1e-8 }}\n")).unwrap();
+    assert_eq!(loaded.unused.len(), 1, "{:?}", loaded.unused);
+    let text = loaded.unused[0].to_string();
+    assert!(text.contains("`train.optimizer.beta1` is 0.8, but `train.optimizer.kind` is \"sgd\""), "{text}");
+    let loaded = load(&format!("{TRAIN}train.schedule = {{ kind = \"constant\", patience = 9 }}\n")).unwrap();
+    assert!(
+        loaded.unused[0].to_string().contains("`train.schedule.kind` is \"constant\""),
+        "{:?}",
+        loaded.unused
+    );
+}
+
+#[test]
+fn the_hash_covers_what_decides_the_weights_and_nothing_else() {
+    let hash = |text: &str| load(&format!("{TRAIN}{text}")).unwrap().value.hash();
+    let base = hash("");
+    for same in [
+        "name = \"other\"",
+        "train.epochs = 99",
+        "train.max_steps = 7",
+        "checkpoint.every = 5",
+        "decode.beam = 2",
+        "run.threads = 2",
+        "run.dir = \"x\"",
+        "train.log_every = 1",
+        "data.test = \"x.tsv\"",
+    ] {
+        assert_eq!(hash(same), base, "{same}");
+    }
+    for other in [
+        "seed = 2",
+        "model.hidden = 128",
+        "model.dropout = 0.20000000000000004",
+        "train.optimizer.lr = 0.002",
+        "train.batch.tokens = 4097",
+        "data.filter.dedup = true",
+        "data.dev = \"x.tsv\"",
+        "valid.every = 7",
+    ] {
+        assert_ne!(hash(other), base, "{other}");
+    }
+    let cosine = |steps| hash(&format!("train = {{ schedule.kind = \"cosine\", max_steps = {steps} }}"));
+    assert_ne!(cosine(100), cosine(200));
+}
+
+#[test]
+fn a_rule_of_a_sections_own_reader_is_placed_at_its_key() {
+    #[derive(Debug, serde::Deserialize)]
+    struct Inner {
+        #[allow(dead_code)]
+        port: u8,
+    }
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(default)]
+    struct Outer {
+        #[allow(dead_code)]
+        inner: Inner,
+    }
+    impl Default for Outer {
+        fn default() -> Self {
+            Outer { inner: Inner { port: 1 } }
+        }
+    }
+    let node = Node::from_json(&serde_json::json!({ "inner": { "port": 300 } }));
+    let (key, detail) = read::<Outer>(&node).unwrap_err();
+    assert_eq!(key, "inner");
+    assert!(detail.contains("300"), "{detail}");
+    assert!(refused(&key, detail).to_string().starts_with("`inner` is refused: "));
+}

@@ -91,13 +91,12 @@ impl Texts {
         &mut self,
         given: &str,
         is_text: impl Fn(&str) -> bool,
-    ) -> Result<Node, Problem> {
+    ) -> Result<Node, Vec<Problem>> {
         let text = self.add("--set".into(), given.into(), PathBuf::new(), false);
         let whole = Origin { text, span: 0..given.len() };
-        let bad = |texts: &Texts| Problem {
-            key: String::new(),
-            kind: ProblemKind::Override { found: given.into() },
-            place: Some(texts.place(&whole)),
+        let bad = |texts: &Texts| {
+            let kind = ProblemKind::Override { found: given.into() };
+            vec![Problem { key: String::new(), kind, place: Some(texts.place(&whole)) }]
         };
         let Some((key, value)) = given.split_once('=') else { return Err(bad(self)) };
         let parts: Vec<&str> = key.trim().split('.').collect();

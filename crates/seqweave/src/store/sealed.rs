@@ -162,8 +162,10 @@ pub fn write_file_atomic(storage: &dyn Storage, path: &Path, bytes: &[u8]) -> Re
     sync_dir(storage, &parent_of(path)?)
 }
 
-/// Removes what interrupted writes have left in a folder, and returns the names.
+/// Cleans up after interrupted writes in a folder, and returns the names that were removed.
 ///
+/// An unfinished write is removed. A folder that [`replace_folder`] had moved aside gets its name back,
+/// unless the new one has it.
 /// Only the one process that writes there may call it, since another's unfinished write looks the same.
 ///
 /// # Errors
@@ -171,8 +173,12 @@ pub fn write_file_atomic(storage: &dyn Storage, path: &Path, bytes: &[u8]) -> Re
 pub fn clean_temporaries(storage: &dyn Storage, parent: &Path) -> Result<Vec<String>> {
     let mut removed = Vec::new();
     for name in storage.list(parent).map_err(io_error("list", parent))? {
-        if name.starts_with(TEMPORARY) {
-            let path = parent.join(&name);
+        let path = parent.join(&name);
+        let is_removed = match name.strip_prefix(OLD) {
+            Some(target) => !restore(storage, &path, &parent.join(target))?,
+            None => name.starts_with(TEMPORARY),
+        };
+        if is_removed {
             match entry(storage, &path)?.map(|found| found.kind) {
                 Some(EntryKind::Dir) => storage.remove_dir_all(&path).map_err(io_error("remove", &path))?,
                 Some(_) => storage.remove_file(&path).map_err(io_error("remove", &path))?,
@@ -182,6 +188,16 @@ pub fn clean_temporaries(storage: &dyn Storage, parent: &Path) -> Result<Vec<Str
         }
     }
     Ok(removed)
+}
+
+/// Gives a folder that was moved aside its name back; false when the name is taken.
+fn restore(storage: &dyn Storage, old: &Path, target: &Path) -> Result<bool> {
+    if entry(storage, target)?.is_some() {
+        return Ok(false);
+    }
+    rename(storage, old, target)?;
+    sync_dir(storage, &parent_of(target)?)?;
+    Ok(true)
 }
 
 /// Writes and verifies the folder under a temporary name beside `dir`, and returns that name.

@@ -231,6 +231,10 @@ fn replacing_never_leaves_neither() {
         } else {
             panic!("complete: {complete}; neither old nor new: {read:?} in {:?}", crashed.tree().keys());
         }
+        // Cleaning up restores the name and loses nothing.
+        clean_temporaries(crashed, Path::new("/run")).unwrap();
+        assert_eq!(crashed.list(Path::new("/run")).unwrap(), ["old"]);
+        assert_eq!(read_folder(crashed, &run_path("old")).unwrap(), read.unwrap());
         // A crash in the middle must not stand in the way of the next attempt.
         replace_folder(crashed, &run_path("old"), OLD_FILES).unwrap();
         assert!(holds(&read_folder(crashed, &run_path("old")), OLD_FILES));
