@@ -95,7 +95,7 @@ pub struct StepReport {
 }
 
 /// Everything an optimizer remembers between steps, for checkpoints.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimizerState {
     /// Number of steps taken.

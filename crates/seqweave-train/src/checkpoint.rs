@@ -217,6 +217,25 @@ pub fn prune(storage: &dyn Storage, run: &Path, keep_last: usize, keep: &[String
     Ok(pruned)
 }
 
+/// Removes all checkpoints of a run, and its pointers: the run starts over.
+///
+/// # Errors
+/// [`Error::Io`] when a folder or file is there and cannot be removed.
+pub fn remove_all(storage: &dyn Storage, run: &Path) -> Result<()> {
+    let folders = checkpoints_folder(run);
+    for pointer in [Pointer::Best, Pointer::Last] {
+        let path = folders.join(pointer.file_name());
+        if storage.entry(&path).map_err(io_error("look at", &path))?.is_some() {
+            storage.remove_file(&path).map_err(io_error("remove", &path))?;
+        }
+    }
+    for name in list(storage, run)? {
+        let folder = folders.join(name);
+        storage.remove_dir_all(&folder).map_err(io_error("remove", &folder))?;
+    }
+    Ok(())
+}
+
 /// The names of a run's checkpoint folders, oldest first. They are not verified.
 ///
 /// A folder that was being replaced when the machine stopped gets its name back from [`store::clean_temporaries`],

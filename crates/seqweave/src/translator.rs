@@ -2,7 +2,7 @@
 
 use crate::{ModelFolder, Result};
 use seqweave_data::Codec;
-use seqweave_seq2seq::{Hypothesis, SearchOptions, score_batch, translate_all};
+use seqweave_seq2seq::search::{Hypothesis, SearchOptions, score_batch, translate_all};
 use seqweave_tensor::Device;
 use serde::Serialize;
 use std::path::Path;

@@ -134,18 +134,18 @@ impl Config {
     }
 
     /// The decoding section, as `seqweave-seq2seq` takes it.
-    pub fn search_options(&self) -> s2s::SearchOptions {
+    pub fn search_options(&self) -> s2s::search::SearchOptions {
         let decode = &self.decode;
-        s2s::SearchOptions {
+        s2s::search::SearchOptions {
             beam: decode.beam as usize,
             length_penalty: match decode.length_penalty {
-                LengthPenalty::None => s2s::LengthPenalty::None,
-                LengthPenalty::Average => s2s::LengthPenalty::Average,
-                LengthPenalty::Gnmt(GnmtConfig { alpha }) => s2s::LengthPenalty::Gnmt { alpha },
+                LengthPenalty::None => s2s::search::LengthPenalty::None,
+                LengthPenalty::Average => s2s::search::LengthPenalty::Average,
+                LengthPenalty::Gnmt(GnmtConfig { alpha }) => s2s::search::LengthPenalty::Gnmt { alpha },
             },
             coverage_penalty: decode.coverage_penalty,
-            max_len: s2s::MaxLen { ratio: decode.max_len.ratio, add: decode.max_len.add as usize },
-            ..s2s::SearchOptions::default()
+            max_len: s2s::search::MaxLen { ratio: decode.max_len.ratio, add: decode.max_len.add as usize },
+            ..s2s::search::SearchOptions::default()
         }
     }
 }
