@@ -184,7 +184,7 @@ pub(crate) fn for_each_level(mut f: impl FnMut(Level)) {
 
 /// Defines a function whose body is compiled for every [`Level`] and chosen at run time.
 ///
-/// ```ignore
+/// ```text
 /// simd! {
 ///     /// y = 2x.
 ///     pub(crate) fn double(x: &[Float], y: &mut [Float]) {
