@@ -7,6 +7,9 @@
 //! Rows may be shorter than `T`. Beyond a row's length its state is copied and its output is zero, whatever the padded
 //! input holds; in [`Direction::Reverse`] row `b` starts at its own last step, `lens[b] - 1`. Both equal PyTorch's packed
 //! sequences, without sorting or packing.
+//!
+//! Each family has an `_infer` function beside its `_forward`: the same bits from weights that were laid out before
+//! (a decoder calls it once a token), and nothing is saved.
 
 mod gru;
 mod lstm;
@@ -14,13 +17,13 @@ mod rnn;
 #[cfg(test)]
 mod tests;
 
-pub use gru::{GruGrads, GruSaved, gru_backward, gru_forward};
-pub use lstm::{LstmGrads, LstmSaved, lstm_backward, lstm_forward};
-pub use rnn::{RnnGrads, RnnSaved, rnn_backward, rnn_forward};
+pub use gru::{GruGrads, GruSaved, gru_backward, gru_forward, gru_infer};
+pub use lstm::{LstmGrads, LstmSaved, lstm_backward, lstm_forward, lstm_infer};
+pub use rnn::{RnnGrads, RnnSaved, rnn_backward, rnn_forward, rnn_infer};
 
 use super::check::{expect_lengths, expect_not_empty, expect_shape};
 use crate::ops::PackedRhs;
-use crate::{Acc, Device, Float, Ids, Result, Tensor, parallel};
+use crate::{Acc, Device, Error, Float, Ids, Result, Tensor, parallel};
 use std::ops::Range;
 
 /// The order in which a recurrent layer reads its steps.
@@ -47,12 +50,13 @@ struct Steps {
 }
 
 impl Steps {
-    /// Checks the operands that all families share and plans the walk; `gates` is the number of pre-activations a unit.
+    /// Checks the operands that all families share and plans the walk; `gates` is the number of pre-activations a unit,
+    /// `w` is `w_hhᵀ`.
     fn new(
         op: &'static str,
         gates: usize,
         xp: &Tensor,
-        w_hh: &Tensor,
+        w: &PackedRhs,
         h0: &Tensor,
         lens: Option<&Ids>,
         direction: Direction,
@@ -61,7 +65,13 @@ impl Steps {
         let [_, h] = h0.dims("initial state of a recurrent layer, h0 [B,H]")?;
         expect_shape(op, "xp", xp, &[t, b, gates * h])?;
         expect_not_empty(op, "xp", xp)?;
-        expect_shape(op, "w_hh", w_hh, &[gates * h, h])?;
+        if (w.n(), w.k()) != (gates * h, h) {
+            return Err(Error::shape(
+                op,
+                format!("w_hh [{}, {h}]", gates * h),
+                format!("[{}, {}]", w.n(), w.k()),
+            ));
+        }
         expect_shape(op, "h0", h0, &[b, h])?;
         if let Some(lens) = lens {
             expect_lengths(op, lens, b, t)?;

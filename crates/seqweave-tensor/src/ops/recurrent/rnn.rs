@@ -42,9 +42,38 @@ pub fn rnn_forward(
     lens: Option<&Ids>,
     direction: Direction,
 ) -> Result<(Tensor, Tensor, RnnSaved)> {
-    let steps = Steps::new(OP, 1, xp, w_hh, h0, lens, direction)?;
+    let (steps, h) = walk(xp, &PackedRhs::new(w_hh, Trans::T)?, h0, lens, direction)?;
+    let (y, h_n) = (steps.outputs(&h)?, steps.last(&h)?);
+    Ok((y, h_n, RnnSaved { steps, h }))
+}
+
+/// [`rnn_forward`] without a backward pass: `w` is `w_hhᵀ`, `PackedRhs::new(w_hh, Trans::T)`, laid out once for many calls.
+///
+/// Gives `(y, h_n)`, the same bits as [`rnn_forward`].
+///
+/// # Errors
+/// As [`rnn_forward`].
+pub fn rnn_infer(
+    xp: &Tensor,
+    w: &PackedRhs,
+    h0: &Tensor,
+    lens: Option<&Ids>,
+    direction: Direction,
+) -> Result<(Tensor, Tensor)> {
+    let (steps, h) = walk(xp, w, h0, lens, direction)?;
+    Ok((steps.outputs(&h)?, steps.last(&h)?))
+}
+
+/// The walk over time: gives the slots of states.
+fn walk(
+    xp: &Tensor,
+    w: &PackedRhs,
+    h0: &Tensor,
+    lens: Option<&Ids>,
+    direction: Direction,
+) -> Result<(Steps, Tensor)> {
+    let steps = Steps::new(OP, 1, xp, w, h0, lens, direction)?;
     let h = steps.h;
-    let w = PackedRhs::new(w_hh, Trans::T)?;
     let mut hidden = steps.states(xp.device(), h0);
     {
         let mut hidden = hidden.fresh_mut();
@@ -52,7 +81,7 @@ pub fn rnn_forward(
         for t in steps.order() {
             let xp = &xp.cpu()[steps.at(t, h)];
             let (h_prev, h_next) = steps.step_states(hidden, t);
-            steps.recur(t, h_prev, &w, h_next);
+            steps.recur(t, h_prev, w, h_next);
             parallel::for_rows_of([h_next], [h], 4 * h, |b, [h_next]| {
                 if steps.is_live(t, b) {
                     cell(&xp[b * h..(b + 1) * h], h_next);
@@ -62,8 +91,7 @@ pub fn rnn_forward(
             });
         }
     }
-    let (y, h_n) = (steps.outputs(&hidden)?, steps.last(&hidden)?);
-    Ok((y, h_n, RnnSaved { steps, h: hidden }))
+    Ok((steps, hidden))
 }
 
 /// Gradients of [`rnn_forward`], given those of its outputs; `None` stands for zero.

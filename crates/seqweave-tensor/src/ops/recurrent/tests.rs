@@ -1,7 +1,7 @@
 //! The three cells against scalar formulas written independently, and the promises of the module.
 
 use super::*;
-use crate::Error;
+use crate::Trans;
 use Cell::{Gru, Lstm, Rnn};
 use Direction::{Forward, Reverse};
 use seqweave_testkit::{SplitMix64, assert_close};
@@ -134,6 +134,26 @@ impl Case {
                     [list(&g.dxp), list(&g.dw_hh), vec![], list(&g.dh0), vec![]]
                 });
                 ([list(&y), list(&h_n), vec![]], grads)
+            }
+        }
+    }
+
+    fn infer(&self, operands: &Operands) -> Results {
+        let [xp, w, b_hh, h0, c0] = &self.tensors(operands);
+        let (w, lens) = (PackedRhs::new(w, Trans::T).unwrap(), self.ids());
+        let (lens, direction) = (lens.as_ref(), self.direction);
+        match self.cell {
+            Lstm => {
+                let (y, h_n, c_n) = lstm_infer(xp, &w, h0, c0, lens, direction).unwrap();
+                [list(&y), list(&h_n), list(&c_n)]
+            }
+            Gru => {
+                let (y, h_n) = gru_infer(xp, &w, b_hh, h0, lens, direction).unwrap();
+                [list(&y), list(&h_n), vec![]]
+            }
+            Rnn => {
+                let (y, h_n) = rnn_infer(xp, &w, h0, lens, direction).unwrap();
+                [list(&y), list(&h_n), vec![]]
             }
         }
     }
@@ -286,6 +306,16 @@ fn the_backward_pass_is_the_derivative_of_the_textbooks() {
 }
 
 #[test]
+fn inference_gives_the_bits_of_training() {
+    for case in small_cases() {
+        let operands = case.operands();
+        for (got, want) in case.infer(&operands).iter().zip(case.forward(&operands)) {
+            assert_eq!(bits(got), bits(&want), "{case:?}");
+        }
+    }
+}
+
+#[test]
 fn a_gradient_that_is_not_given_counts_as_zero() {
     for case in Case::all(4, 3, 5, Some(&[4, 1, 3])) {
         let (operands, gradients) = (case.operands(), case.gradients());
@@ -420,6 +450,11 @@ fn operands_that_do_not_fit_are_errors() {
     let forward = |xp: &Tensor, w: &Tensor, h0: &Tensor, c0: &Tensor, lens: Option<Vec<u32>>| {
         lstm_forward(xp, w, h0, c0, lens.map(Ids::list).as_ref(), Forward)
     };
+    let packed = PackedRhs::new(&zeros(&[15, 5]), Trans::T).unwrap();
+    check_error(
+        lstm_infer(&xp, &packed, &h0, &h0, None, Forward),
+        "lstm: expected w_hh [20, 5], found [15, 5]",
+    );
     check_error(forward(&w, &w, &h0, &h0, None), "xp [T,B,gates*H]: expected 3 axes, found shape [20, 5]");
     check_error(forward(&xp, &w, &xp, &h0, None), "h0 [B,H]: expected 2 axes, found shape [3, 2, 20]");
     check_error(
