@@ -7,10 +7,9 @@
 //! h_t = (1 - z) ⊙ n + z ⊙ h_{t-1}
 //! ```
 
-use super::{Direction, Steps, add_to, blocks, blocks_mut, column_sums};
+use super::{Direction, Steps, add_to, blocks, blocks_mut};
 use crate::math::{sigmoid, simd, tanh};
-use crate::ops::check::expect_shape;
-use crate::ops::{PackedRhs, matmul};
+use crate::ops::{PackedRhs, check, matmul, sum_rows};
 use crate::{Float, Ids, Result, Tensor, Trans, parallel};
 
 const OP: &str = "gru";
@@ -91,7 +90,7 @@ fn walk(
 ) -> Result<(Steps, Tensor, Tensor, Tensor)> {
     let steps = Steps::new(OP, 3, xp, w, h0, lens, direction)?;
     let (device, h) = (xp.device(), steps.h);
-    expect_shape(OP, "b_hh", b_hh, &[3 * h])?;
+    check::shape(OP, "b_hh", [3 * h], b_hh.shape())?;
     let saved = if save { steps.t } else { 1 };
     let mut gates = Tensor::scratch(device, [saved, steps.b, 3 * h]);
     let mut p_n = Tensor::scratch(device, [saved, steps.b, h]);
@@ -137,7 +136,7 @@ pub fn gru_backward(
     const OP: &str = "gru backward";
     let GruSaved { steps, gates, p_n, h: hidden } = saved;
     let (device, h) = (w_hh.device(), steps.h);
-    expect_shape(OP, "w_hh", w_hh, &[3 * h, h])?;
+    check::shape(OP, "w_hh", [3 * h, h], w_hh.shape())?;
     let dy = steps.output_gradient(OP, dy)?;
     let mut dh0 = steps.start_backward(OP, "dh_n", device, dh_n)?;
     let w = PackedRhs::new(w_hh, Trans::N)?;
@@ -171,7 +170,7 @@ pub fn gru_backward(
         }
     }
     let dw_hh = matmul(&dp, Trans::T, &steps.states_before(hidden)?, Trans::N)?;
-    let db_hh = column_sums(&dp);
+    let db_hh = sum_rows(&dp)?;
     Ok(GruGrads { dxp, dw_hh, db_hh, dh0 })
 }
 

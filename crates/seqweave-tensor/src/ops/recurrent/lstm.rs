@@ -9,8 +9,7 @@
 
 use super::{Direction, Steps, add_to, blocks, blocks_mut};
 use crate::math::{sigmoid, simd, tanh};
-use crate::ops::check::expect_shape;
-use crate::ops::{PackedRhs, matmul};
+use crate::ops::{PackedRhs, check, matmul};
 use crate::{Float, Ids, Result, Tensor, Trans, parallel};
 
 const OP: &str = "lstm";
@@ -90,7 +89,7 @@ fn walk(
     save: bool,
 ) -> Result<(Steps, Tensor, Tensor, Tensor)> {
     let steps = Steps::new(OP, 4, xp, w, h0, lens, direction)?;
-    expect_shape(OP, "c0", c0, &[steps.b, steps.h])?;
+    check::shape(OP, "c0", [steps.b, steps.h], c0.shape())?;
     let (device, h) = (xp.device(), steps.h);
     let mut gates = Tensor::scratch(device, [if save { steps.t } else { 1 }, steps.b, 4 * h]);
     let mut hidden = steps.states(device, h0);
@@ -142,7 +141,7 @@ pub fn lstm_backward(
     const OP: &str = "lstm backward";
     let LstmSaved { steps, gates, h: hidden, c: cells } = saved;
     let (device, h) = (w_hh.device(), steps.h);
-    expect_shape(OP, "w_hh", w_hh, &[4 * h, h])?;
+    check::shape(OP, "w_hh", [4 * h, h], w_hh.shape())?;
     let dy = steps.output_gradient(OP, dy)?;
     let mut dh0 = steps.start_backward(OP, "dh_n", device, dh_n)?;
     let mut dc0 = steps.start_backward(OP, "dc_n", device, dc_n)?;

@@ -21,7 +21,7 @@ pub use gru::{GruGrads, GruSaved, gru_backward, gru_forward, gru_infer};
 pub use lstm::{LstmGrads, LstmSaved, lstm_backward, lstm_forward, lstm_infer};
 pub use rnn::{RnnGrads, RnnSaved, rnn_backward, rnn_forward, rnn_infer};
 
-use super::check::{expect_lengths, expect_not_empty, expect_shape};
+use super::check;
 use crate::ops::PackedRhs;
 use crate::{Acc, Device, Error, Float, Ids, Result, Tensor, parallel};
 use std::ops::Range;
@@ -63,18 +63,18 @@ impl Steps {
     ) -> Result<Steps> {
         let [t, b, _] = xp.dims("projected inputs of a recurrent layer, xp [T,B,gates*H]")?;
         let [_, h] = h0.dims("initial state of a recurrent layer, h0 [B,H]")?;
-        expect_shape(op, "xp", xp, &[t, b, gates * h])?;
-        expect_not_empty(op, "xp", xp)?;
+        check::shape(op, "xp", [t, b, gates * h], xp.shape())?;
+        check::not_empty(op, "xp", xp)?;
         if (w.n(), w.k()) != (gates * h, h) {
             return Err(Error::shape(
                 op,
-                format!("w_hh [{}, {h}]", gates * h),
+                format!("w_hh of shape [{}, {h}]", gates * h),
                 format!("[{}, {}]", w.n(), w.k()),
             ));
         }
-        expect_shape(op, "h0", h0, &[b, h])?;
+        check::shape(op, "h0", [b, h], h0.shape())?;
         if let Some(lens) = lens {
-            expect_lengths(op, lens, b, t)?;
+            check::lengths(op, lens, b, t)?;
         }
         let lens = lens.filter(|lens| lens.as_slice().iter().any(|&len| len as usize != t)).cloned();
         Ok(Steps { t, b, h, direction, lens })
@@ -191,14 +191,14 @@ impl Steps {
         dfinal: Option<&Tensor>,
     ) -> Result<Tensor> {
         let Some(dfinal) = dfinal else { return Ok(Tensor::zeros(device, [self.b, self.h])) };
-        expect_shape(op, name, dfinal, &[self.b, self.h])?;
+        check::shape(op, name, [self.b, self.h], dfinal.shape())?;
         Ok(dfinal.deep_clone())
     }
 
     /// The gradient of the outputs as a slice, if there is one.
     fn output_gradient<'a>(&self, op: &'static str, dy: Option<&'a Tensor>) -> Result<Option<&'a [Float]>> {
         let Some(dy) = dy else { return Ok(None) };
-        expect_shape(op, "dy", dy, &[self.t, self.b, self.h])?;
+        check::shape(op, "dy", [self.t, self.b, self.h], dy.shape())?;
         Ok(Some(dy.cpu()))
     }
 }
@@ -219,13 +219,4 @@ fn blocks_mut<const N: usize>(row: &mut [Float]) -> [&mut [Float]; N] {
 /// `to += from`.
 fn add_to(to: &mut [Float], from: &[Float]) {
     to.iter_mut().zip(from).for_each(|(to, &from)| *to += from);
-}
-
-/// `[..,C]` → `[C]`: the sum over all rows, in their order.
-fn column_sums(x: &Tensor) -> Tensor {
-    let (_, columns) = x.shape().rows_and_columns();
-    Tensor::build(x.device(), [columns], |out| {
-        out.fill(0.0);
-        x.cpu().chunks_exact(columns).for_each(|row| add_to(out, row));
-    })
 }

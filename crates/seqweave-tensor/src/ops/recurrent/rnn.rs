@@ -2,8 +2,7 @@
 
 use super::{Direction, Steps, add_to};
 use crate::math::{simd, tanh};
-use crate::ops::check::expect_shape;
-use crate::ops::{PackedRhs, matmul};
+use crate::ops::{PackedRhs, check, matmul};
 use crate::{Float, Ids, Result, Tensor, Trans, parallel};
 
 const OP: &str = "rnn";
@@ -110,7 +109,7 @@ pub fn rnn_backward(
     const OP: &str = "rnn backward";
     let RnnSaved { steps, h: hidden } = saved;
     let (device, h) = (w_hh.device(), steps.h);
-    expect_shape(OP, "w_hh", w_hh, &[h, h])?;
+    check::shape(OP, "w_hh", [h, h], w_hh.shape())?;
     let dy = steps.output_gradient(OP, dy)?;
     let mut dh0 = steps.start_backward(OP, "dh_n", device, dh_n)?;
     let w = PackedRhs::new(w_hh, Trans::N)?;

@@ -453,22 +453,31 @@ fn operands_that_do_not_fit_are_errors() {
     let packed = PackedRhs::new(&zeros(&[15, 5]), Trans::T).unwrap();
     check_error(
         lstm_infer(&xp, &packed, &h0, &h0, None, Forward),
-        "lstm: expected w_hh [20, 5], found [15, 5]",
+        "lstm: expected w_hh of shape [20, 5], found [15, 5]",
     );
     check_error(forward(&w, &w, &h0, &h0, None), "xp [T,B,gates*H]: expected 3 axes, found shape [20, 5]");
     check_error(forward(&xp, &w, &xp, &h0, None), "h0 [B,H]: expected 2 axes, found shape [3, 2, 20]");
     check_error(
         forward(&zeros(&[3, 2, 15]), &w, &h0, &h0, None),
-        "lstm: expected xp [3, 2, 20], found [3, 2, 15]",
+        "lstm: expected xp of shape [3, 2, 20], found [3, 2, 15]",
     );
     check_error(
         forward(&zeros(&[0, 2, 20]), &w, &h0, &h0, None),
         "lstm: expected xp with every extent at least 1",
     );
-    check_error(forward(&xp, &zeros(&[5, 20]), &h0, &h0, None), "lstm: expected w_hh [20, 5], found [5, 20]");
-    check_error(forward(&xp, &w, &zeros(&[3, 5]), &h0, None), "lstm: expected h0 [2, 5], found [3, 5]");
-    check_error(forward(&xp, &w, &h0, &zeros(&[2, 4]), None), "lstm: expected c0 [2, 5], found [2, 4]");
-    check_error(forward(&xp, &w, &h0, &h0, Some(vec![3])), "lstm: expected lens [2], found [1]");
+    check_error(
+        forward(&xp, &zeros(&[5, 20]), &h0, &h0, None),
+        "lstm: expected w_hh of shape [20, 5], found [5, 20]",
+    );
+    check_error(
+        forward(&xp, &w, &zeros(&[3, 5]), &h0, None),
+        "lstm: expected h0 of shape [2, 5], found [3, 5]",
+    );
+    check_error(
+        forward(&xp, &w, &h0, &zeros(&[2, 4]), None),
+        "lstm: expected c0 of shape [2, 5], found [2, 4]",
+    );
+    check_error(forward(&xp, &w, &h0, &h0, Some(vec![3])), "lstm: expected lens of shape [2], found [1]");
     let range = "lstm: every length must be between 1 and the number of steps, found ";
     check_error(forward(&xp, &w, &h0, &h0, Some(vec![3, 0])), &format!("{range}0 in row 1 of 3 steps"));
     check_error(forward(&xp, &w, &h0, &h0, Some(vec![4, 1])), &format!("{range}4 in row 0 of 3 steps"));
@@ -476,22 +485,37 @@ fn operands_that_do_not_fit_are_errors() {
 
     let saved = forward(&xp, &w, &h0, &h0, None).unwrap().3;
     let backward = |dy, dh_n, dc_n, w| lstm_backward(dy, dh_n, dc_n, &saved, w);
-    check_error(backward(Some(&h0), None, None, &w), "lstm backward: expected dy [3, 2, 5], found [2, 5]");
-    check_error(backward(None, Some(&w), None, &w), "lstm backward: expected dh_n [2, 5], found [20, 5]");
-    check_error(backward(None, None, Some(&w), &w), "lstm backward: expected dc_n [2, 5], found [20, 5]");
-    check_error(backward(None, None, None, &h0), "lstm backward: expected w_hh [20, 5], found [2, 5]");
+    check_error(
+        backward(Some(&h0), None, None, &w),
+        "lstm backward: expected dy of shape [3, 2, 5], found [2, 5]",
+    );
+    check_error(
+        backward(None, Some(&w), None, &w),
+        "lstm backward: expected dh_n of shape [2, 5], found [20, 5]",
+    );
+    check_error(
+        backward(None, None, Some(&w), &w),
+        "lstm backward: expected dc_n of shape [2, 5], found [20, 5]",
+    );
+    check_error(
+        backward(None, None, None, &h0),
+        "lstm backward: expected w_hh of shape [20, 5], found [2, 5]",
+    );
 
     let (xp, w) = (zeros(&[3, 2, 15]), zeros(&[15, 5]));
-    check_error(gru_forward(&xp, &w, &zeros(&[5]), &h0, None, Forward), "gru: expected b_hh [15], found [5]");
+    check_error(
+        gru_forward(&xp, &w, &zeros(&[5]), &h0, None, Forward),
+        "gru: expected b_hh of shape [15], found [5]",
+    );
     let saved = gru_forward(&xp, &w, &zeros(&[15]), &h0, None, Forward).unwrap().2;
-    check_error(gru_backward(Some(&h0), None, &saved, &w), "gru backward: expected dy [3, 2, 5]");
-    check_error(gru_backward(None, Some(&w), &saved, &w), "gru backward: expected dh_n [2, 5]");
-    check_error(gru_backward(None, None, &saved, &h0), "gru backward: expected w_hh [15, 5]");
+    check_error(gru_backward(Some(&h0), None, &saved, &w), "gru backward: expected dy of shape [3, 2, 5]");
+    check_error(gru_backward(None, Some(&w), &saved, &w), "gru backward: expected dh_n of shape [2, 5]");
+    check_error(gru_backward(None, None, &saved, &h0), "gru backward: expected w_hh of shape [15, 5]");
 
     let (xp, w) = (zeros(&[3, 2, 5]), zeros(&[5, 5]));
-    check_error(rnn_forward(&xp, &w, &zeros(&[2, 6]), None, Forward), "rnn: expected xp [3, 2, 6]");
+    check_error(rnn_forward(&xp, &w, &zeros(&[2, 6]), None, Forward), "rnn: expected xp of shape [3, 2, 6]");
     let saved = rnn_forward(&xp, &w, &h0, None, Forward).unwrap().2;
-    check_error(rnn_backward(Some(&h0), None, &saved, &w), "rnn backward: expected dy [3, 2, 5]");
-    check_error(rnn_backward(None, Some(&w), &saved, &w), "rnn backward: expected dh_n [2, 5]");
-    check_error(rnn_backward(None, None, &saved, &h0), "rnn backward: expected w_hh [5, 5]");
+    check_error(rnn_backward(Some(&h0), None, &saved, &w), "rnn backward: expected dy of shape [3, 2, 5]");
+    check_error(rnn_backward(None, Some(&w), &saved, &w), "rnn backward: expected dh_n of shape [2, 5]");
+    check_error(rnn_backward(None, None, &saved, &h0), "rnn backward: expected w_hh of shape [5, 5]");
 }
