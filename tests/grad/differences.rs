@@ -69,7 +69,8 @@ fn a_forgotten_contribution_is_caught() {
     };
     let inputs = [tensor([5], 0.4)];
     let report =
-        check_some_gradients(&inputs, |x| seqweave_autograd::sum(&forgetful(&x[0])?), EPS, RTOL, ATOL, LIMIT).unwrap();
+        check_some_gradients(&inputs, |x| seqweave_autograd::sum(&forgetful(&x[0])?), EPS, RTOL, ATOL, LIMIT)
+            .unwrap();
     assert_eq!(report.failures.len(), 5, "{report}");
 }
 
@@ -81,6 +82,7 @@ fn padding_gets_no_gradient() {
     let y = seqweave_autograd::embedding(&w, &ids, Some(0)).unwrap();
     let loss = seqweave_autograd::sum(&y).unwrap();
     let gradients = tape.backward(&loss, None).unwrap();
-    let [pad, unused, twice, once] = [0, 1, 2, 3].map(|v| gradients.get(&w).unwrap().step(v).unwrap().to_vec());
+    let [pad, unused, twice, once] =
+        [0, 1, 2, 3].map(|v| gradients.get(&w).unwrap().step(v).unwrap().to_vec());
     assert_eq!((pad, unused, twice, once), (vec![0.0; 3], vec![0.0; 3], vec![2.0; 3], vec![1.0; 3]));
 }

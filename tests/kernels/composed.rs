@@ -53,7 +53,8 @@ fn order(t: usize, dir: Direction) -> Vec<usize> {
 
 /// 1 for the rows that are still running at step `t`, 0 for the others: [B,H].
 fn running(t: usize, lens: &Ids, h: usize) -> Var {
-    let mask = lens.as_slice().iter().flat_map(|&len| vec![if t < len as usize { 1.0 } else { 0.0 }; h]).collect();
+    let mask =
+        lens.as_slice().iter().flat_map(|&len| vec![if t < len as usize { 1.0 } else { 0.0 }; h]).collect();
     let shape = [lens.numel(), h];
     Var::constant(Tensor::from_vec(&seqweave_tensor::Device::cpu(), mask, shape).unwrap())
 }
@@ -78,7 +79,8 @@ fn over_time(
     for t in order(t, dir) {
         let mask = running(t, lens, h);
         let new = cell(&ag::step(xp, t)?, &state)?;
-        state = new.iter().zip(&state).map(|(new, old)| where_running(&mask, new, old)).collect::<Result<_>>()?;
+        state =
+            new.iter().zip(&state).map(|(new, old)| where_running(&mask, new, old)).collect::<Result<_>>()?;
         y[t] = Some(ag::mul(&mask, &state[0])?);
     }
     let y: Vec<Var> = y.into_iter().map(|y| y.expect("every step ran")).collect();

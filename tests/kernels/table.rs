@@ -162,9 +162,7 @@ fn pointwise() -> Vec<Row> {
         row("tanh", FLAT, one, |x, _| Ok(vec![ag::tanh(&x[0])?])),
         row("sigmoid", FLAT, one, |x, _| Ok(vec![ag::sigmoid(&x[0])?])),
         row("relu", FLAT, one, |x, _| Ok(vec![ag::relu(&x[0])?])),
-        row("dropout", FLAT, one, |x, _| {
-            Ok(vec![ag::dropout(&x[0], 0.3, Philox { seed: 5, step: 2 }, 1)?])
-        }),
+        row("dropout", FLAT, one, |x, _| Ok(vec![ag::dropout(&x[0], 0.3, Philox { seed: 5, step: 2 }, 1)?])),
         row("sum", FLAT, one, |x, _| Ok(vec![ag::sum(&x[0])?])),
         row("mean", FLAT, one, |x, _| Ok(vec![ag::mean(&x[0])?])),
     ]
@@ -174,12 +172,7 @@ fn shapes() -> Vec<Row> {
     vec![
         row("reshape", ROWS, one, |x, s| Ok(vec![ag::reshape(&x[0], [s[1], s[0]])?])),
         row("swap01", ROWS, one, |x, _| Ok(vec![ag::swap01(&x[0])?])),
-        row(
-            "swap01 of three axes",
-            SEQUENCE,
-            |s| vec![tensor(s, 0.4)],
-            |x, _| Ok(vec![ag::swap01(&x[0])?]),
-        ),
+        row("swap01 of three axes", SEQUENCE, |s| vec![tensor(s, 0.4)], |x, _| Ok(vec![ag::swap01(&x[0])?])),
         // Two overlapping views, so that the second contribution meets the first.
         row("rows", ROWS, one, |x, s| {
             Ok(vec![ag::rows(&x[0], 0, s[0].div_ceil(2))?, ag::rows(&x[0], s[0] / 2, s[0])?])
@@ -267,7 +260,13 @@ fn sequences() -> Vec<Row> {
         row(
             "dot_attention",
             ATTENTION,
-            |s| vec![tensor([s[0], s[2], s[3]], 0.4), tensor([s[1], s[2], s[3]], 1.7), tensor([s[1], s[2], s[4]], 2.3)],
+            |s| {
+                vec![
+                    tensor([s[0], s[2], s[3]], 0.4),
+                    tensor([s[1], s[2], s[3]], 1.7),
+                    tensor([s[1], s[2], s[4]], 2.3),
+                ]
+            },
             |x, s| Ok(vec![ag::dot_attention(&x[0], &x[1], &x[2], &ragged(s[1], s[2]), 0.7)?.0]),
         ),
         row(
@@ -275,7 +274,12 @@ fn sequences() -> Vec<Row> {
             ATTENTION,
             |s| {
                 let keys = tensor([s[1], s[2], s[3]], 1.7);
-                vec![tensor([s[0], s[2], s[3]], 0.4), keys, tensor([s[3]], 0.9), tensor([s[1], s[2], s[4]], 2.3)]
+                vec![
+                    tensor([s[0], s[2], s[3]], 0.4),
+                    keys,
+                    tensor([s[3]], 0.9),
+                    tensor([s[1], s[2], s[4]], 2.3),
+                ]
             },
             |x, s| Ok(vec![ag::additive_attention(&x[0], &x[1], &x[2], &x[3], &ragged(s[1], s[2]))?.0]),
         ),

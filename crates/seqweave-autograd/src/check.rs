@@ -180,7 +180,8 @@ mod tests {
     use seqweave_tensor::{Device, ops};
 
     /// Step and tolerances the element type allows.
-    const STEP: (Float, f64, f64) = if size_of::<Float>() == 8 { (1e-6, 1e-7, 1e-9) } else { (1e-2, 1e-2, 1e-3) };
+    const STEP: (Float, f64, f64) =
+        if size_of::<Float>() == 8 { (1e-6, 1e-7, 1e-9) } else { (1e-2, 1e-2, 1e-3) };
 
     fn input() -> Tensor {
         Tensor::from_slice(&Device::cpu(), &[0.5, -1.5, 2.0, 0.25], [2, 2]).unwrap()
@@ -202,19 +203,25 @@ mod tests {
         // The square, whose rule doubles too much.
         let wrong = |x: &Var| {
             let xv = x.value().clone();
-            record(ops::mul(&xv, &xv)?, [x], move |dy, [x], g| g.give(x, ops::scale(&ops::mul(&xv, &dy)?, 2.2)?))
+            record(ops::mul(&xv, &xv)?, [x], move |dy, [x], g| {
+                g.give(x, ops::scale(&ops::mul(&xv, &dy)?, 2.2)?)
+            })
         };
         let report = check(|x| sum(&wrong(&x[1])?));
         assert_eq!(report.failures.len(), 4, "{report}");
         assert!(report.failures.iter().all(|e| e.input == 1));
         assert!((report.worst_error() - 0.2 / 2.2).abs() < 0.01, "{report}");
         let text = report.to_string();
-        assert!(text.starts_with("4 of 8 elements outside the tolerance") && text.contains("input 1"), "{text}");
+        assert!(
+            text.starts_with("4 of 8 elements outside the tolerance") && text.contains("input 1"),
+            "{text}"
+        );
     }
 
     #[test]
     fn a_gradient_that_is_not_a_number_is_caught() {
-        let nan = |x: &Var| record(x.value().clone(), [x], |dy, [x], g| g.give(x, ops::scale(&dy, Float::NAN)?));
+        let nan =
+            |x: &Var| record(x.value().clone(), [x], |dy, [x], g| g.give(x, ops::scale(&dy, Float::NAN)?));
         let report = check(|x| sum(&nan(&x[0])?));
         assert_eq!(report.failures.len(), 4);
         assert_eq!(report.worst_error(), f64::INFINITY);
