@@ -2,7 +2,7 @@
 //!
 //! The compositions are the definition: slow, one step at a time, one row at a time.
 
-use crate::table::{ids, ragged, table, tensor};
+use crate::table::{ids, ragged, table, tensor, weight};
 use seqweave_autograd::{self as ag, Result, Tape, Var, record};
 use seqweave_tensor::ops::Direction::{self, Forward, Reverse};
 use seqweave_tensor::{Float, Ids, Tensor, ops};
@@ -131,7 +131,7 @@ fn each_case(mut f: impl FnMut([usize; 3], Option<&Ids>, Direction, &str)) {
 fn lstm() {
     each_case(|[t, b, h], lens, dir, what| {
         let inputs =
-            [tensor([t, b, 4 * h], 0.4), tensor([4 * h, h], 1.7), tensor([b, h], 2.3), tensor([b, h], 3.1)];
+            [tensor([t, b, 4 * h], 0.4), weight([4 * h, h], 1.7), tensor([b, h], 2.3), tensor([b, h], 3.1)];
         let all = lens.cloned().unwrap_or_else(|| full(t, b));
         assert_equal(
             &format!("lstm {what}"),
@@ -149,7 +149,7 @@ fn lstm() {
 fn gru() {
     each_case(|[t, b, h], lens, dir, what| {
         let inputs =
-            [tensor([t, b, 3 * h], 0.4), tensor([3 * h, h], 1.7), tensor([3 * h], 3.1), tensor([b, h], 2.3)];
+            [tensor([t, b, 3 * h], 0.4), weight([3 * h, h], 1.7), tensor([3 * h], 3.1), tensor([b, h], 2.3)];
         let all = lens.cloned().unwrap_or_else(|| full(t, b));
         assert_equal(
             &format!("gru {what}"),
@@ -163,7 +163,7 @@ fn gru() {
 #[test]
 fn rnn() {
     each_case(|[t, b, h], lens, dir, what| {
-        let inputs = [tensor([t, b, h], 0.4), tensor([h, h], 1.7), tensor([b, h], 2.3)];
+        let inputs = [tensor([t, b, h], 0.4), weight([h, h], 1.7), tensor([b, h], 2.3)];
         let all = lens.cloned().unwrap_or_else(|| full(t, b));
         assert_equal(
             &format!("rnn {what}"),

@@ -5,7 +5,7 @@
 
 use seqweave_autograd::{self as ag, Result, Tape, Var};
 use seqweave_tensor::ops::Direction::{Forward, Reverse};
-use seqweave_tensor::{Device, Float, Ids, Philox, Shape, Tensor};
+use seqweave_tensor::{Device, Float, Ids, Philox, Shape, Tensor, ops};
 use seqweave_testkit::wave;
 
 /// One operation, perhaps one variant of it.
@@ -55,6 +55,11 @@ pub fn tensor(shape: impl Into<Shape>, phase: f64) -> Tensor {
     Tensor::from_vec(&Device::cpu(), values, shape).expect("as many values as the shape holds")
 }
 
+/// Weights so small that sums over the last axis do not saturate a gate, whose gradient would then be all rounding.
+pub fn weight(shape: [usize; 2], phase: f64) -> Tensor {
+    ops::scale(&tensor(shape, phase), 1.0 / (shape[1] as Float).sqrt()).expect("any shape can be scaled")
+}
+
 /// `n` ids below `bound`, with repeats.
 pub fn ids(n: usize, bound: usize) -> Vec<u32> {
     (0..n).map(|i| ((i * i + 3 * i + 1) % bound) as u32).collect()
@@ -97,7 +102,7 @@ fn two(s: &[usize]) -> Vec<Tensor> {
 /// xp: [T,B,gates·H], w_hh: [gates·H,H], h0: [B,H].
 fn recurrent(s: &[usize], gates: usize) -> Vec<Tensor> {
     let &[t, b, h] = s else { panic!("sizes are T, B, H") };
-    vec![tensor([t, b, gates * h], 0.4), tensor([gates * h, h], 1.7), tensor([b, h], 2.3)]
+    vec![tensor([t, b, gates * h], 0.4), weight([gates * h, h], 1.7), tensor([b, h], 2.3)]
 }
 
 fn lstm_inputs(s: &[usize]) -> Vec<Tensor> {
