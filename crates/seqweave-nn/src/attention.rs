@@ -127,3 +127,73 @@ impl Attention {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Params, ParamsBuilder};
+    use seqweave_tensor::Device;
+    use seqweave_testkit::wave;
+
+    const KINDS: [AttentionKind; 4] =
+        [AttentionKind::Dot, AttentionKind::ScaledDot, AttentionKind::General, AttentionKind::Additive];
+
+    fn layer(kind: AttentionKind) -> (Attention, Params) {
+        let mut builder = ParamsBuilder::new();
+        let attention = Attention::new(&mut builder.root(), kind, 4, 4, 5).unwrap();
+        (attention, builder.build(&Device::cpu(), 1).unwrap())
+    }
+
+    fn input(t: usize, b: usize, phase: f64) -> Var {
+        let values = wave(t * b * 4, 0.7, phase).into_iter().map(|x| x as Float).collect();
+        Var::constant(Tensor::from_vec(&Device::cpu(), values, [t, b, 4]).unwrap())
+    }
+
+    #[test]
+    fn step_by_step_equals_all_steps_at_once_bit_for_bit() {
+        for kind in KINDS {
+            let (attention, params) = layer(kind);
+            let (cx, q) = (Ctx::infer(&params), input(3, 2, 0.1));
+            let memory = attention.memory(&cx, &input(6, 2, 0.9), &Ids::list(vec![6, 2])).unwrap();
+            let (context, align) = attention.attend(&cx, &q, &memory).unwrap();
+            for t in 0..3 {
+                let (c, a) = attention.attend(&cx, &ag::rows(&q, t, t + 1).unwrap(), &memory).unwrap();
+                assert_eq!(c.value().to_vec(), context.value().step(t).unwrap().to_vec(), "{kind:?}");
+                assert_eq!(a.to_vec(), align.step(t).unwrap().to_vec(), "{kind:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn padding_of_the_source_changes_nothing() {
+        for kind in KINDS {
+            let (attention, params) = layer(kind);
+            let (cx, q, states) = (Ctx::infer(&params), input(3, 1, 0.1), input(6, 1, 0.9));
+            let short = ag::rows(&states, 0, 4).unwrap();
+            let lens = Ids::list(vec![4]);
+            let run =
+                |states| attention.attend(&cx, &q, &attention.memory(&cx, states, &lens).unwrap()).unwrap().0;
+            assert_eq!(run(&states).value().to_vec(), run(&short).value().to_vec(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn parameters_by_kind() {
+        let names = |kind| layer(kind).1.iter().map(|(n, s, _)| format!("{n} {s}")).collect::<Vec<_>>();
+        assert!(names(AttentionKind::Dot).is_empty() && names(AttentionKind::None).is_empty());
+        assert_eq!(names(AttentionKind::General), ["weight [4, 4]"]);
+        assert_eq!(names(AttentionKind::Additive), ["query.weight [5, 4]", "key.weight [5, 4]", "v [5]"]);
+    }
+
+    #[test]
+    fn errors_name_the_way_out() {
+        let new = |kind| Attention::new(&mut ParamsBuilder::new().root(), kind, 4, 6, 5);
+        let message = new(AttentionKind::Dot).unwrap_err().to_string();
+        assert!(message.contains("\"general\"") && message.contains("4 and 6"), "{message}");
+        assert!(new(AttentionKind::General).is_ok());
+        let (none, params) = layer(AttentionKind::None);
+        let cx = Ctx::infer(&params);
+        let memory = none.memory(&cx, &input(2, 1, 0.0), &Ids::list(vec![2])).unwrap();
+        assert!(matches!(none.attend(&cx, &input(1, 1, 0.0), &memory), Err(Error::NoAttention)));
+    }
+}

@@ -1,8 +1,8 @@
 //! Rules of the recurrent layers: one node for a whole sequence.
 
 use crate::{Result, Var, record_many};
-use seqweave_tensor::ops::{self, Direction};
 use seqweave_tensor::Ids;
+use seqweave_tensor::ops::{self, Direction};
 
 /// Long short-term memory over a whole sequence.
 ///
@@ -45,14 +45,13 @@ pub fn gru(
 ) -> Result<(Var, Var)> {
     let w = w_hh.value().clone();
     let (y, h_n, saved) = ops::gru_forward(xp.value(), &w, b_hh.value(), h0.value(), lens, dir)?;
-    let [y, h_n] =
-        record_many([y, h_n], [xp, w_hh, b_hh, h0], move |[dy, dh], [xp, w_hh, b_hh, h0], g| {
-            let grads = ops::gru_backward(dy.as_ref(), dh.as_ref(), &saved, &w)?;
-            g.give(xp, grads.dxp)?;
-            g.give(w_hh, grads.dw_hh)?;
-            g.give(b_hh, grads.db_hh)?;
-            g.give(h0, grads.dh0)
-        })?;
+    let [y, h_n] = record_many([y, h_n], [xp, w_hh, b_hh, h0], move |[dy, dh], [xp, w_hh, b_hh, h0], g| {
+        let grads = ops::gru_backward(dy.as_ref(), dh.as_ref(), &saved, &w)?;
+        g.give(xp, grads.dxp)?;
+        g.give(w_hh, grads.dw_hh)?;
+        g.give(b_hh, grads.db_hh)?;
+        g.give(h0, grads.dh0)
+    })?;
     Ok((y, h_n))
 }
 
