@@ -26,13 +26,25 @@ pub fn sentences(n: usize, longest: usize, seed: u64) -> Vec<Vec<u32>> {
     (0..n).map(|_| sentence(longest, &mut rng)).collect()
 }
 
+/// `n` sentences of up to `longest` words of a vocabulary of `vocab` tokens.
+pub fn sentences_of(vocab: usize, n: usize, longest: usize, seed: u64) -> Vec<Vec<u32>> {
+    let mut rng = SplitMix64::new(seed);
+    let mut sentence = || (0..rng.below(longest + 1)).map(|_| 4 + rng.below(vocab - 4) as u32).collect();
+    (0..n).map(|_| sentence()).collect()
+}
+
 /// A sentence of up to `longest` words.
 pub fn sentence(longest: usize, rng: &mut SplitMix64) -> Vec<u32> {
     (0..rng.below(longest + 1)).map(|_| 4 + rng.below(VOCAB - 4) as u32).collect()
 }
 
 /// A small model shape.
-pub fn config(cell: CellKind, attention: AttentionKind, bridge: BridgeKind, input_feeding: bool) -> ModelConfig {
+pub fn config(
+    cell: CellKind,
+    attention: AttentionKind,
+    bridge: BridgeKind,
+    input_feeding: bool,
+) -> ModelConfig {
     ModelConfig {
         cell,
         emb: 6,
@@ -73,7 +85,8 @@ pub fn every_shape() -> Vec<ModelConfig> {
 
 /// A model with weights of up to `scale` in size: larger than a fresh model's, so that its outputs differ.
 pub fn random_model(config: &ModelConfig, seed: u64, scale: f64) -> (Seq2Seq, Params) {
-    let (model, mut params) = Seq2Seq::build(config, VOCAB, VOCAB, &Device::cpu(), seed).expect("a valid shape");
+    let (model, mut params) =
+        Seq2Seq::build(config, VOCAB, VOCAB, &Device::cpu(), seed).expect("a valid shape");
     draw(&mut params, seed, scale);
     (model, params)
 }
