@@ -1,0 +1,4 @@
+//! One module a verb: each takes resolved values, calls the libraries, and prints.
+
+pub mod completions;
+pub mod figure;
