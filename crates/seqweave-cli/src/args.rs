@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
 use seqweave_metrics::Metric;
+use seqweave_seq2seq::search::{LengthPenalty, MaxLen};
 
-use crate::values::{DeviceChoice, Gate, LengthPenalty, MaxLen};
+use crate::values::{DeviceChoice, Gate, length_penalty, max_len};
 
 /// Train, use and look into sequence-to-sequence models.
 #[derive(Debug, Parser)]
@@ -42,8 +43,7 @@ pub struct Args {
 pub struct Global {
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, global = true, env = "SEQWEAVE_DEVICE", hide_env_values = true, value_name = "DEVICE")]
-    #[arg(default_value = "auto", hide_default_value = true)]
-    pub device: DeviceChoice,
+    pub device: Option<DeviceChoice>,
     /// CPU threads; 0 means all cores
     #[arg(long, global = true, env = "SEQWEAVE_THREADS", hide_env_values = true, value_name = "N")]
     pub threads: Option<usize>,
@@ -167,16 +167,16 @@ pub struct Model {
 pub struct Search {
     /// Beam size; 1 is greedy
     #[arg(short, long, value_name = "K", env = "SEQWEAVE_BEAM", hide_env_values = true)]
-    #[arg(value_parser = in_range::<1, 512>)]
+    #[arg(value_parser = in_range::<1, 1024>)]
     pub beam: Option<usize>,
     /// none, average, or gnmt=ALPHA (Wu et al. 2016)
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", value_parser = length_penalty)]
     pub length_penalty: Option<LengthPenalty>,
     /// Weight of the coverage penalty (Wu et al. 2016); 0 is off
     #[arg(long, value_name = "BETA", value_parser = non_negative)]
     pub coverage_penalty: Option<f64>,
     /// Longest output, from the source length x: 2x+10, 1.5x, 80
-    #[arg(long, value_name = "LEN")]
+    #[arg(long, value_name = "LEN", value_parser = max_len)]
     pub max_len: Option<MaxLen>,
     /// Shortest output in tokens
     #[arg(long, value_name = "N")]
@@ -214,7 +214,7 @@ pub struct Translate {
     #[arg(long, value_name = "FIELDS", value_delimiter = ',', hide_possible_values = true)]
     pub with: Vec<Field>,
     /// Candidates for each line (JSON only)
-    #[arg(long, value_name = "N", value_parser = in_range::<1, 512>)]
+    #[arg(long, value_name = "N", value_parser = in_range::<1, 1024>)]
     pub n_best: Option<usize>,
     /// The search.
     #[command(flatten)]

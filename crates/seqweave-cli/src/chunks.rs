@@ -5,10 +5,10 @@
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How long a chunk that is not full waits for the next line.
-const PATIENCE: Duration = Duration::from_millis(5);
+/// How long a chunk that is not full waits for more lines.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// An iterator over chunks of at most a given number of lines; lines before an error come before it.
 pub struct Chunks<E> {
@@ -47,8 +47,9 @@ impl<E> Iterator for Chunks<E> {
             Ok(line) => vec![line],
             Err(error) => return Some(Err(error)),
         };
+        let deadline = Instant::now() + PATIENCE;
         while chunk.len() < self.size {
-            match self.lines.recv_timeout(PATIENCE) {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(Ok(line)) => chunk.push(line),
                 Ok(Err(error)) => {
                     self.failed = Some(error);

@@ -139,8 +139,57 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 
 impl Exit {
     /// The exit code that an error deserves, found from the first error of its chain that we know.
-    pub fn of(_error: &anyhow::Error) -> Exit {
-        Exit::Failed
+    pub fn of(error: &anyhow::Error) -> Exit {
+        let known = |e: &(dyn std::error::Error + 'static)| {
+            e.downcast_ref()
+                .map(of_train)
+                .or_else(|| e.downcast_ref().map(of_model_folder))
+                .or_else(|| e.downcast_ref().map(of_data))
+                .or_else(|| e.downcast_ref().map(of_model))
+        };
+        error.chain().find_map(known).unwrap_or(Exit::Failed)
+    }
+}
+
+fn of_train(error: &seqweave_train::Error) -> Exit {
+    use seqweave_train::Error;
+    match error {
+        // Settings that do not fit the run folder are settings to be changed.
+        Error::Config(_) | Error::ConfigRead { .. } | Error::OtherRun { .. } => Exit::Config,
+        Error::Data(inner) => of_data(inner),
+        Error::Store(inner) => of_model_folder(inner),
+        Error::Model(inner) => of_model(inner),
+        Error::NoGoodCheckpoint { .. } | Error::State { .. } | Error::StateVersion { .. } => Exit::Data,
+        _ => Exit::Failed,
+    }
+}
+
+fn of_model_folder(error: &seqweave::Error) -> Exit {
+    use seqweave::Error;
+    match error {
+        Error::Io { .. } | Error::Params(_) => Exit::Failed,
+        Error::Data(inner) => of_data(inner),
+        Error::Model(inner) => of_model(inner),
+        // Everything else says that a model folder or checkpoint is not what it should be.
+        _ => Exit::Data,
+    }
+}
+
+fn of_data(error: &seqweave_data::Error) -> Exit {
+    use seqweave_data::Error;
+    match error {
+        Error::Config { .. } => Exit::Config,
+        Error::Thread { .. } => Exit::Failed,
+        _ => Exit::Data,
+    }
+}
+
+fn of_model(error: &seqweave_seq2seq::Error) -> Exit {
+    use seqweave_seq2seq::Error;
+    match error {
+        Error::Config { .. } => Exit::Config,
+        Error::Option { .. } => Exit::Usage,
+        _ => Exit::Failed,
     }
 }
 
@@ -187,6 +236,29 @@ mod tests {
         );
         let failure = failure.help("try another file");
         assert!(plain(&failure).ends_with("NUL character\nhelp: try another file"));
+    }
+
+    #[test]
+    fn library_errors_have_their_codes_through_every_wrapper() {
+        let missing = || seqweave_data::Error::NotFound { name: "x".to_owned() };
+        let option = || seqweave_seq2seq::Error::Option { key: "beam", expected: "1", found: "0".to_owned() };
+        let no_folder = || seqweave::Error::NoCheckpoint { run: "r".into() };
+        let io = || seqweave::Error::Io { op: "read", path: "x".into(), source: io::Error::other("y") };
+        for (error, exit) in [
+            (anyhow::Error::from(missing()), Exit::Data),
+            (seqweave::Error::from(missing()).into(), Exit::Data),
+            (seqweave_train::Error::from(missing()).into(), Exit::Data),
+            (seqweave_train::Error::from(seqweave::Error::from(option())).into(), Exit::Usage),
+            (seqweave_train::Error::from(no_folder()).into(), Exit::Data),
+            (anyhow::Error::from(no_folder()).context("opening"), Exit::Data),
+            (seqweave_train::Error::from(io()).into(), Exit::Failed),
+            (anyhow::anyhow!("something else"), Exit::Failed),
+        ] {
+            assert_eq!(Exit::of(&error), exit, "{error:#}");
+        }
+        let source = io::Error::other("y");
+        let read = seqweave_train::Error::ConfigRead { path: "c".into(), source };
+        assert_eq!(Exit::of(&read.into()), Exit::Config);
     }
 
     #[test]

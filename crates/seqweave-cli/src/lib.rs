@@ -10,6 +10,7 @@ pub mod args;
 pub mod chunks;
 pub mod commands;
 pub mod exit;
+pub mod history;
 pub mod output;
 pub mod plot;
 pub mod progress;

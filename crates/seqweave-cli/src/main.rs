@@ -5,9 +5,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use seqweave_cli::args::Args;
-use seqweave_cli::commands;
+use seqweave_cli::commands::{
+    completions, config, evaluate, info, init, plot_attention, plot_curves, score, train, translate,
+};
 use seqweave_cli::exit::{Exit, Outcome};
-use seqweave_cli::resolve::{Task, resolve};
+use seqweave_cli::resolve::{Job, Task, resolve};
 use seqweave_cli::ui::{Ui, early_color, set_color};
 
 fn main() -> ExitCode {
@@ -29,9 +31,22 @@ fn main() -> ExitCode {
     exit.into()
 }
 
-fn run(_ui: &Ui, args: Args) -> Outcome {
-    match resolve(args)?.task {
-        Task::Completions(shell) => commands::completions::run(shell),
-        _ => unreachable!(),
+fn run(ui: &Ui, args: Args) -> Outcome {
+    let Job { context, task } = resolve(args)?;
+    match task {
+        Task::Init { dir, preset } => init::run(ui, context.seed, &dir, preset),
+        Task::Train(job) => train::run(ui, job),
+        Task::Translate(job) => translate::run(ui, &context, job),
+        Task::Evaluate(job) => evaluate::run(ui, &context, job),
+        Task::Score(job) => score::run(ui, &context, job),
+        Task::Info { path, json } => info::run(&path, json),
+        Task::System { json } => info::system(&context, json),
+        Task::PlotAttention(job) => plot_attention::run(ui, &context, job),
+        Task::PlotCurves { runs, figure } => plot_curves::run(ui, &runs, &figure),
+        Task::ConfigShow(sources) => config::show(ui, &sources),
+        Task::ConfigCheck(sources) => config::check(ui, &sources),
+        Task::ConfigSchema => config::schema(),
+        Task::ConfigExplain { key } => config::explain(key.as_deref()),
+        Task::Completions(shell) => completions::run(shell),
     }
 }

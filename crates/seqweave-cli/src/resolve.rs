@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use seqweave_data::SourceSpec;
 use seqweave_metrics::Metric;
+use seqweave_seq2seq::search::{LengthPenalty, MaxLen, SearchOptions};
 
 use crate::args::{self, Field, Format, Preset, Verb};
 use crate::exit::{Failure, Outcome};
-use crate::values::{DeviceChoice, Gate, LengthPenalty, MaxLen};
+use crate::values::{DeviceChoice, Gate};
 
 /// Everything the program was asked to do.
 #[derive(Debug)]
@@ -20,8 +22,8 @@ pub struct Job {
 /// What every verb shares.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Context {
-    /// Where to compute.
-    pub device: DeviceChoice,
+    /// Where to compute; `None` leaves it to the config, and then to the machine.
+    pub device: Option<DeviceChoice>,
     /// CPU threads; `None` leaves it to the config, and then to the machine.
     pub threads: Option<usize>,
     /// Seed, where it overrides the config.
@@ -137,6 +139,21 @@ pub struct Search {
     pub batch: usize,
 }
 
+impl Search {
+    /// The model's own options, with what was said on the command line in their place.
+    pub fn over(&self, defaults: SearchOptions) -> SearchOptions {
+        let beam = self.beam.unwrap_or(defaults.beam);
+        SearchOptions {
+            beam,
+            n_best: 1,
+            length_penalty: self.length_penalty.unwrap_or(defaults.length_penalty),
+            coverage_penalty: self.coverage_penalty.unwrap_or(defaults.coverage_penalty),
+            max_len: self.max_len.unwrap_or(defaults.max_len),
+            min_len: self.min_len.unwrap_or(defaults.min_len),
+        }
+    }
+}
+
 /// Optional fields of a translation record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Fields {
@@ -167,27 +184,13 @@ pub struct Translate {
     pub search: Search,
 }
 
-/// Where sentence pairs are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Pairs {
-    /// One file of `source<TAB>target` lines.
-    Tsv(PathBuf),
-    /// Two files whose lines correspond.
-    Files {
-        /// The source side.
-        src: PathBuf,
-        /// The target side.
-        tgt: PathBuf,
-    },
-}
-
 /// Values of `evaluate`.
 #[derive(Debug)]
 pub struct Evaluate {
     /// The model folder.
     pub model: PathBuf,
     /// Sources and references.
-    pub pairs: Pairs,
+    pub pairs: SourceSpec,
     /// What is measured, each once, gates included.
     pub metrics: Vec<Metric>,
     /// The gates.
@@ -206,7 +209,7 @@ pub struct Score {
     /// The model folder.
     pub model: PathBuf,
     /// Sources and targets.
-    pub pairs: Pairs,
+    pub pairs: SourceSpec,
     /// Also for each token.
     pub per_token: bool,
     /// JSON instead of text.
@@ -257,7 +260,7 @@ pub fn resolve(args: args::Args) -> Outcome<Job> {
     let context = Context { device, threads, seed };
     let task = match args.verb {
         Verb::Init(args::Init { dir, preset }) => Task::Init { dir, preset },
-        Verb::Train(raw) => Task::Train(train(raw, seed)?),
+        Verb::Train(raw) => Task::Train(train(raw, &context)?),
         Verb::Translate(raw) => Task::Translate(translate(raw)?),
         Verb::Evaluate(raw) => Task::Evaluate(evaluate(raw)?),
         Verb::Score(args::Score { model, pairs: raw, per_token, json, batch }) => {
@@ -280,7 +283,7 @@ pub fn resolve(args: args::Args) -> Outcome<Job> {
     Ok(Job { context, task })
 }
 
-fn train(raw: args::Train, seed: Option<u64>) -> Outcome<Train> {
+fn train(raw: args::Train, context: &Context) -> Outcome<Train> {
     let args::Train { config, set, run, max_steps, overwrite, dry_run } = raw;
     let mut config = config_sources(config, set)?;
     // Options are short forms of --set, so that the resolved config in the run folder shows them.
@@ -290,9 +293,10 @@ fn train(raw: args::Train, seed: Option<u64>) -> Outcome<Train> {
     if let Some(max_steps) = max_steps {
         config.sets.push(format!("train.max_steps={max_steps}"));
     }
-    if let Some(seed) = seed {
-        config.sets.push(format!("seed={seed}"));
-    }
+    let Context { device, threads, seed } = context;
+    config.sets.extend(seed.map(|seed| format!("seed={seed}")));
+    config.sets.extend(threads.map(|threads| format!("run.threads={threads}")));
+    config.sets.extend(device.map(|device| format!("run.device=\"{device}\"")));
     Ok(Train { config, overwrite, dry_run })
 }
 
@@ -389,10 +393,10 @@ fn search(raw: args::Search) -> Outcome<Search> {
     Ok(Search { beam, length_penalty, coverage_penalty, max_len, min_len, batch })
 }
 
-fn pairs(raw: args::Pairs) -> Outcome<Pairs> {
+fn pairs(raw: args::Pairs) -> Outcome<SourceSpec> {
     match (raw.tsv, <[PathBuf; 2]>::try_from(raw.files)) {
-        (Some(tsv), _) => Ok(Pairs::Tsv(tsv)),
-        (None, Ok([src, tgt])) => Ok(Pairs::Files { src, tgt }),
+        (Some(path), _) => Ok(SourceSpec::Tsv { path }),
+        (None, Ok([src, tgt])) => Ok(SourceSpec::Parallel { src, tgt }),
         // The parser asks for exactly two; this is its contract, said once more.
         (None, Err(files)) => {
             Err(Failure::usage(format!("expected --tsv FILE or two files SRC TGT, found {}", files.len())))
@@ -509,13 +513,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_said_comes_with_the_model() {
+        let Task::Translate(t) = task("translate -m m --min-len 3") else { panic!() };
+        let model = SearchOptions { beam: 7, n_best: 4, coverage_penalty: 0.2, ..SearchOptions::default() };
+        let want = SearchOptions { n_best: 1, min_len: 3, ..model.clone() };
+        assert_eq!(t.search.over(model), want);
+    }
+
+    #[test]
     fn options_that_do_not_go_together_are_refused() {
         for (line, message) in [
             ("translate -m m --n-best 3", "--n-best has no place in text output"),
             ("translate -m m --with score", "--with has no place in text output"),
             ("translate -m m --format jsonl --n-best 6 -b 5", "--n-best 6 is more than a beam of 5"),
             ("translate -m m --min-len 9 --max-len 8", "--min-len 9 is more than --max-len 8"),
-            ("translate -m m -b 0", "expected a whole number from 1 to 512"),
+            ("translate -m m -b 0", "expected a whole number from 1 to 1024"),
             ("translate -m m --coverage-penalty=-1", "expected a number of at least 0"),
             ("translate -m m --with colour", "invalid value 'colour'"),
             ("translate -m m -q -v", "cannot be used with"),
@@ -550,15 +562,16 @@ mod tests {
 
     #[test]
     fn short_forms_become_overrides_that_win() {
-        let Task::Train(t) =
-            task("train -c a.toml b.toml --set train.max_steps=9 --run r/x --max-steps 5 --seed 3")
-        else {
+        let Task::Train(t) = task(
+            "train -c a.toml b.toml --set train.max_steps=9 --run r/x --max-steps 5 --seed 3 --device cpu",
+        ) else {
             panic!()
         };
         assert_eq!(t.config.files, [PathBuf::from("a.toml"), "b.toml".into()]);
         let here = std::env::current_dir().unwrap();
         let dir = format!("run.dir={}", toml_string(here.join("r").to_str().unwrap()));
-        let sets = ["train.max_steps=9", &dir, "name=\"x\"", "train.max_steps=5", "seed=3"];
+        let sets =
+            ["train.max_steps=9", &dir, "name=\"x\"", "train.max_steps=5", "seed=3", "run.device=\"cpu\""];
         assert_eq!(t.config.sets, sets);
         assert!(!t.overwrite && !t.dry_run);
         assert_eq!(toml_string("a\"b\\c\n"), r#""a\"b\\c\u000A""#);
@@ -573,9 +586,9 @@ mod tests {
         };
         assert_eq!(e.metrics, [Metric::Per, Metric::Wer, Metric::Acc]);
         assert_eq!(e.gates.len(), 2);
-        assert_eq!(e.pairs, Pairs::Tsv("t.tsv".into()));
+        assert_eq!(e.pairs, SourceSpec::Tsv { path: "t.tsv".into() });
         let Task::Evaluate(e) = task("evaluate -m m a.src a.tgt") else { panic!() };
-        assert_eq!(e.pairs, Pairs::Files { src: "a.src".into(), tgt: "a.tgt".into() });
+        assert_eq!(e.pairs, SourceSpec::Parallel { src: "a.src".into(), tgt: "a.tgt".into() });
         assert_eq!(e.metrics, [Metric::Wer, Metric::Per]);
     }
 
@@ -594,7 +607,10 @@ mod tests {
     #[test]
     fn global_options_work_after_the_verb() {
         let job = job("info --system --device cuda:1 --threads 2 --seed 7").unwrap();
-        assert_eq!(job.context, Context { device: DeviceChoice::Cuda(1), threads: Some(2), seed: Some(7) });
+        assert_eq!(
+            job.context,
+            Context { device: Some(DeviceChoice::Cuda(1)), threads: Some(2), seed: Some(7) }
+        );
         assert!(matches!(job.task, Task::System { json: false }));
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use seqweave_metrics::Metric;
+use seqweave_seq2seq::search::{LengthPenalty, MaxLen};
+use seqweave_tensor::Device;
 
 /// `--device`: where to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,82 +34,69 @@ impl FromStr for DeviceChoice {
     }
 }
 
-/// `--length-penalty`: how hypotheses of different lengths are compared.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum LengthPenalty {
-    /// By their log-probability.
-    None,
-    /// By their log-probability per token.
-    Average,
-    /// By log-probability / ((5 + length) / 6)^alpha (Wu et al. 2016, section 7).
-    Gnmt {
-        /// 0 is no penalty, 1 nearly the average.
-        alpha: f64,
-    },
-}
-
-impl FromStr for LengthPenalty {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "expected none, average or gnmt=ALPHA with ALPHA of at least 0".to_owned();
-        match text.split_once('=') {
-            None if text == "none" => Ok(Self::None),
-            None if text == "average" => Ok(Self::Average),
-            None if text == "gnmt" => Ok(Self::Gnmt { alpha: 0.6 }),
-            Some(("gnmt", alpha)) => {
-                let alpha: f64 = alpha.parse().map_err(|_| wrong())?;
-                if alpha >= 0.0 && alpha.is_finite() { Ok(Self::Gnmt { alpha }) } else { Err(wrong()) }
-            }
-            _ => Err(wrong()),
+impl DeviceChoice {
+    /// The device, and one sentence that says which it is and why.
+    ///
+    /// # Errors
+    /// That there is no such device.
+    pub fn open(self) -> seqweave_tensor::Result<(Device, String)> {
+        match self {
+            Self::Auto => Ok(Device::auto()),
+            Self::Cpu => Ok((Device::cpu(), "cpu".to_owned())),
+            Self::Cuda(n) => Ok((Device::cuda(n)?, format!("cuda:{n}"))),
         }
     }
 }
 
-/// `--max-len`: the longest output, `ratio`·(source length) + `add` tokens.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct MaxLen {
-    /// Tokens for each source token.
-    pub ratio: f64,
-    /// Tokens on top.
-    pub add: usize,
-}
-
-impl FromStr for MaxLen {
-    type Err = String;
-
-    /// Reads `2x+10`, `1.5x`, `x+3` or `80`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "expected a length such as 2x+10, 1.5x or 80".to_owned();
-        let text: String = text.chars().filter(|c| *c != ' ').collect();
-        let (ratio, add) = match text.split_once('x') {
-            None => (0.0, text.parse().map_err(|_| wrong())?),
-            Some((ratio, add)) => {
-                let ratio: f64 = if ratio.is_empty() { 1.0 } else { ratio.parse().map_err(|_| wrong())? };
-                let add = match add.strip_prefix('+') {
-                    Some(add) => add.parse().map_err(|_| wrong())?,
-                    None if add.is_empty() => 0,
-                    None => return Err(wrong()),
-                };
-                (ratio, add)
-            }
-        };
-        if ratio.is_finite() && ratio >= 0.0 && (ratio > 0.0 || add > 0) {
-            Ok(Self { ratio, add })
-        } else {
-            Err(wrong())
-        }
-    }
-}
-
-impl fmt::Display for MaxLen {
+impl fmt::Display for DeviceChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.ratio, self.add) {
-            (0.0, add) => write!(f, "{add}"),
-            (ratio, 0) => write!(f, "{ratio}x"),
-            (ratio, add) => write!(f, "{ratio}x+{add}"),
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(n) => write!(f, "cuda:{n}"),
         }
     }
+}
+
+/// Reads `--length-penalty`: `none`, `average`, `gnmt` or `gnmt=ALPHA`.
+///
+/// # Errors
+/// What was expected.
+pub fn length_penalty(text: &str) -> Result<LengthPenalty, String> {
+    let wrong = || "expected none, average or gnmt=ALPHA with ALPHA from 0 to 10".to_owned();
+    match text.split_once('=') {
+        None if text == "none" => Ok(LengthPenalty::None),
+        None if text == "average" => Ok(LengthPenalty::Average),
+        None if text == "gnmt" => Ok(LengthPenalty::Gnmt { alpha: 0.6 }),
+        Some(("gnmt", alpha)) => match alpha.parse() {
+            Ok(alpha) if (0.0..=10.0).contains(&alpha) => Ok(LengthPenalty::Gnmt { alpha }),
+            _ => Err(wrong()),
+        },
+        _ => Err(wrong()),
+    }
+}
+
+/// Reads `--max-len`: `2x+10`, `1.5x`, `x+3` or `80`, where x is the length of the source.
+///
+/// # Errors
+/// What was expected.
+pub fn max_len(text: &str) -> Result<MaxLen, String> {
+    let wrong = || "expected a length such as 2x+10, 1.5x or 80".to_owned();
+    let text: String = text.chars().filter(|c| *c != ' ').collect();
+    let (ratio, add) = match text.split_once('x') {
+        None => (0.0, text.parse().map_err(|_| wrong())?),
+        Some((ratio, add)) => {
+            let ratio: f64 = if ratio.is_empty() { 1.0 } else { ratio.parse().map_err(|_| wrong())? };
+            let add = match add.strip_prefix('+') {
+                Some(add) => add.parse().map_err(|_| wrong())?,
+                None if add.is_empty() => 0,
+                None => return Err(wrong()),
+            };
+            (ratio, add)
+        }
+    };
+    let sensible = (0.0..=1e6).contains(&ratio) && add <= 1_000_000 && (ratio > 0.0 || add > 0);
+    if sensible { Ok(MaxLen { ratio, add }) } else { Err(wrong()) }
 }
 
 /// `--fail-under`: a metric and the worst value it may have.
@@ -153,6 +142,7 @@ mod tests {
             ("cuda:3", DeviceChoice::Cuda(3)),
         ] {
             assert_eq!(text.parse(), Ok(want));
+            assert_eq!(want.to_string().parse(), Ok(want));
         }
         for text in ["", "gpu", "cuda:", "cuda:-1", "cuda:x"] {
             assert!(text.parse::<DeviceChoice>().is_err(), "{text}");
@@ -167,24 +157,22 @@ mod tests {
             ("gnmt", LengthPenalty::Gnmt { alpha: 0.6 }),
             ("gnmt=1.0", LengthPenalty::Gnmt { alpha: 1.0 }),
         ] {
-            assert_eq!(text.parse(), Ok(want));
+            assert_eq!(length_penalty(text), Ok(want));
         }
-        for text in ["", "gnmt=", "gnmt=-1", "gnmt=nan", "wu", "average=1"] {
-            assert!(text.parse::<LengthPenalty>().is_err(), "{text}");
+        for text in ["", "gnmt=", "gnmt=-1", "gnmt=11", "gnmt=nan", "wu", "average=1"] {
+            assert!(length_penalty(text).is_err(), "{text}");
         }
     }
 
     #[test]
-    fn lengths_read_and_print() {
+    fn lengths() {
         for (text, ratio, add) in
             [("2x+10", 2.0, 10), ("1.5x", 1.5, 0), ("80", 0.0, 80), ("x+3", 1.0, 3), (" 2 x + 1", 2.0, 1)]
         {
-            let len: MaxLen = text.parse().unwrap();
-            assert_eq!(len, MaxLen { ratio, add });
-            assert_eq!(len.to_string().parse(), Ok(len));
+            assert_eq!(max_len(text), Ok(MaxLen { ratio, add }), "{text}");
         }
-        for text in ["", "0", "0x", "x10", "2y+1", "2x-1", "-1x", "2x+", "nanx", "infx+1"] {
-            assert!(text.parse::<MaxLen>().is_err(), "{text}");
+        for text in ["", "0", "0x", "x10", "2y+1", "2x-1", "-1x", "2x+", "nanx", "infx+1", "9999999"] {
+            assert!(max_len(text).is_err(), "{text}");
         }
     }
 

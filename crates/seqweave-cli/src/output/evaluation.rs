@@ -3,21 +3,22 @@
 use std::fmt::Write as _;
 
 use seqweave_metrics::{Metric, Score};
+use seqweave_train::Answer;
 use serde::Serialize;
 
 use crate::values::Gate;
 
 /// What `evaluate` measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Evaluation {
+pub struct EvaluationReport {
     /// The model folder.
     pub model: String,
     /// The file or files.
     pub data: String,
     /// Distinct sources.
-    pub items: u64,
+    pub items: usize,
     /// Lines, that is references.
-    pub references: u64,
+    pub references: usize,
     /// Beam size of the search.
     pub beam: usize,
     /// One entry for each metric.
@@ -27,7 +28,7 @@ pub struct Evaluation {
     pub gates: Vec<GateResult>,
     /// Some items with their outputs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub examples: Vec<Example>,
+    pub examples: Vec<Answer>,
     /// Time of translating and scoring.
     pub seconds: f64,
 }
@@ -45,19 +46,6 @@ pub struct GateResult {
     pub met: bool,
 }
 
-/// An item with its output.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Example {
-    /// The source.
-    pub src: String,
-    /// What counts as right.
-    pub references: Vec<String>,
-    /// The output.
-    pub tgt: String,
-    /// Whether it equals one of the references.
-    pub right: bool,
-}
-
 impl GateResult {
     /// Compares a gate with what was measured; a metric that was not measured meets no gate.
     pub fn of(gate: &Gate, scores: &[Score]) -> Self {
@@ -71,7 +59,7 @@ impl GateResult {
     }
 }
 
-impl Evaluation {
+impl EvaluationReport {
     /// Whether every gate is met.
     pub fn passes(&self) -> bool {
         self.gates.iter().all(|gate| gate.met)
@@ -96,10 +84,11 @@ impl Evaluation {
         }
         if !self.examples.is_empty() {
             text.push('\n');
-            let width = self.examples.iter().map(|e| e.src.chars().count()).max().unwrap_or(0).clamp(6, 32);
+            let width =
+                self.examples.iter().map(|e| e.source.chars().count()).max().unwrap_or(0).clamp(6, 32);
             for example in &self.examples {
                 let mark = if example.right { ' ' } else { 'x' };
-                let _ = writeln!(text, "{mark} {:width$}  {}", example.src, example.tgt);
+                let _ = writeln!(text, "{mark} {:width$}  {}", example.source, example.output);
                 if !example.right {
                     let _ =
                         writeln!(text, "  {:width$}  {}  (reference)", "", example.references.join(" | "));
@@ -124,7 +113,7 @@ fn unit(metric: Metric) -> &'static str {
 mod tests {
     use super::*;
 
-    fn report() -> Evaluation {
+    fn report() -> EvaluationReport {
         let score = |metric, value, total| Score { metric, value: Some(value), total };
         let metrics = vec![
             score(Metric::Wer, 29.5, 512),
@@ -133,13 +122,13 @@ mod tests {
         ];
         let gates =
             ["wer=30", "per=11", "acc=50"].map(|gate| GateResult::of(&gate.parse().unwrap(), &metrics));
-        let example = |src: &str, tgt: &str, right| Example {
-            src: src.to_owned(),
+        let example = |source: &str, output: &str, right| Answer {
+            source: source.to_owned(),
             references: vec!["T UW1".to_owned(), "T UW0".to_owned()],
-            tgt: tgt.to_owned(),
+            output: output.to_owned(),
             right,
         };
-        Evaluation {
+        EvaluationReport {
             model: "runs/g2p".to_owned(),
             data: "test.tsv".to_owned(),
             items: 512,

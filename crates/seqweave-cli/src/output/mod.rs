@@ -3,5 +3,5 @@
 mod evaluation;
 mod translation;
 
-pub use evaluation::{Evaluation, Example, GateResult};
+pub use evaluation::{EvaluationReport, GateResult};
 pub use translation::{Candidate, ScoreRecord, ScoreSummary, TokenScore, TranslationRecord, alignment};

@@ -1,6 +1,9 @@
 //! Records of `translate --format jsonl` and `score --json`.
 
+use seqweave::{Output, PairScore, Translation};
 use serde::Serialize;
+
+use crate::resolve::Fields;
 
 /// One line of `translate --format jsonl`.
 ///
@@ -46,20 +49,41 @@ pub struct Candidate {
     pub token_log_probs: Option<Vec<f32>>,
 }
 
-/// The alignment in the customary `source-target` notation: each of the first `targets` tokens with the one of the
-/// first `sources` tokens that it looked at most, the earlier of equals.
+/// The alignment in the customary `source-target` notation.
 ///
 /// ```
-/// let weights = [vec![0.1, 0.7, 0.2], vec![0.8, 0.1, 0.1], vec![0.0, 0.0, 1.0]];
-/// assert_eq!(seqweave_cli::output::alignment(&weights, 2, 2), "1-0 0-1");
+/// assert_eq!(seqweave_cli::output::alignment(&[(1, 0), (0, 1)]), "1-0 0-1");
 /// ```
-pub fn alignment(weights: &[Vec<f32>], sources: usize, targets: usize) -> String {
-    let links = weights.iter().take(targets).enumerate().filter_map(|(target, row)| {
-        let candidates = row.iter().take(sources).enumerate();
-        let best = candidates.reduce(|best, next| if next.1 > best.1 { next } else { best })?;
-        Some(format!("{}-{target}", best.0))
-    });
-    links.collect::<Vec<_>>().join(" ")
+pub fn alignment(links: &[(usize, usize)]) -> String {
+    links.iter().map(|(source, target)| format!("{source}-{target}")).collect::<Vec<_>>().join(" ")
+}
+
+impl Candidate {
+    /// An output with the fields that were asked for.
+    pub fn of(output: &Output, fields: Fields) -> Self {
+        Self {
+            tgt: output.text.clone(),
+            score: fields.score.then_some(output.score),
+            log_prob: fields.score.then_some(output.log_prob),
+            align: fields.align.then(|| alignment(&output.alignment())),
+            tgt_tokens: fields.tokens.then(|| output.tokens.clone()),
+            token_log_probs: fields.tokens.then(|| output.token_log_probs.clone()),
+        }
+    }
+}
+
+impl TranslationRecord {
+    /// The record of an input line. A line without tokens has an empty translation and no other field of it.
+    pub fn of(id: u64, src: String, translation: &Translation, fields: Fields, n_best: usize) -> Self {
+        let candidates = || translation.outputs.iter().map(|output| Candidate::of(output, fields));
+        Self {
+            id,
+            src,
+            src_tokens: fields.tokens.then(|| translation.source_tokens.clone()),
+            best: candidates().next().unwrap_or_default(),
+            n_best: if n_best > 1 { candidates().collect() } else { Vec::new() },
+        }
+    }
 }
 
 /// One line of `score --json`.
@@ -103,6 +127,15 @@ pub struct ScoreSummary {
 }
 
 impl ScoreRecord {
+    /// The record of a pair.
+    pub fn of(id: u64, (src, tgt): (String, String), score: PairScore, per_token: bool) -> Self {
+        let PairScore { log_prob, tokens, token_log_probs } = score;
+        let count = token_log_probs.len() as u64;
+        let names = tokens.into_iter().chain(["</s>".to_owned()]);
+        let shares = names.zip(token_log_probs).map(|(token, log_prob)| TokenScore { token, log_prob });
+        Self { id, src, tgt, log_prob, tokens: count, per_token: per_token.then(|| shares.collect()) }
+    }
+
     /// The line of text: the log-probability, then token and share in turn, separated by tabs.
     pub fn text(&self) -> String {
         let mut text = format!("{:.4}", self.log_prob);
@@ -138,11 +171,29 @@ mod tests {
     }
 
     #[test]
-    fn alignments_leave_out_end_of_sentence() {
-        assert_eq!(alignment(&[vec![0.5, 0.5], vec![0.9, 0.1]], 2, 1), "0-0");
-        assert_eq!(alignment(&[], 2, 0), "");
-        // A model without attention has rows of no weights.
-        assert_eq!(alignment(&[vec![], vec![]], 2, 2), "");
+    fn a_record_is_made_of_what_the_model_said() {
+        let output = |text: &str, score| Output {
+            text: text.to_owned(),
+            tokens: vec![text.to_owned()],
+            log_prob: 2.0 * score,
+            score,
+            token_log_probs: vec![-0.5, -0.5],
+            attention: vec![vec![0.2, 0.7, 0.1], vec![0.0, 0.0, 1.0]],
+        };
+        let translation = Translation {
+            source_tokens: vec!["a".to_owned(), "b".to_owned()],
+            outputs: vec![output("B", -0.5), output("A", -0.75)],
+        };
+        let all = Fields { score: true, align: true, tokens: true };
+        let record = TranslationRecord::of(0, "a b".to_owned(), &translation, all, 2);
+        assert_eq!(record.best.align.as_deref(), Some("1-0"));
+        assert_eq!(record.n_best.iter().map(|c| c.log_prob.unwrap()).collect::<Vec<_>>(), [-1.0, -1.5]);
+        assert_eq!(record.src_tokens.as_deref(), Some(&["a".to_owned(), "b".to_owned()][..]));
+        let bare = TranslationRecord::of(0, "a b".to_owned(), &translation, Fields::default(), 1);
+        assert_eq!(serde_json::to_string(&bare).unwrap(), r#"{"id":0,"src":"a b","tgt":"B"}"#);
+        let empty = Translation { source_tokens: Vec::new(), outputs: Vec::new() };
+        let record = TranslationRecord::of(4, String::new(), &empty, all, 2);
+        assert_eq!(serde_json::to_string(&record).unwrap(), r#"{"id":4,"src":"","src_tokens":[],"tgt":""}"#);
     }
 
     #[test]
