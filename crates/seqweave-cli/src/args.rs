@@ -13,7 +13,6 @@ use crate::values::{DeviceChoice, Gate, length_penalty, max_len};
 #[command(
     name = "seqweave",
     version,
-    propagate_version = true,
     arg_required_else_help = true,
     subcommand_required = true,
     disable_help_subcommand = true,
@@ -26,7 +25,10 @@ First steps:
 
 Results go to stdout, everything else to stderr. Exit codes: 0 good, 1 failed,
 2 usage, 3 config, 4 input data or file format, 5 training diverged,
-6 quality gate not met, 130 or 143 interrupted (state saved)."
+6 quality gate not met, 130 or 143 interrupted (state saved).
+
+Environment: SEQWEAVE_DEVICE, SEQWEAVE_THREADS, SEQWEAVE_SEED, SEQWEAVE_COLOR and
+SEQWEAVE_MODEL, _BEAM, _BATCH, _FONT stand in for the options of these names."
 )]
 pub struct Args {
     /// Options of every verb.
@@ -42,13 +44,13 @@ pub struct Args {
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Where to compute: auto, cpu, cuda or cuda:N
-    #[arg(long, global = true, env = "SEQWEAVE_DEVICE", hide_env_values = true, value_name = "DEVICE")]
+    #[arg(long, global = true, env = "SEQWEAVE_DEVICE", hide_env = true, value_name = "DEVICE")]
     pub device: Option<DeviceChoice>,
     /// CPU threads; 0 means all cores
-    #[arg(long, global = true, env = "SEQWEAVE_THREADS", hide_env_values = true, value_name = "N")]
+    #[arg(long, global = true, env = "SEQWEAVE_THREADS", hide_env = true, value_name = "N")]
     pub threads: Option<usize>,
     /// Seed of every random choice; overrides the config
-    #[arg(long, global = true, env = "SEQWEAVE_SEED", hide_env_values = true, value_name = "N")]
+    #[arg(long, global = true, env = "SEQWEAVE_SEED", hide_env = true, value_name = "N")]
     pub seed: Option<u64>,
     /// Only warnings and errors on stderr
     #[arg(short, long, global = true, conflicts_with = "verbose")]
@@ -57,7 +59,7 @@ pub struct Global {
     #[arg(short, long, global = true)]
     pub verbose: bool,
     /// Colours: auto, always or never (NO_COLOR is respected)
-    #[arg(long, global = true, env = "SEQWEAVE_COLOR", hide_env_values = true, value_name = "WHEN")]
+    #[arg(long, global = true, env = "SEQWEAVE_COLOR", hide_env = true, value_name = "WHEN")]
     #[arg(default_value = "auto", hide_default_value = true, hide_possible_values = true)]
     pub color: Color,
 }
@@ -156,7 +158,7 @@ pub struct Train {
 #[derive(Debug, ClapArgs)]
 pub struct Model {
     /// The model: a model folder, a run folder (its best checkpoint), or a checkpoint
-    #[arg(short, long = "model", value_name = "DIR", env = "SEQWEAVE_MODEL", hide_env_values = true)]
+    #[arg(short = 'm', long = "model", value_name = "DIR", env = "SEQWEAVE_MODEL", hide_env_values = true)]
     #[arg(value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
 }
@@ -245,12 +247,15 @@ pub enum Field {
 #[derive(Debug, ClapArgs)]
 pub struct Pairs {
     /// Pairs as `source<TAB>target` lines; lines of one source are alternatives
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "files")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "src")]
     pub tsv: Option<PathBuf>,
-    /// Source lines and target lines, when there is no --tsv
-    #[arg(value_names = ["SRC", "TGT"], num_args = 2, required_unless_present = "tsv")]
+    /// Source lines, when there is no --tsv
+    #[arg(value_name = "SRC", required_unless_present = "tsv", requires = "tgt")]
     #[arg(value_hint = ValueHint::FilePath)]
-    pub files: Vec<PathBuf>,
+    pub src: Option<PathBuf>,
+    /// Target lines, as many
+    #[arg(value_name = "TGT", value_hint = ValueHint::FilePath)]
+    pub tgt: Option<PathBuf>,
 }
 
 /// `evaluate`
@@ -433,7 +438,7 @@ pub struct ConfigExplain {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
-  seqweave completions bash > ~/.local/share/bash-completion/completions/seqweave")]
+  seqweave completions bash > seqweave.bash && source seqweave.bash")]
 pub struct Completions {
     /// The shell to complete in
     pub shell: clap_complete::Shell,

@@ -105,11 +105,14 @@ impl Row {
     }
 }
 
-/// The words that a key accepts, with their meanings: the list under the guide's line `` `key`: ``.
+/// The words that a key accepts, with their meanings: the list under the guide's line `` `key`, `other`: ``.
 fn words<'a>(guide: &'a str, key: &str) -> impl Iterator<Item = String> + 'a {
-    let heading = format!("`{key}`:");
-    let lines = guide.lines().skip_while(move |line| *line != heading).skip(1);
-    lines.take_while(|line| line.starts_with("- ")).map(|line| line.replace('`', ""))
+    let name = format!("`{key}`");
+    let is_heading =
+        move |line: &str| line.strip_suffix(':').is_some_and(|keys| keys.split(", ").any(|k| k == name));
+    let below =
+        guide.lines().skip_while(move |line| !is_heading(line)).skip(1).skip_while(|line| line.is_empty());
+    below.take_while(|line| line.starts_with("- ")).map(|line| line.replace('`', ""))
 }
 
 #[cfg(test)]
@@ -124,6 +127,7 @@ mod tests {
         let cell = rows.iter().find(|row| row.key == "model.cell").expect("model.cell");
         assert!(cell.values.contains("lstm") && cell.default.contains("lstm"), "{}", cell.values);
         assert!(words(&guide, "model.cell").any(|line| line.starts_with("- gru")));
+        assert!(words(&guide, "data.tgt.level").any(|line| line.starts_with("- char")));
         assert_eq!(words(&guide, "seed").count(), 0);
     }
 

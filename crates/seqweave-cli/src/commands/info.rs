@@ -267,8 +267,8 @@ mod tests {
     #[test]
     fn structs_are_told_on_one_line() {
         let line = one_line(&SearchOptions::default());
-        assert!(line.starts_with("beam 1, n_best 1, length_penalty average"), "{line}");
-        assert!(line.contains("max_len.ratio 2.0, max_len.add 10"), "{line}");
+        assert!(line.starts_with("beam 1, ") && line.contains(", length_penalty average, "), "{line}");
+        assert!(line.contains(", max_len.ratio 2.0, "), "{line}");
     }
 
     #[test]

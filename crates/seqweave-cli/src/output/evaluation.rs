@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::values::Gate;
 
 /// What `evaluate` measured.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct EvaluationReport {
     /// The model folder.
     pub model: String,
