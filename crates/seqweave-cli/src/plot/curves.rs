@@ -40,7 +40,7 @@ pub struct Panel {
 /// One curve.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    /// Name in the legend.
+    /// Name in the legend; empty where the panel's label says it all.
     pub name: String,
     /// Place in the palette, so that a run keeps its colour in every panel.
     pub colour: usize,
@@ -151,13 +151,14 @@ impl Panel {
     /// The legend in rows: beside the heading if it fits there, else below it.
     fn legend(&self) -> Legend<'_> {
         let room = WIDTH - LEFT - RIGHT;
-        let total: f64 = self.series.iter().map(Series::entry_width).sum();
+        let named = || self.series.iter().filter(|series| !series.name.is_empty());
+        let total: f64 = named().map(Series::entry_width).sum();
         if total <= room - ems(&self.heading()) * 13.0 - 24.0 {
-            return Legend { beside: true, rows: vec![self.series.iter().collect()] };
+            return Legend { beside: true, rows: vec![named().collect()] };
         }
         let mut rows: Vec<Vec<&Series>> = vec![Vec::new()];
         let mut used = 0.0;
-        for series in &self.series {
+        for series in named() {
             if used + series.entry_width() > room {
                 rows.push(Vec::new());
                 used = 0.0;
@@ -218,10 +219,17 @@ impl Panel {
             }
         }
         if let Some(best) = self.best {
-            let marked = self.series.iter().filter(|s| !s.faint);
-            let alone = marked.clone().count() == 1;
+            let marked: Vec<&Series> = self.series.iter().filter(|s| !s.faint).collect();
+            let heights: Vec<f64> =
+                marked.iter().filter_map(|s| frame.place(s.best(best)?)).map(|(_, y)| y).collect();
+            // Two labels are readable where they cannot touch; more would fill the panel.
+            let label = match heights[..] {
+                [_] => true,
+                [a, b] => (a - b).abs() > 40.0,
+                _ => false,
+            };
             for series in marked {
-                series.mark_best(canvas, frame, best, alone)?;
+                series.mark_best(canvas, frame, best, label)?;
             }
         }
         Ok(())
