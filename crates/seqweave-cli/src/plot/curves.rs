@@ -315,6 +315,8 @@ impl Series {
 struct Frame {
     top: f64,
     log: bool,
+    /// No value is below zero, so no number on the axis is either.
+    never_negative: bool,
     x: (f64, f64),
     /// In data units, or their logarithms to base 10.
     y: (f64, f64),
@@ -333,9 +335,14 @@ impl Frame {
             Some(Best::Highest) => (pad, 2.6 * pad),
             None => (pad, pad),
         };
-        // A quantity that is never negative gets no negative axis.
-        let floor = if !log && low >= 0.0 { 0.0 } else { f64::NEG_INFINITY };
-        Self { top, log, x, y: ((low - pad_low).max(floor), high + pad_high) }
+        // A quantity that is never negative gets no negative axis, except as room for a label under zero.
+        let never_negative = !log && low >= 0.0;
+        let floor = match (never_negative, panel.best) {
+            (true, Some(Best::Lowest)) => -pad_low,
+            (true, _) => 0.0,
+            (false, _) => f64::NEG_INFINITY,
+        };
+        Self { top, log, never_negative, x, y: ((low - pad_low).max(floor), high + pad_high) }
     }
 
     fn place(&self, (x, y): (f64, f64)) -> Option<(f64, f64)> {
@@ -368,6 +375,9 @@ impl Frame {
             ticks::linear(self.y.0, self.y.1, 5)
         };
         for tick in y_ticks {
+            if self.never_negative && tick.at < 0.0 {
+                continue;
+            }
             let y = self.place_y(if self.log { tick.at.log10() } else { tick.at });
             canvas.path(&[(LEFT, y), (right, y)], 1.0, GRID, 1.0)?;
             canvas.text(LEFT - 8.0, y, Align::Right, small, &tick.label)?;
