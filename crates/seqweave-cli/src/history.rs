@@ -167,9 +167,10 @@ pub fn curves(runs: &[History], title: Option<&str>) -> Curves {
     for (label, metrics) in groups {
         let mut series = Vec::new();
         for (i, run) in runs.iter().enumerate() {
-            for (j, metric) in metrics.iter().enumerate() {
+            for metric in *metrics {
                 let Some(points) = run.valid(*metric) else { continue };
-                let (what, colour) = if one { (metric.name(), j) } else { ("", i) };
+                // The colour of a lone run tells its metrics apart, that of several runs the runs.
+                let (what, colour) = if one { (metric.name(), series.len()) } else { ("", i) };
                 series.push(Series { name: name(run, what), colour, faint: false, points: points.clone() });
             }
         }
@@ -179,7 +180,7 @@ pub fn curves(runs: &[History], title: Option<&str>) -> Curves {
         }
     }
     let series = runs.iter().enumerate().map(|(i, run)| Series {
-        name: name(run, if one { "learning rate" } else { "" }),
+        name: name(run, ""),
         colour: i,
         faint: false,
         points: run.lr.clone(),

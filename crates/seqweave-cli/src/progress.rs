@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use seqweave_train::{Outcome, Started, StepReport, Validation};
+use seqweave_train::{Outcome, Sample, Started, StepReport, Validation};
 
 /// `Step 500/10000; acc: 45.12; ppl: 23.41; xent: 3.15; lr: 0.00100; 12031/11872 tok/s; 63 sec`
 pub fn step_line(report: &StepReport) -> String {
@@ -38,8 +38,11 @@ pub fn validation_lines(validation: &Validation) -> Vec<String> {
     });
     let mut lines = vec![line];
     for sample in samples {
-        let mark = if sample.hypothesis == sample.reference { '=' } else { 'x' };
-        lines.push(format!("  {mark} {}  →  {}   ({})", sample.source, sample.hypothesis, sample.reference));
+        let Sample { source, reference, hypothesis } = sample;
+        lines.push(match hypothesis == reference {
+            true => format!("  = {source}  →  {hypothesis}"),
+            false => format!("  x {source}  →  {hypothesis}   (reference {reference})"),
+        });
     }
     lines
 }
@@ -94,7 +97,6 @@ pub fn grouped(n: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use seqweave_train::Sample;
 
     const REPORT: StepReport = StepReport {
         step: 500,
@@ -140,8 +142,8 @@ mod tests {
             validation_lines(&validation),
             [
                 "Valid 500:  ppl 1.23  wer 29.50  * best wer",
-                "  = two  →  T UW1   (T UW1)",
-                "  x two  →  T OW1   (T UW1)"
+                "  = two  →  T UW1",
+                "  x two  →  T OW1   (reference T UW1)"
             ]
         );
         (validation.best, validation.since_best, validation.samples) = (false, 3, Vec::new());

@@ -318,7 +318,7 @@ fn run_folder(run: &Path) -> Outcome<[String; 2]> {
 
 fn config_sources(files: Vec<PathBuf>, sets: Vec<String>) -> Outcome<ConfigSources> {
     for set in &sets {
-        if !set.split_once('=').is_some_and(|(key, _)| !key.trim().is_empty()) {
+        if set.split_once('=').is_none_or(|(key, _)| key.trim().is_empty()) {
             return Err(Failure::usage(format!("--set {set}: expected KEY=VALUE"))
                 .help("for example --set train.max_steps=500"));
         }

@@ -59,13 +59,19 @@ struct Model {
     parameters: usize,
     bytes: usize,
     /// Parameters by the first two parts of their names, in the order of the model.
-    modules: Vec<(String, usize)>,
+    modules: Vec<Module>,
     source_vocab: usize,
     target_vocab: usize,
     source_level: String,
     target_level: String,
     config: ModelConfig,
     decode: SearchOptions,
+}
+
+#[derive(Debug, Serialize)]
+struct Module {
+    name: String,
+    parameters: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -87,13 +93,13 @@ struct Training {
 
 impl Model {
     fn of(folder: &ModelFolder) -> Self {
-        let mut modules: Vec<(String, usize)> = Vec::new();
+        let mut modules: Vec<Module> = Vec::new();
         for (name, shape, _) in folder.params.iter() {
-            let module = name.split('.').take(2).collect::<Vec<_>>().join(".");
+            let name = name.split('.').take(2).collect::<Vec<_>>().join(".");
             let numbers: usize = shape.iter().product();
             match modules.last_mut() {
-                Some((last, count)) if *last == module => *count += numbers,
-                _ => modules.push((module, numbers)),
+                Some(last) if last.name == name => last.parameters += numbers,
+                _ => modules.push(Module { name, parameters: numbers }),
             }
         }
         let level = |codec: &seqweave_data::Codec| {
@@ -161,14 +167,14 @@ impl Info {
             grouped(model.parameters),
             model.bytes as f64 / 1e6
         );
-        let width = model.modules.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-        for (name, count) in &model.modules {
-            let _ = writeln!(text, "  {name:<width$}  {:>12}", grouped(*count));
+        let width = model.modules.iter().map(|module| module.name.len()).max().unwrap_or(0);
+        for Module { name, parameters } in &model.modules {
+            let _ = writeln!(text, "  {name:<width$}  {:>12}", grouped(*parameters));
         }
         let _ = writeln!(text, "source      {} tokens ({})", grouped(model.source_vocab), model.source_level);
         let _ = writeln!(text, "target      {} tokens ({})", grouped(model.target_vocab), model.target_level);
-        let _ = writeln!(text, "model       {}", one_line(&model.config));
-        let _ = writeln!(text, "decode      {}", one_line(&model.decode));
+        let _ = writeln!(text, "model       {}", settings(&model.config).join("\n            "));
+        let _ = writeln!(text, "decode      {}", settings(&model.decode).join(", "));
         if let Some(Training { step, epoch, seed, best_step, best_score, written_by }) = training {
             let _ = writeln!(
                 text,
@@ -191,23 +197,17 @@ impl Info {
     }
 }
 
-/// A struct as `key value, key value`, nested keys dotted.
-fn one_line(value: &impl Serialize) -> String {
-    fn walk(prefix: &str, value: &serde_json::Value, out: &mut Vec<String>) {
-        match value {
-            serde_json::Value::Object(fields) => {
-                for (key, value) in fields {
-                    let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-                    walk(&key, value, out);
-                }
-            }
-            serde_json::Value::String(text) => out.push(format!("{prefix} {text}")),
-            other => out.push(format!("{prefix} {other}")),
-        }
-    }
-    let mut out = Vec::new();
-    walk("", &serde_json::to_value(value).unwrap_or_default(), &mut out);
-    out.join(", ")
+/// A struct as lines of `key value, key value`: its plain keys, then a line for each struct inside.
+fn settings(value: &impl Serialize) -> Vec<String> {
+    let plain = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let list = |fields: &serde_json::Map<String, serde_json::Value>| {
+        let fields = fields.iter().filter(|(_, value)| !value.is_object());
+        fields.map(|(key, value)| format!("{key} {}", plain(value))).collect::<Vec<_>>().join(", ")
+    };
+    let value = serde_json::to_value(value).unwrap_or_default();
+    let Some(fields) = value.as_object() else { return vec![plain(&value)] };
+    let inner = fields.iter().filter_map(|(key, value)| Some(format!("{key}: {}", list(value.as_object()?))));
+    [list(fields)].into_iter().chain(inner).collect()
 }
 
 #[derive(Debug, Serialize)]
@@ -265,10 +265,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn structs_are_told_on_one_line() {
-        let line = one_line(&SearchOptions::default());
-        assert!(line.starts_with("beam 1, ") && line.contains(", length_penalty average, "), "{line}");
-        assert!(line.contains(", max_len.ratio 2.0, "), "{line}");
+    fn structs_inside_have_their_own_lines() {
+        let lines = settings(&SearchOptions::default());
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].contains("beam 1, ") && lines[0].contains("length_penalty average"), "{lines:?}");
+        assert_eq!(lines[1], "max_len: add 10, ratio 2.0");
     }
 
     #[test]
