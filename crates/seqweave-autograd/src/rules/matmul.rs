@@ -20,8 +20,7 @@ pub fn matmul(x: &Var, w: &Var) -> Result<Var> {
 /// dx = dy·w, dw = dyᵀ·x, db = column sums of dy.
 pub fn linear(x: &Var, w: &Var, b: Option<&Var>) -> Result<Var> {
     let (xv, wv) = (x.value().clone(), w.value().clone());
-    let y = ops::matmul(&xv, N, &wv, T)?;
-    let y = if let Some(b) = b { ops::add_bias(&y, b.value())? } else { y };
+    let y = ops::linear(&xv, &wv, b.map(Var::value))?;
     record(y, [Some(x), Some(w), b], move |dy, [x, w, b], g| {
         g.accumulate(x, |dx, acc| ops::gemm(&dy, N, &wv, N, acc, dx))?;
         g.accumulate(w, |dw, acc| ops::gemm(&dy, T, &xv, N, acc, dw))?;
