@@ -4,7 +4,7 @@ use crate::{Result, Var, record};
 use seqweave_tensor::Trans::{N, T};
 use seqweave_tensor::ops;
 
-/// y = x·w, with x: [..,K], w: [K,M], y: [..,M].
+/// y = x·w, with x: `[..,K]`, w: `[K,M]`, y: `[..,M]`.
 ///
 /// dx = dy·wᵀ, dw = xᵀ·dy.
 pub fn matmul(x: &Var, w: &Var) -> Result<Var> {
@@ -15,7 +15,7 @@ pub fn matmul(x: &Var, w: &Var) -> Result<Var> {
     })
 }
 
-/// y = x·wᵀ + b, with x: [..,K], w: [M,K], b: [M], y: [..,M]; the layout of a PyTorch `Linear`.
+/// y = x·wᵀ + b, with x: `[..,K]`, w: `[M,K]`, b: `[M]`, y: `[..,M]`; the layout of a PyTorch `Linear`.
 ///
 /// dx = dy·w, dw = dyᵀ·x, db = column sums of dy.
 pub fn linear(x: &Var, w: &Var, b: Option<&Var>) -> Result<Var> {
