@@ -17,7 +17,6 @@
 //! ```
 
 mod check;
-mod convert;
 mod guide;
 mod problem;
 mod sections;
@@ -32,6 +31,8 @@ use serde::de::DeserializeOwned;
 pub use guide::{json_schema, render_guide};
 pub use problem::{Place, Problem, ProblemKind, Problems};
 pub use sections::*;
+
+use seqweave_nn::ScheduleKind;
 
 use self::shape::{Checker, Shape};
 use self::tree::{Node, Texts, Value};
@@ -83,14 +84,13 @@ impl Config {
 
     /// Everything that is wrong with a configuration that was built in a program; empty when it is fine.
     pub fn check(&self) -> Vec<Problem> {
-        let json = match serde_json::to_value(self) {
-            Ok(json) => json,
-            // The one thing JSON cannot hold is a path that is not UTF-8.
-            Err(error) => return vec![refused("", error.to_string())],
+        let node = match self.to_node() {
+            Ok(node) => node,
+            Err(problem) => return vec![problem],
         };
         let texts = Texts::default();
         let mut checker = Checker { texts: &texts, problems: Vec::new() };
-        checker.check(Shape::of_config(), &Node::from_json(&json), "");
+        checker.check(Shape::of_config(), &node, "");
         let mut problems = checker.problems;
         for found in check::conflicts(self) {
             if !found.involves_any(&problems) {
@@ -118,26 +118,36 @@ impl Config {
     /// Left out are names and paths (the data have their own fingerprint), limits and intervals that only decide
     /// when to stop, log or save, decoding defaults, and the machine.
     pub fn hash(&self) -> String {
-        let mut kept = self.clone();
-        let default = Config::default();
-        kept.name = default.name;
-        kept.data.train = default.data.train;
-        kept.data.dev = kept.data.dev.map(|_| Corpus::default());
-        kept.data.test = None;
-        kept.train.epochs = default.train.epochs;
-        // The cosine's length is the number of steps unless it is given.
-        if kept.train.schedule.kind != ScheduleKind::Cosine || kept.train.schedule.total > 0 {
-            kept.train.max_steps = default.train.max_steps;
+        let mut kept = match self.to_node() {
+            Ok(node) => node,
+            // A path that JSON cannot hold; such a configuration does not pass `check` either.
+            Err(problem) => return problem.to_string(),
+        };
+        let schedule = &self.train.schedule;
+        let ends_with_run = schedule.kind == ScheduleKind::Cosine && schedule.total == 0;
+        for key in NOT_HASHED {
+            // The cosine's length is the number of steps unless it is given.
+            if !(ends_with_run && matches!(*key, "train.epochs" | "train.max_steps")) {
+                kept = kept.without(key);
+            }
         }
-        kept.train.log_every = default.train.log_every;
-        kept.train.max_bad_steps = default.train.max_bad_steps;
-        kept.valid.patience = default.valid.patience;
-        kept.valid.samples = default.valid.samples;
-        kept.checkpoint = default.checkpoint;
-        kept.decode = default.decode;
-        kept.run = default.run;
-        // `Debug` writes every field in a fixed order, and floats so that different ones differ.
-        blake3::hash(format!("{kept:?}").as_bytes()).to_hex().to_string()
+        // The keys are sorted, so that their order in the structs does not matter, and floats are written exactly.
+        let mut text = String::new();
+        for key in kept.keys() {
+            match kept.find(&key) {
+                Some(Node { value: Value::Table(_), .. }) | None => {}
+                Some(leaf) => text.push_str(&format!("{key} = {}\n", leaf.to_toml())),
+            }
+        }
+        blake3::hash(text.as_bytes()).to_hex().to_string()
+    }
+
+    /// The configuration as a tree without places.
+    fn to_node(&self) -> std::result::Result<Node, Problem> {
+        // Through text, where an `f32` is written by its own shortest digits and not by those of the nearest `f64`.
+        // The one thing JSON cannot hold is a path that is not UTF-8.
+        let json = serde_json::to_string(self).and_then(|text| serde_json::from_str(&text));
+        Ok(Node::from_json(&json.map_err(|error| refused("", error.to_string()))?))
     }
 
     /// The folder of this run: `run.dir` / `name`.
@@ -145,6 +155,25 @@ impl Config {
         self.run.dir.join(&self.name)
     }
 }
+
+/// Keys that do not decide the weights after a given number of steps.
+const NOT_HASHED: &[&str] = &[
+    "version",
+    "name",
+    "data.train",
+    "data.dev",
+    "data.test",
+    "data.max_line_bytes",
+    "train.epochs",
+    "train.max_steps",
+    "train.log_every",
+    "train.max_bad_steps",
+    "valid.patience",
+    "valid.samples",
+    "checkpoint",
+    "decode",
+    "run",
+];
 
 struct Loader {
     shape: &'static Shape,
@@ -222,10 +251,12 @@ impl Loader {
             root = root.without(broken);
         }
         self.make_absolute(&mut root);
-        let mut value = match read::<Config>(&root) {
+        let mut whole = Config::default().to_node().unwrap_or_else(|_| Node::empty());
+        whole.merge(root);
+        let mut value = match read::<Config>(&whole) {
             Ok(value) => value,
             Err((key, detail)) => {
-                problems.push(self.placed(refused(&key, detail)));
+                problems.push(self.placed(refused(&key, detail), &[]));
                 return Err(Error::Config(Problems(problems)));
             }
         };
@@ -235,7 +266,7 @@ impl Loader {
         }
         for found in check::conflicts(&value) {
             if !found.involves_any(&problems) {
-                problems.push(self.placed(found.problem));
+                problems.push(self.placed(found.problem, found.others));
             }
         }
         if !problems.is_empty() {
@@ -245,13 +276,14 @@ impl Loader {
             return Err(Error::Config(Problems(problems)));
         }
         let unused = check::unused(&value, |key| self.root.find(key).is_some());
-        Ok(Loaded { unused: unused.into_iter().map(|problem| self.placed(problem)).collect(), value })
+        Ok(Loaded { unused: unused.into_iter().map(|problem| self.placed(problem, &[])).collect(), value })
     }
 
-    /// Adds the place of its key to a problem.
-    fn placed(&self, mut problem: Problem) -> Problem {
-        let origin = self.root.find(&problem.key).and_then(|node| node.origin.as_ref());
-        problem.place = origin.map(|origin| self.texts.place(origin));
+    /// Adds the place of its key to a problem; of another key it rests on, where its own has kept its default.
+    fn placed(&self, mut problem: Problem, others: &[&str]) -> Problem {
+        let origin = |key: &str| self.root.find(key).and_then(|node| node.origin.as_ref());
+        let place = origin(&problem.key).or_else(|| others.iter().find_map(|key| origin(key)));
+        problem.place = place.map(|place| self.texts.place(place));
         problem
     }
 

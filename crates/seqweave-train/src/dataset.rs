@@ -17,10 +17,9 @@ pub(crate) struct Dataset {
 
 impl Dataset {
     pub(crate) fn open(config: &Config) -> Result<Dataset> {
-        let data = config.data_config();
-        let corpora = load_corpora(&data)?;
-        let prepared = prepare(&corpora.train, &data)?;
-        let plan = BatchPlan::of(&prepared.examples, config.batch_config())?;
+        let corpora = load_corpora(&config.data)?;
+        let prepared = prepare(&corpora.train, &config.data)?;
+        let plan = BatchPlan::of(&prepared.examples, config.train.batch.clone())?;
         let waste = plan.waste(&plan.epoch(config.seed, 0));
         let mut facts = vec![prepared.report.filter.to_string()];
         if corpora.held_out > 0 {

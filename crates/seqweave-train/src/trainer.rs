@@ -114,9 +114,8 @@ impl Trainer {
             None if !refused.is_empty() => return Err(Error::NoGoodCheckpoint { run: run.root().into(), refused }),
             None => {
                 let sizes = (data.source.vocab.len(), data.target.vocab.len());
-                let shape = config.model_config();
-                let (model, params) = Seq2Seq::build(&shape, sizes.0, sizes.1, &device, config.seed)?;
-                let generation = config.search_options();
+                let (model, params) = Seq2Seq::build(&config.model, sizes.0, sizes.1, &device, config.seed)?;
+                let generation = config.decode.clone();
                 (ModelFolder { model, params, source: data.source, target: data.target, generation }, None)
             }
         };
@@ -127,9 +126,8 @@ impl Trainer {
             accumulate: config.train.accumulate as usize,
         });
         let total_steps = planned_steps(&config, source.steps_per_epoch());
-        let optimizer_config = config.optimizer_config();
-        let mut optimizer = Optimizer::new(&optimizer_config, &folder.params)?;
-        let mut schedule = Schedule::new(&config.schedule_config(total_steps), optimizer_config.lr)?;
+        let mut optimizer = Optimizer::new(&config.train.optimizer, &folder.params)?;
+        let mut schedule = planned_schedule(&config, total_steps)?;
         let metrics = config.valid.metrics.clone();
         let mut table = checkpoint::MetricTable { columns: columns(&metrics), rows: Vec::new() };
         let mut progress = Progress::new();
@@ -240,8 +238,8 @@ impl Trainer {
         let train = &self.config.train;
         let step = self.progress.step + 1;
         let options = UpdateOptions {
-            smoothing: train.label_smoothing as f32,
-            clip: (train.clip > 0.0).then_some(train.clip as f32),
+            smoothing: train.label_smoothing,
+            clip: (train.clip > 0.0).then_some(train.clip),
             lr: self.schedule.lr(step),
             dropout: Philox { seed: self.config.seed, step },
         };
@@ -268,7 +266,7 @@ impl Trainer {
     fn validate(&mut self, on_event: &mut dyn FnMut(&Event)) -> Result<bool> {
         let valid = &self.config.valid;
         let (step, epoch) = (self.progress.step, self.progress.position.epoch);
-        let mut search = self.config.search_options();
+        let mut search = self.config.decode.clone();
         (search.beam, search.n_best) = (valid.beam as usize, 1);
         let translate = TranslateOptions { search, ..TranslateOptions::default() };
         let options = EvaluateOptions { translate, metrics: self.metrics.clone() };
@@ -485,6 +483,15 @@ impl Window {
 fn planned_steps(config: &Config, steps_per_epoch: u64) -> u64 {
     let limits = [config.train.max_steps, config.train.epochs * steps_per_epoch];
     limits.into_iter().filter(|&limit| limit > 0).min().unwrap_or(u64::MAX)
+}
+
+/// The schedule of a run of `total_steps` steps, which is the length of a cosine unless it has its own.
+fn planned_schedule(config: &Config, total_steps: u64) -> Result<Schedule> {
+    let mut planned = config.train.schedule.clone();
+    if planned.total == 0 {
+        planned.total = total_steps;
+    }
+    Ok(Schedule::new(&planned, config.train.optimizer.lr)?)
 }
 
 /// Every `every` steps, or at the end of each epoch if that is zero.

@@ -3,17 +3,17 @@
 use crate::Result;
 use seqweave_nn::{Ctx, Optimizer, Params};
 use seqweave_seq2seq::{Batch, Seq2Seq};
-use seqweave_tensor::Philox;
+use seqweave_tensor::{Float, Philox};
 
 /// How a step is made.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct UpdateOptions {
     /// Label smoothing ε.
-    pub(crate) smoothing: f32,
+    pub(crate) smoothing: Float,
     /// Largest norm of the gradient; a longer one is scaled down to it. `None` for no limit.
-    pub(crate) clip: Option<f32>,
+    pub(crate) clip: Option<Float>,
     /// Learning rate.
-    pub(crate) lr: f32,
+    pub(crate) lr: Float,
     /// Key of this step's dropout.
     pub(crate) dropout: Philox,
 }
@@ -56,7 +56,7 @@ pub(crate) fn update(
     for (i, batch) in batches.iter().enumerate() {
         // Micro-batches of one step draw different masks: the seed's high half tells them apart.
         let dropout = Philox { seed: options.dropout.seed ^ ((i as u64) << 48), ..options.dropout };
-        let stats = accumulate_gradient(model, params, batch, options.smoothing, 1.0 / tokens as f32, dropout)?;
+        let stats = accumulate_gradient(model, params, batch, options.smoothing, 1.0 / tokens as Float, dropout)?;
         let Some(stats) = stats else { return Ok(Update::NotFinite { tensor: "loss".to_owned() }) };
         nll += stats.0;
         count += stats.1;
@@ -74,8 +74,8 @@ fn accumulate_gradient(
     model: &Seq2Seq,
     params: &mut Params,
     batch: &Batch,
-    smoothing: f32,
-    scale: f32,
+    smoothing: Float,
+    scale: Float,
     dropout: Philox,
 ) -> Result<Option<(f64, u64, u64)>> {
     let tape = seqweave_autograd::Tape::new();
