@@ -35,6 +35,7 @@ pub use sections::*;
 use seqweave_nn::ScheduleKind;
 
 use self::shape::{Checker, Shape};
+use self::check::is_inside;
 use self::tree::{Node, Texts, Value};
 use crate::{Error, Result};
 
@@ -253,11 +254,17 @@ impl Loader {
         self.make_absolute(&mut root);
         let mut whole = Config::default().to_node().unwrap_or_else(|_| Node::empty());
         whole.merge(root);
-        let mut value = match read::<Config>(&whole) {
-            Ok(value) => value,
-            Err((key, detail)) => {
-                problems.push(self.placed(refused(&key, detail), &[]));
-                return Err(Error::Config(Problems(problems)));
+        let mut value = loop {
+            match read::<Config>(&whole) {
+                Ok(value) => break value,
+                // Without its broken key a table may lack one that it needs; then it goes as well.
+                Err((key, _)) if whole.find(&key).is_some() && problems.iter().any(|p| is_inside(&p.key, &key)) => {
+                    whole = whole.without(&key);
+                }
+                Err((key, detail)) => {
+                    problems.push(self.placed(refused(&key, detail), &[]));
+                    return Err(Error::Config(Problems(problems)));
+                }
             }
         };
         if value.run.dir.is_relative() && !value.run.dir.as_os_str().is_empty() {

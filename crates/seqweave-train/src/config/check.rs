@@ -25,7 +25,8 @@ impl Conflict {
     }
 }
 
-fn is_inside(key: &str, table: &str) -> bool {
+/// Whether a dotted key is in a table.
+pub(super) fn is_inside(key: &str, table: &str) -> bool {
     key.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'))
 }
 
