@@ -87,7 +87,7 @@ impl Config {
     pub fn check(&self) -> Vec<Problem> {
         let node = match self.to_node() {
             Ok(node) => node,
-            Err(problem) => return vec![problem],
+            Err(error) => return vec![refused("", error.to_string())],
         };
         let texts = Texts::default();
         let mut checker = Checker { texts: &texts, problems: Vec::new() };
@@ -119,10 +119,24 @@ impl Config {
     /// Left out are names and paths (the data have their own fingerprint), limits and intervals that only decide
     /// when to stop, log or save, decoding defaults, and the machine.
     pub fn hash(&self) -> String {
+        blake3::hash(self.hashed().join("\n").as_bytes()).to_hex().to_string()
+    }
+
+    /// The settings covered by [`Config::hash`] that another configuration has not, and those it has instead.
+    pub(crate) fn differences(&self, other: &Config) -> (Vec<String>, Vec<String>) {
+        let (ours, theirs) = (self.hashed(), other.hashed());
+        let only = |a: &[String], b: &[String]| a.iter().filter(|line| !b.contains(line)).cloned().collect();
+        (only(&ours, &theirs), only(&theirs, &ours))
+    }
+
+    /// What [`Config::hash`] covers, as lines `key = value`.
+    ///
+    /// The keys are sorted, so that their order in the structs does not matter, and floats are written exactly.
+    fn hashed(&self) -> Vec<String> {
         let mut kept = match self.to_node() {
             Ok(node) => node,
             // A path that JSON cannot hold; such a configuration does not pass `check` either.
-            Err(problem) => return problem.to_string(),
+            Err(error) => return vec![error.to_string()],
         };
         let schedule = &self.train.schedule;
         let ends_with_run = schedule.kind == ScheduleKind::Cosine && schedule.total == 0;
@@ -132,23 +146,16 @@ impl Config {
                 kept = kept.without(key);
             }
         }
-        // The keys are sorted, so that their order in the structs does not matter, and floats are written exactly.
-        let mut text = String::new();
-        for key in kept.keys() {
-            match kept.find(&key) {
-                Some(Node { value: Value::Table(_), .. }) | None => {}
-                Some(leaf) => text.push_str(&format!("{key} = {}\n", leaf.to_toml())),
-            }
-        }
-        blake3::hash(text.as_bytes()).to_hex().to_string()
+        let is_leaf = |node: &&Node| !matches!(node.value, Value::Table(_));
+        let line = |key: String| Some(format!("{key} = {}", kept.find(&key).filter(is_leaf)?.to_toml()));
+        kept.keys().into_iter().filter_map(line).collect()
     }
 
     /// The configuration as a tree without places.
-    fn to_node(&self) -> std::result::Result<Node, Problem> {
+    fn to_node(&self) -> serde_json::Result<Node> {
         // Through text, where an `f32` is written by its own shortest digits and not by those of the nearest `f64`.
         // The one thing JSON cannot hold is a path that is not UTF-8.
-        let json = serde_json::to_string(self).and_then(|text| serde_json::from_str(&text));
-        Ok(Node::from_json(&json.map_err(|error| refused("", error.to_string()))?))
+        Ok(Node::from_json(&serde_json::from_str(&serde_json::to_string(self)?)?))
     }
 
     /// The folder of this run: `run.dir` / `name`.

@@ -46,11 +46,17 @@ impl Dataset {
             hash.ids(&example.src);
             hash.ids(&example.tgt);
         }
+        let mut text = |text: &str| {
+            hash.number(text.len() as u64);
+            hash.bytes(text.as_bytes());
+        };
+        // Ids mean nothing without their tokens.
+        for (token, _) in self.source.vocab.iter().chain(self.target.vocab.iter()) {
+            text(token);
+        }
         for pair in &self.dev {
-            for side in [&pair.src, &pair.tgt] {
-                hash.number(side.len() as u64);
-                hash.bytes(side.as_bytes());
-            }
+            text(&pair.src);
+            text(&pair.tgt);
         }
         format!("{:016x}", hash.finish())
     }

@@ -11,6 +11,8 @@ pub(crate) struct Feed {
     pub(crate) batches: Vec<Batch>,
     /// The position of the next step: all that resuming needs to know of the data.
     pub(crate) next: Position,
+    /// The epoch of this step, counted from 1.
+    pub(crate) epoch: u64,
     /// Whether this step ends its epoch.
     pub(crate) ends_epoch: bool,
     /// Source tokens, end marks included.
@@ -51,14 +53,14 @@ impl FeedSource {
             let first = position.step as usize * self.accumulate;
             let last = (first + self.accumulate).min(epoch.len());
             let feed = self.feed(&epoch[first..last]);
-            let ends_epoch = last == epoch.len();
+            let (ends_epoch, epoch) = (last == epoch.len(), position.epoch + 1);
             if ends_epoch {
-                position = Position { epoch: position.epoch + 1, step: 0 };
+                position = Position { epoch, step: 0 };
                 order = None;
             } else {
                 position.step += 1;
             }
-            Some(feed.map(|feed| Feed { next: position, ends_epoch, ..feed }))
+            Some(feed.map(|feed| Feed { next: position, epoch, ends_epoch, ..feed }))
         })
     }
 
@@ -71,6 +73,7 @@ impl FeedSource {
         let batches = parts.iter().map(batch).collect::<std::result::Result<Vec<_>, _>>()?;
         let sum = |tokens: fn(&Batch) -> usize| batches.iter().map(|batch| tokens(batch) as u64).sum();
         let (src_tokens, tgt_tokens) = (sum(Batch::src_tokens), sum(Batch::tgt_tokens));
-        Ok(Feed { batches, next: Position { epoch: 0, step: 0 }, ends_epoch: false, src_tokens, tgt_tokens })
+        let next = Position { epoch: 0, step: 0 };
+        Ok(Feed { batches, next, epoch: 0, ends_epoch: false, src_tokens, tgt_tokens })
     }
 }

@@ -62,11 +62,13 @@ pub(crate) fn update(
         count += stats.1;
         correct += stats.2;
     }
-    if let Some(name) = params.non_finite_grad()? {
-        return Ok(Update::NotFinite { tensor: format!("the gradient of {name}") });
+    match optimizer.step(params, options.lr, options.clip) {
+        Ok(report) => Ok(Update::Done { nll, count, correct, grad_norm: report.grad_norm }),
+        Err(seqweave_nn::Error::NonFiniteGradient { name }) => {
+            Ok(Update::NotFinite { tensor: format!("the gradient of {name}") })
+        }
+        Err(error) => Err(error.into()),
     }
-    let report = optimizer.step(params, options.lr, options.clip)?;
-    Ok(Update::Done { nll, count, correct, grad_norm: report.grad_norm })
 }
 
 /// Adds the gradient of `scale · Σ loss` to the parameters' gradients; `None` if the loss is not finite.
