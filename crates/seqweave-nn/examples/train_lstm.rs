@@ -68,7 +68,8 @@ fn main() -> Result<()> {
 
     let config = OptimizerConfig { lr: 0.02, ..Default::default() };
     let mut optimizer = Optimizer::new(&config, &params)?;
-    let cosine = ScheduleConfig { kind: ScheduleKind::Cosine, warmup: 20, total: STEPS, ..Default::default() };
+    let cosine =
+        ScheduleConfig { kind: ScheduleKind::Cosine, warmup: 20, total: STEPS, ..Default::default() };
     let schedule = Schedule::new(&cosine, config.lr)?;
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     for step in 1..=STEPS {

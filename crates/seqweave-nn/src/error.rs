@@ -62,7 +62,9 @@ pub enum Error {
         others: usize,
     },
     /// A gradient holds an infinity or a NaN; nothing was updated.
-    #[error("the gradient of `{name}` is not finite; nothing was updated; skip this batch or lower the learning rate")]
+    #[error(
+        "the gradient of `{name}` is not finite; nothing was updated; skip this batch or lower the learning rate"
+    )]
     NonFiniteGradient {
         /// The first parameter with such a gradient.
         name: String,
@@ -78,7 +80,9 @@ pub enum Error {
         found: String,
     },
     /// Saved state that belongs to another optimizer, schedule or model.
-    #[error("saved {what}: expected {expected}, found {found}; was it saved by a run with another configuration?")]
+    #[error(
+        "saved {what}: expected {expected}, found {found}; was it saved by a run with another configuration?"
+    )]
     SavedState {
         /// Which part of the state.
         what: &'static str,

@@ -43,12 +43,8 @@ pub enum Init {
 /// The values of one parameter. They are drawn in f64, so that both builds start from the same point.
 pub(crate) fn draw(init: &Init, shape: &Shape, seed: u64, name: &str) -> Result<Vec<Float>> {
     let n = shape.numel();
-    let wrong = |expected| Error::Init {
-        name: name.to_owned(),
-        shape: *shape,
-        init: format!("{init:?}"),
-        expected,
-    };
+    let wrong =
+        |expected| Error::Init { name: name.to_owned(), shape: *shape, init: format!("{init:?}"), expected };
     let mut rng = stream(seed, name);
     let values = match *init {
         Init::Zeros => Array1::zeros(n),

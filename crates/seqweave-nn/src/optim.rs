@@ -85,7 +85,11 @@ impl OptimizerConfig {
         }
         if self.nesterov && self.momentum == 0.0 {
             let expected = "a `momentum` above 0, along which to look ahead";
-            return Err(Error::Config { field: "nesterov", expected, found: "true with momentum 0".to_owned() });
+            return Err(Error::Config {
+                field: "nesterov",
+                expected,
+                found: "true with momentum 0".to_owned(),
+            });
         }
         Ok(())
     }

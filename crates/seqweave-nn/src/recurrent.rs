@@ -192,7 +192,8 @@ impl Recurrent {
         for l in 0..self.config.layers {
             let input = y;
             let mut outputs = Vec::new();
-            for (d, dir) in [Direction::Forward, Direction::Reverse].into_iter().take(directions).enumerate() {
+            for (d, dir) in [Direction::Forward, Direction::Reverse].into_iter().take(directions).enumerate()
+            {
                 let at = l * directions + d;
                 let (out, state) = self.cells[at].forward(cx, &input, &initial.cells[at], lens, dir)?;
                 outputs.push(out);

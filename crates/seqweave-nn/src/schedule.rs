@@ -184,7 +184,9 @@ mod tests {
 
     #[test]
     fn warmup_is_linear_for_every_kind() {
-        for kind in [ScheduleKind::Constant, ScheduleKind::InverseSqrt, ScheduleKind::Plateau, ScheduleKind::Cosine] {
+        for kind in
+            [ScheduleKind::Constant, ScheduleKind::InverseSqrt, ScheduleKind::Plateau, ScheduleKind::Cosine]
+        {
             let s = schedule(kind, 10, 100);
             close(s.lr(1), 0.01);
             close(s.lr(5), 0.05);

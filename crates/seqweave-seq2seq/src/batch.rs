@@ -58,7 +58,9 @@ impl Batch {
             ("target lengths", &self.tgt_lens, Shape::from([b])),
         ] {
             if *ids.shape() != shape {
-                return Err(seqweave_tensor::Error::shape(what, shape.to_string(), ids.shape().to_string()).into());
+                return Err(
+                    seqweave_tensor::Error::shape(what, shape.to_string(), ids.shape().to_string()).into()
+                );
             }
         }
         if b == 0 { Err(Error::EmptyBatch) } else { Ok([s, t, b]) }

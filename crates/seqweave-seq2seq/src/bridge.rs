@@ -42,15 +42,19 @@ impl Bridge {
         let h = config.hidden;
         let dense = |l| {
             let mut scope = scope.sub(&format!("l{l}"));
-            let cell =
-                (config.cell == CellKind::Lstm).then(|| Linear::new(&mut scope.sub("c"), h, h));
+            let cell = (config.cell == CellKind::Lstm).then(|| Linear::new(&mut scope.sub("c"), h, h));
             Dense { hidden: Linear::new(&mut scope.sub("h"), h, h), cell }
         };
         let dense = match config.bridge {
             BridgeKind::Dense => (0..sources.len()).map(dense).collect(),
             BridgeKind::Zero | BridgeKind::Copy => Vec::new(),
         };
-        Self { kind: config.bridge, directions: 1 + usize::from(config.encoder.bidirectional), sources, dense }
+        Self {
+            kind: config.bridge,
+            directions: 1 + usize::from(config.encoder.bidirectional),
+            sources,
+            dense,
+        }
     }
 
     /// The decoder's first state, from the last state of each encoder layer and direction.

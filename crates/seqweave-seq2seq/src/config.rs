@@ -144,7 +144,9 @@ impl ModelConfig {
                 problems.push(ConfigProblem::Size { key, found: size, max: MAX_UNITS });
             }
         }
-        for (key, layers) in [("encoder.layers", self.encoder.layers), ("decoder.layers", self.decoder.layers)] {
+        for (key, layers) in
+            [("encoder.layers", self.encoder.layers), ("decoder.layers", self.decoder.layers)]
+        {
             if layers == 0 || layers > MAX_LAYERS {
                 problems.push(ConfigProblem::Size { key, found: layers, max: MAX_LAYERS });
             }

@@ -1,7 +1,9 @@
 //! The decoder: target ids and a state in, attentional states and the next state out.
 
 use seqweave_autograd::{self as ag, Var};
-use seqweave_nn::{Attention, AttentionKind, Ctx, Embedding, Linear, Memory, Recurrent, RecurrentConfig, RnnState, Scope};
+use seqweave_nn::{
+    Attention, AttentionKind, Ctx, Embedding, Linear, Memory, Recurrent, RecurrentConfig, RnnState, Scope,
+};
 use seqweave_tensor::{Float, Ids, Tensor};
 
 use crate::{DecoderConfig, ModelConfig, Result};
@@ -61,7 +63,15 @@ impl Decoder {
         };
         let joined = if attention.is_some() { 2 * h } else { h };
         let combine = Linear::without_bias(&mut scope.sub("combine"), joined, h);
-        Ok(Self { embedding, recurrent, attention, combine, dropout: config.dropout, hidden: h, input_feeding })
+        Ok(Self {
+            embedding,
+            recurrent,
+            attention,
+            combine,
+            dropout: config.dropout,
+            hidden: h,
+            input_feeding,
+        })
     }
 
     /// Whether it looks at the source through attention.
@@ -84,7 +94,13 @@ impl Decoder {
     }
 
     /// Attentional states `[T,B,H]` of given decoder inputs `[T,B]`: teacher forcing.
-    pub fn forward(&self, cx: &Ctx<'_>, ids: &Ids, state: &DecoderState, memory: Option<&Memory>) -> Result<Var> {
+    pub fn forward(
+        &self,
+        cx: &Ctx<'_>,
+        ids: &Ids,
+        state: &DecoderState,
+        memory: Option<&Memory>,
+    ) -> Result<Var> {
         let [t, ..] = ids.dims::<2>("decoder inputs [T,B]")?;
         let x = cx.dropout(&self.embedding.forward(cx, ids)?, self.dropout)?; // [T,B,E]
         if !self.input_feeding {

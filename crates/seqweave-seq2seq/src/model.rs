@@ -55,7 +55,12 @@ impl Seq2Seq {
     ///
     /// # Errors
     /// [`Error::Config`] with everything wrong with the configuration and the vocabulary sizes.
-    pub fn new(config: &ModelConfig, src_vocab: usize, tgt_vocab: usize, scope: &mut Scope<'_>) -> Result<Self> {
+    pub fn new(
+        config: &ModelConfig,
+        src_vocab: usize,
+        tgt_vocab: usize,
+        scope: &mut Scope<'_>,
+    ) -> Result<Self> {
         let mut problems = config.check();
         problems.extend(config.check_vocab(src_vocab, tgt_vocab));
         if !problems.is_empty() {
@@ -115,7 +120,13 @@ impl Seq2Seq {
     ///
     /// With `smoothing` ε the loss of a token is `(1-ε)·(-log p[y]) + ε·mean_v(-log p[v])`. A `scale` of
     /// 1 / [`Batch::tgt_tokens`] makes it a mean. Statistics come without smoothing and scale.
-    pub fn loss(&self, cx: &Ctx<'_>, batch: &Batch, smoothing: Float, scale: Float) -> Result<(Var, CrossEntropyStats)> {
+    pub fn loss(
+        &self,
+        cx: &Ctx<'_>,
+        batch: &Batch,
+        smoothing: Float,
+        scale: Float,
+    ) -> Result<(Var, CrossEntropyStats)> {
         let [_, t, b] = batch.dims()?;
         let h = self.config.hidden;
         let states = self.teach(cx, batch)?; // [T,B,H]

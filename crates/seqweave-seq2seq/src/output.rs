@@ -17,12 +17,19 @@ pub struct Output {
 
 impl Output {
     /// Parameters under `scope`: `weight` unless tied, `project.weight` if tied and E ≠ H, and `bias`.
-    pub(crate) fn new(config: &ModelConfig, tgt_vocab: usize, target: &Embedding, scope: &mut Scope<'_>) -> Self {
+    pub(crate) fn new(
+        config: &ModelConfig,
+        tgt_vocab: usize,
+        target: &Embedding,
+        scope: &mut Scope<'_>,
+    ) -> Self {
         let (e, h) = (config.emb, config.hidden);
         let (project, weight) = match config.tie {
             Tie::None => (None, scope.param("weight", [tgt_vocab, h], Init::XavierUniform)),
             Tie::Softmax | Tie::All if e == h => (None, target.weight),
-            Tie::Softmax | Tie::All => (Some(Linear::without_bias(&mut scope.sub("project"), h, e)), target.weight),
+            Tie::Softmax | Tie::All => {
+                (Some(Linear::without_bias(&mut scope.sub("project"), h, e)), target.weight)
+            }
         };
         Self { project, weight, bias: scope.param("bias", [tgt_vocab], Init::Zeros) }
     }

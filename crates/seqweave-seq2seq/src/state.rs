@@ -41,7 +41,8 @@ impl State {
     /// Values are cut from the tape: no gradient flows through a selection.
     pub fn select(&self, rows: &Ids) -> Result<State> {
         let [n] = rows.dims("rows [N]")?;
-        let sentences: Vec<u32> = rows.as_slice().iter().map(|row| row % self.sentences.max(1) as u32).collect();
+        let sentences: Vec<u32> =
+            rows.as_slice().iter().map(|row| row % self.sentences.max(1) as u32).collect();
         let cycle = cycle(&sentences);
         let kept = &sentences[..cycle];
         let same = cycle == self.sentences && kept.iter().enumerate().all(|(i, &s)| s as usize == i);
@@ -63,7 +64,8 @@ impl State {
 /// The memory of some of its sentences, in the order given.
 fn select_sentences(memory: &Memory, kept: &[u32]) -> Result<Memory> {
     let [s, b, _] = memory.values.dims("memory [S,B,D]")?;
-    let rows = Ids::list((0..s as u32).flat_map(|step| kept.iter().map(move |k| step * b as u32 + k)).collect());
+    let rows =
+        Ids::list((0..s as u32).flat_map(|step| kept.iter().map(move |k| step * b as u32 + k)).collect());
     let pick = |x: &Var| -> Result<Var> {
         let [_, _, h] = x.dims("memory [S,B,H]")?;
         let picked = ops::select_rows(&x.value().reshape([s * b, h])?, &rows)?;

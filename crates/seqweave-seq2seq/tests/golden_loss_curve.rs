@@ -73,7 +73,8 @@ fn losses(input_feeding: bool) -> Vec<Float> {
     let mut config = common::config(CellKind::Lstm, AttentionKind::General, BridgeKind::Copy, input_feeding);
     (config.emb, config.hidden) = (5, 6);
     let (model, mut params) = Seq2Seq::build(&config, V, V, &Device::cpu(), 0).unwrap();
-    let names: Vec<(String, usize)> = params.iter().map(|(n, shape, _)| (n.to_string(), shape.numel())).collect();
+    let names: Vec<(String, usize)> =
+        params.iter().map(|(n, shape, _)| (n.to_string(), shape.numel())).collect();
     for (name, n) in names {
         let phase = 0.1 * (name.bytes().map(u64::from).sum::<u64>() % 97) as f64;
         let values: Vec<Float> = wave(n, 0.7, phase).iter().map(|&x| x as Float).collect();

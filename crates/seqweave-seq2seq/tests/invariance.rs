@@ -5,7 +5,9 @@ mod common;
 
 use common::{every_shape, random_model, sentence, sentences};
 use seqweave_nn::Ctx;
-use seqweave_seq2seq::search::{Hypothesis, LengthPenalty, MaxLen, SearchOptions, translate_all, translate_batch};
+use seqweave_seq2seq::search::{
+    Hypothesis, LengthPenalty, MaxLen, SearchOptions, translate_all, translate_batch,
+};
 use seqweave_seq2seq::{Batch, PAD};
 use seqweave_tensor::{Float, Ids};
 use seqweave_testkit::{SplitMix64, assert_close};

@@ -16,7 +16,13 @@ use seqweave_testkit::assert_close;
 const SHORT: MaxLen = MaxLen { ratio: 1.0, add: 3 };
 
 /// Greedy search, written without the search module: one sentence, one token at a time.
-fn greedy(model: &Seq2Seq, params: &Params, source: &[u32], max_len: usize, min_len: usize) -> (Vec<u32>, f64) {
+fn greedy(
+    model: &Seq2Seq,
+    params: &Params,
+    source: &[u32],
+    max_len: usize,
+    min_len: usize,
+) -> (Vec<u32>, f64) {
     let cx = Ctx::infer(params);
     let src: Vec<u32> = source.iter().copied().chain([EOS]).collect();
     let lens = Ids::list(vec![src.len() as u32]);
@@ -26,7 +32,11 @@ fn greedy(model: &Seq2Seq, params: &Params, source: &[u32], max_len: usize, min_
         let (logits, next, _) = model.step(&cx, &Ids::list(vec![last]), &state).unwrap();
         let logits: Vec<f64> = logits.value().to_vec().iter().map(|&x| x as f64).collect();
         let allowed = |v: u32| {
-            if said.len() == max_len { v == EOS } else { v != PAD && v != BOS && (v != EOS || said.len() >= min_len) }
+            if said.len() == max_len {
+                v == EOS
+            } else {
+                v != PAD && v != BOS && (v != EOS || said.len() >= min_len)
+            }
         };
         let best = (0..logits.len() as u32)
             .filter(|&v| allowed(v))
@@ -180,7 +190,9 @@ fn a_wide_beam_finds_what_brute_force_finds() {
         common::draw(&mut params, 40 + n as u64, 0.9);
         let source = vec![4, 9, 10];
         let outputs = all_outputs(SMALL as u32, 3); // 1 + 4 + 16 + 64
-        for length_penalty in [LengthPenalty::None, LengthPenalty::Average, LengthPenalty::Gnmt { alpha: 1.0 }] {
+        for length_penalty in
+            [LengthPenalty::None, LengthPenalty::Average, LengthPenalty::Gnmt { alpha: 1.0 }]
+        {
             let options = SearchOptions {
                 beam: outputs.len() + 1,
                 n_best: outputs.len() + 1,
@@ -197,7 +209,10 @@ fn a_wide_beam_finds_what_brute_force_finds() {
                 .collect();
             truth.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
             let got = &translate_batch(&model, &params, &[&source], &options).unwrap()[0];
-            assert_eq!(got.iter().map(|h| &h.ids).collect::<Vec<_>>(), truth.iter().map(|t| t.1).collect::<Vec<_>>());
+            assert_eq!(
+                got.iter().map(|h| &h.ids).collect::<Vec<_>>(),
+                truth.iter().map(|t| t.1).collect::<Vec<_>>()
+            );
             // A narrow beam finds nothing better than the truth, and here the very same best output or one close to it.
             let narrow = SearchOptions { beam: 2, n_best: 1, ..options };
             let narrow = &translate_batch(&model, &params, &[&source], &narrow).unwrap()[0][0];
@@ -210,7 +225,8 @@ fn a_wide_beam_finds_what_brute_force_finds() {
 fn every_sentence_gets_an_answer_even_an_empty_one() {
     let config = config(CellKind::Lstm, AttentionKind::Additive, BridgeKind::Copy, true);
     let (model, params) = random_model(&config, 1, 0.7);
-    let options = SearchOptions { beam: 3, n_best: 3, max_len: MaxLen { ratio: 0.0, add: 0 }, ..Default::default() };
+    let options =
+        SearchOptions { beam: 3, n_best: 3, max_len: MaxLen { ratio: 0.0, add: 0 }, ..Default::default() };
     let got = translate_batch(&model, &params, &[vec![], vec![5, 6]], &options).unwrap();
     assert!(got.iter().all(|best| best.len() == 1 && best[0].ids.is_empty() && best[0].align.len() == 1));
     let none: [Vec<u32>; 0] = [];
@@ -245,7 +261,13 @@ fn bad_input_is_an_error_that_names_the_row() {
 #[test]
 fn hypotheses_can_be_compared() {
     // `PartialEq` compares every field; the invariance tests rely on it.
-    let h = Hypothesis { ids: vec![4], log_prob: -1.0, score: -0.5, token_log_probs: vec![-0.5; 2], align: vec![] };
+    let h = Hypothesis {
+        ids: vec![4],
+        log_prob: -1.0,
+        score: -0.5,
+        token_log_probs: vec![-0.5; 2],
+        align: vec![],
+    };
     assert_eq!(h, h.clone());
     assert_ne!(h, Hypothesis { align: vec![vec![1.0]], ..h.clone() });
 }

@@ -58,13 +58,9 @@ fn selecting_rows_gives_the_same_steps_as_having_them() {
         let logits = logits.value().to_vec();
 
         // Cycles over sentences and choices that are none; repeated, dropped and reordered rows; selections of selections.
-        for choice in [
-            vec![0, 1, 2, 3],
-            vec![0, 1, 2, 3, 0, 1, 2, 3],
-            vec![2, 0, 2, 0, 2, 0],
-            vec![3, 3, 1],
-            vec![1],
-        ] {
+        for choice in
+            [vec![0, 1, 2, 3], vec![0, 1, 2, 3, 0, 1, 2, 3], vec![2, 0, 2, 0, 2, 0], vec![3, 3, 1], vec![1]]
+        {
             let picked = state.select(&Ids::list(choice.clone())).unwrap();
             assert_eq!(picked.rows(), choice.len());
             let again = picked.select(&Ids::list((0..choice.len() as u32).rev().collect())).unwrap();

@@ -34,8 +34,8 @@ pub use sections::*;
 
 use seqweave_nn::ScheduleKind;
 
-use self::shape::{Checker, Shape};
 use self::check::is_inside;
+use self::shape::{Checker, Shape};
 use self::tree::{Node, Texts, Value};
 use crate::{Error, Result};
 
@@ -265,7 +265,9 @@ impl Loader {
             match read::<Config>(&whole) {
                 Ok(value) => break value,
                 // Without its broken key a table may lack one that it needs; then it goes as well.
-                Err((key, _)) if whole.find(&key).is_some() && problems.iter().any(|p| is_inside(&p.key, &key)) => {
+                Err((key, _))
+                    if whole.find(&key).is_some() && problems.iter().any(|p| is_inside(&p.key, &key)) =>
+                {
                     whole = whole.without(&key);
                 }
                 Err((key, detail)) => {

@@ -45,7 +45,10 @@ impl FeedSource {
     }
 
     /// The endless sequence of steps from `start` on.
-    pub(crate) fn from(self: Arc<Self>, start: Position) -> impl Iterator<Item = Result<Feed>> + Send + 'static {
+    pub(crate) fn from(
+        self: Arc<Self>,
+        start: Position,
+    ) -> impl Iterator<Item = Result<Feed>> + Send + 'static {
         let mut position = start;
         let mut order = None;
         std::iter::from_fn(move || {
@@ -67,7 +70,8 @@ impl FeedSource {
     fn feed(&self, parts: &[Vec<u32>]) -> Result<Feed> {
         let batch = |part: &Vec<u32>| {
             let rows = part.iter().map(|&i| &self.examples[i as usize]);
-            let rows: Vec<(&[u32], &[u32])> = rows.map(|example| (&example.src[..], &example.tgt[..])).collect();
+            let rows: Vec<(&[u32], &[u32])> =
+                rows.map(|example| (&example.src[..], &example.tgt[..])).collect();
             Batch::from_rows(&rows)
         };
         let batches = parts.iter().map(batch).collect::<std::result::Result<Vec<_>, _>>()?;

@@ -60,7 +60,8 @@ impl Progress {
     }
 
     pub(crate) fn from_state(state: &TrainState) -> Progress {
-        let running = |name: &str| state.running.iter().find(|(n, _)| n == name).map_or(0.0, |(_, value)| *value);
+        let running =
+            |name: &str| state.running.iter().find(|(n, _)| n == name).map_or(0.0, |(_, value)| *value);
         Progress {
             step: state.step,
             position: Position { epoch: state.epoch, step: state.next_batch },
@@ -98,7 +99,13 @@ impl Window {
         }
     }
 
-    pub(crate) fn add(&mut self, feed: &Feed, (nll, count, correct): (f64, u64, u64), grad_norm: f64, lr: f64) {
+    pub(crate) fn add(
+        &mut self,
+        feed: &Feed,
+        (nll, count, correct): (f64, u64, u64),
+        grad_norm: f64,
+        lr: f64,
+    ) {
         self.sums.add(nll, count, correct);
         self.src_tokens += feed.src_tokens;
         self.tgt_tokens += feed.tgt_tokens;

@@ -112,7 +112,9 @@ impl RunFolder {
         }
         for path in files {
             match fs::remove_file(&path) {
-                Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &path)(source)),
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed("remove", &path)(source));
+                }
                 _ => {}
             }
         }

@@ -60,7 +60,12 @@ impl Trainer {
     ///
     /// # Errors
     /// Anything wrong with configuration, data or run folder; a checkpoint made with other settings or other data.
-    pub fn open(config: Config, run: &Path, device: (Device, String), options: OpenOptions) -> Result<Trainer> {
+    pub fn open(
+        config: Config,
+        run: &Path,
+        device: (Device, String),
+        options: OpenOptions,
+    ) -> Result<Trainer> {
         let resolved = config.resolved()?;
         let run = RunFolder::open(run)?;
         let mut data = Dataset::open(&config)?;
@@ -166,7 +171,12 @@ impl Trainer {
         Ok(outcome)
     }
 
-    fn train(&mut self, on_event: &mut dyn FnMut(&Event), stop: &AtomicBool, clock: Instant) -> Result<Outcome> {
+    fn train(
+        &mut self,
+        on_event: &mut dyn FnMut(&Event),
+        stop: &AtomicBool,
+        clock: Instant,
+    ) -> Result<Outcome> {
         if self.stopped_early() {
             return Ok(Outcome::StoppedEarly);
         }
@@ -195,7 +205,9 @@ impl Trainer {
             if validate {
                 best = self.validate(feed.epoch, on_event)?;
             }
-            if validate || self.config.checkpoint.every > 0 && step.is_multiple_of(self.config.checkpoint.every) {
+            if validate
+                || self.config.checkpoint.every > 0 && step.is_multiple_of(self.config.checkpoint.every)
+            {
                 self.save(best, on_event)?;
                 saved = Some(step);
             }
@@ -324,7 +336,9 @@ impl Trainer {
         }
         let mut text = String::new();
         for Sample { source, reference, hypothesis } in samples {
-            text.push_str(&format!("source      {source}\nreference   {reference}\nhypothesis  {hypothesis}\n\n"));
+            text.push_str(&format!(
+                "source      {source}\nreference   {reference}\nhypothesis  {hypothesis}\n\n"
+            ));
         }
         self.run.write(&self.run.samples_path(step), &text)
     }
@@ -374,7 +388,8 @@ impl Trainer {
     }
 
     fn state(&self) -> TrainState {
-        let Progress { step, position, best, bad_validations, bad_steps, since_validation: sums } = self.progress;
+        let Progress { step, position, best, bad_validations, bad_steps, since_validation: sums } =
+            self.progress;
         TrainState {
             step,
             epoch: position.epoch,
@@ -420,7 +435,8 @@ fn planned_schedule(config: &Config, total_steps: u64) -> Result<Schedule> {
         planned.total = total_steps;
     }
     if planned.kind == ScheduleKind::Cosine && planned.warmup >= planned.total {
-        let rule = format!("all the run has {total_steps} steps, at the last of which the cosine ends: take fewer");
+        let rule =
+            format!("all the run has {total_steps} steps, at the last of which the cosine ends: take fewer");
         let kind = ProblemKind::Conflict { found: planned.warmup.to_string(), rule };
         let problem = Problem { key: "train.schedule.warmup".into(), kind, place: None };
         return Err(Error::Config(Problems(vec![problem])));

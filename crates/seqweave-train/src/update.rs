@@ -56,7 +56,8 @@ pub(crate) fn update(
     for (i, batch) in batches.iter().enumerate() {
         // Micro-batches of one step draw different masks: the seed's high half tells them apart.
         let dropout = Philox { seed: options.dropout.seed ^ ((i as u64) << 48), ..options.dropout };
-        let stats = accumulate_gradient(model, params, batch, options.smoothing, 1.0 / tokens as Float, dropout)?;
+        let stats =
+            accumulate_gradient(model, params, batch, options.smoothing, 1.0 / tokens as Float, dropout)?;
         let Some(stats) = stats else { return Ok(Update::NotFinite { tensor: "loss".to_owned() }) };
         nll += stats.0;
         count += stats.1;

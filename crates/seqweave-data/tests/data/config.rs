@@ -69,7 +69,11 @@ fn meaningless_values_are_refused_by_the_reader_or_by_validation() {
         ("never seen", "[src]\nmin_freq = 0", "src.min_freq: expected at least 1 occurrence, found 0"),
         ("no bytes", "max_line_bytes = 0", "max_line_bytes: expected at least 1 byte"),
         ("half a corpus", "train = { src = \"a\" }", "expected the path of a TSV file, or { src ="),
-        ("a corpus too many", "train = { src = \"a\", tgt = \"b\", x = \"c\" }", "expected the path of a TSV file"),
+        (
+            "a corpus too many",
+            "train = { src = \"a\", tgt = \"b\", x = \"c\" }",
+            "expected the path of a TSV file",
+        ),
     ];
     for (case, text, expected) in cases {
         let message = match toml::from_str::<DataConfig>(text) {
@@ -98,7 +102,10 @@ fn the_schema_has_a_sentence_and_a_default_for_every_key() {
                 assert!(text.ends_with('.'), "{table}.{key} needs a sentence, found {text:?}");
                 let is_optional = matches!(key.as_str(), "train" | "dev" | "test" | "max_len_ratio");
                 let has_default = property.get("default").is_some();
-                assert!(has_default || (is_optional && table != "SplitConfig"), "{table}.{key} has no default");
+                assert!(
+                    has_default || (is_optional && table != "SplitConfig"),
+                    "{table}.{key} has no default"
+                );
             }
         }
     }

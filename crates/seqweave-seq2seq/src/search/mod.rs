@@ -86,7 +86,8 @@ pub fn translate_batch<X: AsRef<[u32]>>(
     let (src, lens) = sources(rows)?;
     let cx = Ctx::infer(params);
 
-    let mut sentences: Vec<Sentence> = rows.iter().map(|row| Sentence::new(row.as_ref().len(), options)).collect();
+    let mut sentences: Vec<Sentence> =
+        rows.iter().map(|row| Sentence::new(row.as_ref().len(), options)).collect();
     // Sentences still in the batch. Hypothesis `slot` of `active[b]` is row `slot·B + b` of the state, as
     // [`State`](crate::State) lays rows out.
     let mut active: Vec<usize> = (0..rows.len()).collect();

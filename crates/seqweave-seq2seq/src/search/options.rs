@@ -166,7 +166,10 @@ mod tests {
             (SearchOptions { n_best: 2, ..base.clone() }, "n_best"),
             (SearchOptions { coverage_penalty: -1.0, ..base.clone() }, "coverage_penalty"),
             (SearchOptions { max_len: MaxLen { ratio: f64::NAN, add: 1 }, ..base.clone() }, "max_len.ratio"),
-            (SearchOptions { max_len: MaxLen { ratio: 1.0, add: usize::MAX }, ..base.clone() }, "max_len.add"),
+            (
+                SearchOptions { max_len: MaxLen { ratio: 1.0, add: usize::MAX }, ..base.clone() },
+                "max_len.add",
+            ),
             (
                 SearchOptions { length_penalty: LengthPenalty::Gnmt { alpha: f64::NAN }, ..base.clone() },
                 "length_penalty.gnmt.alpha",

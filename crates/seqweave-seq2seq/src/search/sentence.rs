@@ -143,7 +143,8 @@ impl Sentence {
 
     /// The finished hypotheses, best first, at most `n_best`; ties go to the smaller token sequence.
     pub fn into_best(self, options: &SearchOptions) -> Vec<Hypothesis> {
-        let mut best: Vec<Hypothesis> = self.finished.iter().map(|end| self.hypothesis(end, options)).collect();
+        let mut best: Vec<Hypothesis> =
+            self.finished.iter().map(|end| self.hypothesis(end, options)).collect();
         best.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.ids.cmp(&b.ids)));
         best.truncate(options.n_best);
         best

@@ -32,7 +32,12 @@ pub fn sentence(longest: usize, rng: &mut SplitMix64) -> Vec<u32> {
 }
 
 /// A small model shape.
-pub fn config(cell: CellKind, attention: AttentionKind, bridge: BridgeKind, input_feeding: bool) -> ModelConfig {
+pub fn config(
+    cell: CellKind,
+    attention: AttentionKind,
+    bridge: BridgeKind,
+    input_feeding: bool,
+) -> ModelConfig {
     ModelConfig {
         cell,
         emb: 6,
@@ -73,7 +78,8 @@ pub fn every_shape() -> Vec<ModelConfig> {
 
 /// A model with weights of up to `scale` in size: larger than a fresh model's, so that its outputs differ.
 pub fn random_model(config: &ModelConfig, seed: u64, scale: f64) -> (Seq2Seq, Params) {
-    let (model, mut params) = Seq2Seq::build(config, VOCAB, VOCAB, &Device::cpu(), seed).expect("a valid shape");
+    let (model, mut params) =
+        Seq2Seq::build(config, VOCAB, VOCAB, &Device::cpu(), seed).expect("a valid shape");
     draw(&mut params, seed, scale);
     (model, params)
 }

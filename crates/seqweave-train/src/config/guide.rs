@@ -10,7 +10,12 @@ use super::tree::Node;
 pub fn json_schema() -> String {
     let mut schema = schemars::schema_for!(Config).to_value();
     let mut defaults = Vec::new();
-    collect_defaults(&mut defaults, &schema, "", &Config::default().to_node().map_or(Json::Null, |node| json(&node)));
+    collect_defaults(
+        &mut defaults,
+        &schema,
+        "",
+        &Config::default().to_node().map_or(Json::Null, |node| json(&node)),
+    );
     for (pointer, value) in defaults {
         if let Some(property) = schema.pointer_mut(&pointer).and_then(Json::as_object_mut) {
             property.insert("default".into(), value);

@@ -246,9 +246,15 @@ fn messages_name_place_value_and_remedy() {
             &["c.toml:2:17: `valid.best_by` is \"ppl\", but `valid.metrics` does not measure it"],
         ),
         ("valid.best_by = \"wer\"", &["`valid.best_by` is \"wer\", but `valid.metrics` does not measure it"]),
-        ("model.hidden = 255", &["`hidden` is 255, expected an even number because the encoder is bidirectional"]),
+        (
+            "model.hidden = 255",
+            &["`hidden` is 255, expected an even number because the encoder is bidirectional"],
+        ),
         // What counts is what a number becomes as an `f32`.
-        ("model.dropout = 0.99999999999", &["`model.dropout` is 0.99999999999, expected a number from 0 to below 1"]),
+        (
+            "model.dropout = 0.99999999999",
+            &["`model.dropout` is 0.99999999999, expected a number from 0 to below 1"],
+        ),
         ("train.optimizer.lr = 1e-60", &["`train.optimizer.lr` is 1e-60, expected a number above 0"]),
         ("train.clip = 1e-60", &["`train.clip` is 1e-60, expected"]),
         ("model.tie = \"all\"", &["`model.tie` is \"all\", but `data.shared_vocab` is false"]),
@@ -266,14 +272,23 @@ fn messages_name_place_value_and_remedy() {
             "train.schedule.min_lr = 0.1",
             &["`train.schedule.min_lr` is 0.1, but it is above `train.optimizer.lr`"],
         ),
-        ("train.optimizer = { kind = \"sgd\", nesterov = true }", &["`train.optimizer.nesterov` is true with momentum 0, expected a `momentum` above 0"]),
+        (
+            "train.optimizer = { kind = \"sgd\", nesterov = true }",
+            &["`train.optimizer.nesterov` is true with momentum 0, expected a `momentum` above 0"],
+        ),
         (
             "data.split = { dev = 0.6, test = 0.4 }",
             &["`data.split.dev` is 1, expected dev and test together below 1"],
         ),
         ("data.split.dev = 0", &["`data.split.dev` is 0, but there is no `data.dev`"]),
-        ("data.filter.min_len = 300", &["`data.filter.min_len` is 300, expected at least 1 token and at most max_src_len"]),
-        ("data.filter.max_len_ratio = 0.5", &["`data.filter.max_len_ratio` is 0.5, expected a number from 1 to"]),
+        (
+            "data.filter.min_len = 300",
+            &["`data.filter.min_len` is 300, expected at least 1 token and at most max_src_len"],
+        ),
+        (
+            "data.filter.max_len_ratio = 0.5",
+            &["`data.filter.max_len_ratio` is 0.5, expected a number from 1 to"],
+        ),
         (
             "model.attention = \"none\"\ndecode.coverage_penalty = 0.2",
             &["`decode.coverage_penalty` is 0.2, but `model.attention`"],
@@ -281,10 +296,15 @@ fn messages_name_place_value_and_remedy() {
         ("decode.n_best = 6", &["`decode.n_best` is 6 with beam 5, expected 1 to `beam`"]),
         (
             "decode.max_len = { ratio = 0, add = 0 }",
-            &["`decode.max_len.add` is 0, but `decode.max_len.ratio` is 0 as well, so every output would be empty"],
+            &[
+                "`decode.max_len.add` is 0, but `decode.max_len.ratio` is 0 as well, so every output would be empty",
+            ],
         ),
         ("data.split.dev = 1.5", &["`data.split.dev` is 1.5, expected a number from 0 to below 1"]),
-        ("data.tgt.max_vocab = 4", &["`data.tgt.max_vocab` is 4, expected 0 (no limit) or at least 5 tokens"]),
+        (
+            "data.tgt.max_vocab = 4",
+            &["`data.tgt.max_vocab` is 4, expected 0 (no limit) or at least 5 tokens"],
+        ),
         ("decode.length_penalty = \"gnm\"", &["expected one of \"none\", \"average\""]),
         (
             "decode.length_penalty = { gnmt = { alpha = -1 } }",
@@ -313,7 +333,10 @@ fn messages_name_place_value_and_remedy() {
     }
     let shared = problems("[data]\ntrain = \"t\"\nshared_vocab = true\nsrc.min_freq = 2\n");
     let message = shared[0].to_string();
-    assert!(message.contains("`data.tgt.min_freq` is 1 beside 2 in src, expected the value of src"), "{message}");
+    assert!(
+        message.contains("`data.tgt.min_freq` is 1 beside 2 in src, expected the value of src"),
+        "{message}"
+    );
 }
 
 #[test]
