@@ -2,6 +2,9 @@
 //!
 //! `generate.py` beside this file writes the JSON files; the snippet above each test is what it runs.
 
+// In one of the two builds `Float` already is the type a cast names.
+#![allow(clippy::unnecessary_cast, clippy::useless_conversion)]
+
 mod attention;
 mod ops;
 mod optim;
@@ -11,8 +14,8 @@ use seqweave_autograd::{self as ag, Gradients, Result, Var};
 use seqweave_tensor::{Device, Float, Shape, Tensor};
 use seqweave_testkit::{Golden, wave};
 
-/// The files keep nine digits; f32 has seven, of which sums of products of a few layers lose one or two.
-const RTOL: f64 = if size_of::<Float>() == 8 { 2e-9 } else { 1e-5 };
+/// The files keep nine digits, half of the last of which is 5e-9 at most; f32 has seven, of which sums of products of a few layers lose one or two.
+const RTOL: f64 = if size_of::<Float>() == 8 { 6e-9 } else { 1e-5 };
 const ATOL: f64 = if size_of::<Float>() == 8 { 1e-11 } else { 2e-6 };
 
 /// Tensor number `k` of a test: `formula` of `generate.py`.

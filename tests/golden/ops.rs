@@ -107,5 +107,9 @@ fn a_wrong_value_is_caught() {
     let want = golden("matmul");
     let y = want.get("y").unwrap();
     let values = y.values.iter().map(|&v| (v * 1.0001) as seqweave_tensor::Float).collect();
-    assert_entry(&want, "y", &Tensor::from_vec(&seqweave_tensor::Device::cpu(), values, &y.shape[..]).unwrap());
+    assert_entry(
+        &want,
+        "y",
+        &Tensor::from_vec(&seqweave_tensor::Device::cpu(), values, &y.shape[..]).unwrap(),
+    );
 }

@@ -79,7 +79,8 @@ fn sgd_with_momentum() {
 #[test]
 fn sgd_nesterov() {
     let kind = OptimizerKind::Sgd;
-    let config = OptimizerConfig { kind, momentum: 0.9, nesterov: true, weight_decay: 0.1, ..Default::default() };
+    let config =
+        OptimizerConfig { kind, momentum: 0.9, nesterov: true, weight_decay: 0.1, ..Default::default() };
     check("nesterov", config);
 }
 

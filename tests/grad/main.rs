@@ -5,6 +5,7 @@
 //! In the f32 build a difference quotient has two or three digits, so this executable only says where the check is.
 
 #[cfg(seqweave_f64)]
+#[allow(dead_code)] // determinism and completeness are checked by `tests/kernels`
 #[path = "../kernels/table.rs"]
 mod table;
 

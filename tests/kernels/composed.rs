@@ -2,7 +2,7 @@
 //!
 //! The compositions are the definition: slow, one step at a time, one row at a time.
 
-use crate::table::{ids, ragged, table, tensor};
+use crate::table::{ids, ragged, table, tensor, weight};
 use seqweave_autograd::{self as ag, Result, Tape, Var, record};
 use seqweave_tensor::ops::Direction::{self, Forward, Reverse};
 use seqweave_tensor::{Float, Ids, Tensor, ops};
@@ -19,7 +19,8 @@ fn assert_equal(
     fused: impl Fn(&[Var]) -> Result<Vec<Var>>,
     composed: impl Fn(&[Var]) -> Result<Vec<Var>>,
 ) {
-    let run = |f: &dyn Fn(&[Var]) -> Result<Vec<Var>>| -> Result<(Vec<Vec<Float>>, Vec<Vec<Float>>)> {
+    type Outcome = (Vec<Vec<Float>>, Vec<Vec<Float>>); // outputs, gradients
+    let run = |f: &dyn Fn(&[Var]) -> Result<Vec<Var>>| -> Result<Outcome> {
         let tape = Tape::new();
         let x: Vec<Var> = inputs.iter().map(|x| tape.leaf(x.clone())).collect();
         let outputs = f(&x)?;
@@ -53,7 +54,8 @@ fn order(t: usize, dir: Direction) -> Vec<usize> {
 
 /// 1 for the rows that are still running at step `t`, 0 for the others: [B,H].
 fn running(t: usize, lens: &Ids, h: usize) -> Var {
-    let mask = lens.as_slice().iter().flat_map(|&len| vec![if t < len as usize { 1.0 } else { 0.0 }; h]).collect();
+    let mask =
+        lens.as_slice().iter().flat_map(|&len| vec![if t < len as usize { 1.0 } else { 0.0 }; h]).collect();
     let shape = [lens.numel(), h];
     Var::constant(Tensor::from_vec(&seqweave_tensor::Device::cpu(), mask, shape).unwrap())
 }
@@ -78,7 +80,8 @@ fn over_time(
     for t in order(t, dir) {
         let mask = running(t, lens, h);
         let new = cell(&ag::step(xp, t)?, &state)?;
-        state = new.iter().zip(&state).map(|(new, old)| where_running(&mask, new, old)).collect::<Result<_>>()?;
+        state =
+            new.iter().zip(&state).map(|(new, old)| where_running(&mask, new, old)).collect::<Result<_>>()?;
         y[t] = Some(ag::mul(&mask, &state[0])?);
     }
     let y: Vec<Var> = y.into_iter().map(|y| y.expect("every step ran")).collect();
@@ -129,7 +132,7 @@ fn each_case(mut f: impl FnMut([usize; 3], Option<&Ids>, Direction, &str)) {
 fn lstm() {
     each_case(|[t, b, h], lens, dir, what| {
         let inputs =
-            [tensor([t, b, 4 * h], 0.4), tensor([4 * h, h], 1.7), tensor([b, h], 2.3), tensor([b, h], 3.1)];
+            [tensor([t, b, 4 * h], 0.4), weight([4 * h, h], 1.7), tensor([b, h], 2.3), tensor([b, h], 3.1)];
         let all = lens.cloned().unwrap_or_else(|| full(t, b));
         assert_equal(
             &format!("lstm {what}"),
@@ -147,7 +150,7 @@ fn lstm() {
 fn gru() {
     each_case(|[t, b, h], lens, dir, what| {
         let inputs =
-            [tensor([t, b, 3 * h], 0.4), tensor([3 * h, h], 1.7), tensor([3 * h], 3.1), tensor([b, h], 2.3)];
+            [tensor([t, b, 3 * h], 0.4), weight([3 * h, h], 1.7), tensor([3 * h], 3.1), tensor([b, h], 2.3)];
         let all = lens.cloned().unwrap_or_else(|| full(t, b));
         assert_equal(
             &format!("gru {what}"),
@@ -161,7 +164,7 @@ fn gru() {
 #[test]
 fn rnn() {
     each_case(|[t, b, h], lens, dir, what| {
-        let inputs = [tensor([t, b, h], 0.4), tensor([h, h], 1.7), tensor([b, h], 2.3)];
+        let inputs = [tensor([t, b, h], 0.4), weight([h, h], 1.7), tensor([b, h], 2.3)];
         let all = lens.cloned().unwrap_or_else(|| full(t, b));
         assert_equal(
             &format!("rnn {what}"),

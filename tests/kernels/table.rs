@@ -5,7 +5,7 @@
 
 use seqweave_autograd::{self as ag, Result, Tape, Var};
 use seqweave_tensor::ops::Direction::{Forward, Reverse};
-use seqweave_tensor::{Device, Float, Ids, Philox, Shape, Tensor};
+use seqweave_tensor::{Device, Float, Ids, Philox, Shape, Tensor, ops};
 use seqweave_testkit::wave;
 
 /// One operation, perhaps one variant of it.
@@ -55,6 +55,11 @@ pub fn tensor(shape: impl Into<Shape>, phase: f64) -> Tensor {
     Tensor::from_vec(&Device::cpu(), values, shape).expect("as many values as the shape holds")
 }
 
+/// Weights so small that sums over the last axis do not saturate a gate, whose gradient would then be all rounding.
+pub fn weight(shape: [usize; 2], phase: f64) -> Tensor {
+    ops::scale(&tensor(shape, phase), 1.0 / (shape[1] as Float).sqrt()).expect("any shape can be scaled")
+}
+
 /// `n` ids below `bound`, with repeats.
 pub fn ids(n: usize, bound: usize) -> Vec<u32> {
     (0..n).map(|i| ((i * i + 3 * i + 1) % bound) as u32).collect()
@@ -97,7 +102,7 @@ fn two(s: &[usize]) -> Vec<Tensor> {
 /// xp: [T,B,gates·H], w_hh: [gates·H,H], h0: [B,H].
 fn recurrent(s: &[usize], gates: usize) -> Vec<Tensor> {
     let &[t, b, h] = s else { panic!("sizes are T, B, H") };
-    vec![tensor([t, b, gates * h], 0.4), tensor([gates * h, h], 1.7), tensor([b, h], 2.3)]
+    vec![tensor([t, b, gates * h], 0.4), weight([gates * h, h], 1.7), tensor([b, h], 2.3)]
 }
 
 fn lstm_inputs(s: &[usize]) -> Vec<Tensor> {
@@ -162,9 +167,7 @@ fn pointwise() -> Vec<Row> {
         row("tanh", FLAT, one, |x, _| Ok(vec![ag::tanh(&x[0])?])),
         row("sigmoid", FLAT, one, |x, _| Ok(vec![ag::sigmoid(&x[0])?])),
         row("relu", FLAT, one, |x, _| Ok(vec![ag::relu(&x[0])?])),
-        row("dropout", FLAT, one, |x, _| {
-            Ok(vec![ag::dropout(&x[0], 0.3, Philox { seed: 5, step: 2 }, 1)?])
-        }),
+        row("dropout", FLAT, one, |x, _| Ok(vec![ag::dropout(&x[0], 0.3, Philox { seed: 5, step: 2 }, 1)?])),
         row("sum", FLAT, one, |x, _| Ok(vec![ag::sum(&x[0])?])),
         row("mean", FLAT, one, |x, _| Ok(vec![ag::mean(&x[0])?])),
     ]
@@ -174,12 +177,7 @@ fn shapes() -> Vec<Row> {
     vec![
         row("reshape", ROWS, one, |x, s| Ok(vec![ag::reshape(&x[0], [s[1], s[0]])?])),
         row("swap01", ROWS, one, |x, _| Ok(vec![ag::swap01(&x[0])?])),
-        row(
-            "swap01 of three axes",
-            SEQUENCE,
-            |s| vec![tensor(s, 0.4)],
-            |x, _| Ok(vec![ag::swap01(&x[0])?]),
-        ),
+        row("swap01 of three axes", SEQUENCE, |s| vec![tensor(s, 0.4)], |x, _| Ok(vec![ag::swap01(&x[0])?])),
         // Two overlapping views, so that the second contribution meets the first.
         row("rows", ROWS, one, |x, s| {
             Ok(vec![ag::rows(&x[0], 0, s[0].div_ceil(2))?, ag::rows(&x[0], s[0] / 2, s[0])?])
@@ -267,7 +265,13 @@ fn sequences() -> Vec<Row> {
         row(
             "dot_attention",
             ATTENTION,
-            |s| vec![tensor([s[0], s[2], s[3]], 0.4), tensor([s[1], s[2], s[3]], 1.7), tensor([s[1], s[2], s[4]], 2.3)],
+            |s| {
+                vec![
+                    tensor([s[0], s[2], s[3]], 0.4),
+                    tensor([s[1], s[2], s[3]], 1.7),
+                    tensor([s[1], s[2], s[4]], 2.3),
+                ]
+            },
             |x, s| Ok(vec![ag::dot_attention(&x[0], &x[1], &x[2], &ragged(s[1], s[2]), 0.7)?.0]),
         ),
         row(
@@ -275,7 +279,12 @@ fn sequences() -> Vec<Row> {
             ATTENTION,
             |s| {
                 let keys = tensor([s[1], s[2], s[3]], 1.7);
-                vec![tensor([s[0], s[2], s[3]], 0.4), keys, tensor([s[3]], 0.9), tensor([s[1], s[2], s[4]], 2.3)]
+                vec![
+                    tensor([s[0], s[2], s[3]], 0.4),
+                    keys,
+                    tensor([s[3]], 0.9),
+                    tensor([s[1], s[2], s[4]], 2.3),
+                ]
             },
             |x, s| Ok(vec![ag::additive_attention(&x[0], &x[1], &x[2], &x[3], &ragged(s[1], s[2]))?.0]),
         ),

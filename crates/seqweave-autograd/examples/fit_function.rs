@@ -13,7 +13,8 @@ const RATE: Float = 0.1;
 
 fn main() -> Result<()> {
     let cpu = Device::cpu();
-    let x: Vec<Float> = (0..POINTS).map(|i| (-PI + 2.0 * PI * i as f64 / (POINTS - 1) as f64) as Float).collect();
+    let x: Vec<Float> =
+        (0..POINTS).map(|i| (-PI + 2.0 * PI * i as f64 / (POINTS - 1) as f64) as Float).collect();
     let y = x.iter().map(|x| x.sin()).collect();
     let x = Var::constant(Tensor::from_vec(&cpu, x, [POINTS, 1])?);
     let y = Var::constant(Tensor::from_vec(&cpu, y, [POINTS, 1])?);

@@ -159,7 +159,9 @@ impl Gradients {
     /// d loss / d `leaf`, shaped like the leaf; `None` if the loss does not depend on it or it is not a leaf of the tape.
     pub fn get(&self, leaf: &Var) -> Option<&Tensor> {
         match leaf.place() {
-            Some((tape, Target::Slot(slot))) if Rc::ptr_eq(tape, &self.tape) => self.slots.get(slot)?.as_ref(),
+            Some((tape, Target::Slot(slot))) if Rc::ptr_eq(tape, &self.tape) => {
+                self.slots.get(slot)?.as_ref()
+            }
             _ => None,
         }
     }
@@ -203,7 +205,7 @@ impl Grads<'_> {
             Target::Slot(slot) => match &mut self.slots[slot] {
                 Some(sum) => write(owned(sum)?, Acc::Add)?,
                 empty => {
-                    let mut fresh = Tensor::zeros(self.device, edge.shape);
+                    let mut fresh = Tensor::scratch(self.device, edge.shape);
                     write(fresh.view_mut()?, Acc::Set)?;
                     *empty = Some(fresh);
                 }
@@ -458,7 +460,11 @@ mod tests {
             let value = x.value().clone();
             x = record(value, [&x], move |dy, [x], g| {
                 let held = later.map_or(1, |l| l.strong_count());
-                assert_eq!((Rc::strong_count(&mine), held), (2, 1), "the later rule is gone, this one is not");
+                assert_eq!(
+                    (Rc::strong_count(&mine), held),
+                    (2, 1),
+                    "the later rule is gone, this one is not"
+                );
                 g.give(x, dy)
             })
             .unwrap();

@@ -15,7 +15,7 @@ use seqweave_nn::{
 use seqweave_tensor::{Device, Float, Ids};
 
 const BATCH: usize = 64;
-const STEPS: u64 = 600;
+const STEPS: u64 = 300;
 const HIDDEN: usize = 24;
 
 /// Bits → embedding → LSTM → two classes.
@@ -79,7 +79,7 @@ fn main() -> Result<()> {
         params.zero_grad()?;
         tape.backward(&loss, Some(params.grads_mut()))?;
         optimizer.step(&mut params, schedule.lr(step), Some(1.0))?;
-        if step % 100 == 0 {
+        if step % 50 == 0 {
             let accuracy = 100.0 * stats.correct as f64 / stats.count as f64;
             println!("step {step}/{STEPS}; acc: {accuracy:.1}; xent: {:.4}", stats.nll / stats.count as f64);
         }

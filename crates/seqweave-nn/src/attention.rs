@@ -25,14 +25,14 @@ pub enum AttentionKind {
 
 /// Attention over the encoder's states.
 ///
-/// query q: [T,B,H], encoder states: [S,B,D] → context: [T,B,D] and alignment: [T,B,S]:
+/// query q: `[T,B,H]`, encoder states: `[S,B,D]` → context: `[T,B,D]` and alignment: `[T,B,S]`:
 /// align = softmax over the S steps within a row's length of score(q, key), context = Σₛ alignₛ · stateₛ.
 ///
 /// | kind | parameters | needs |
 /// |---|---|---|
 /// | dot, scaled-dot | none | H = D |
-/// | general | `weight` [H,D] | |
-/// | additive | `query.weight` [A,H], `key.weight` [A,D], `v` [A] | |
+/// | general | `weight` `[H,D]` | |
+/// | additive | `query.weight` `[A,H]`, `key.weight` `[A,D]`, `v` `[A]` | |
 #[derive(Clone, Debug)]
 pub struct Attention {
     kind: AttentionKind,
@@ -51,11 +51,11 @@ enum Score {
 /// What a decoder attends to: a value, made once a batch and read at every step.
 #[derive(Clone, Debug)]
 pub struct Memory {
-    /// What queries are compared with: [S,B,H] for the dot kinds, [S,B,A] for additive.
+    /// What queries are compared with: `[S,B,H]` for the dot kinds, `[S,B,A]` for additive.
     pub keys: Var,
-    /// What contexts are made of: [S,B,D].
+    /// What contexts are made of: `[S,B,D]`.
     pub values: Var,
-    /// Length of each row: [B].
+    /// Length of each row: `[B]`.
     pub lens: Ids,
 }
 
@@ -96,7 +96,7 @@ impl Attention {
         self.kind
     }
 
-    /// Prepares encoder states [S,B,D] with lengths [B]: whatever does not depend on the query is computed here, once.
+    /// Prepares encoder states `[S,B,D]` with lengths `[B]`: whatever does not depend on the query is computed here, once.
     ///
     /// # Errors
     /// Tensor errors for shapes.
@@ -109,7 +109,7 @@ impl Attention {
         Ok(Memory { keys, values: states.clone(), lens: lens.clone() })
     }
 
-    /// Attends from all queries [T,B,H] at once; returns the context [T,B,D] and the alignment [T,B,S].
+    /// Attends from all queries `[T,B,H]` at once; returns the context `[T,B,D]` and the alignment `[T,B,S]`.
     ///
     /// No gradient flows through the returned alignment.
     ///
@@ -125,5 +125,75 @@ impl Attention {
                 ag::additive_attention(&query.forward(cx, q)?, keys, &cx.param(*v)?, values, lens)?
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Params, ParamsBuilder};
+    use seqweave_tensor::Device;
+    use seqweave_testkit::wave;
+
+    const KINDS: [AttentionKind; 4] =
+        [AttentionKind::Dot, AttentionKind::ScaledDot, AttentionKind::General, AttentionKind::Additive];
+
+    fn layer(kind: AttentionKind) -> (Attention, Params) {
+        let mut builder = ParamsBuilder::new();
+        let attention = Attention::new(&mut builder.root(), kind, 4, 4, 5).unwrap();
+        (attention, builder.build(&Device::cpu(), 1).unwrap())
+    }
+
+    fn input(t: usize, b: usize, phase: f64) -> Var {
+        let values = wave(t * b * 4, 0.7, phase).into_iter().map(|x| x as Float).collect();
+        Var::constant(Tensor::from_vec(&Device::cpu(), values, [t, b, 4]).unwrap())
+    }
+
+    #[test]
+    fn step_by_step_equals_all_steps_at_once_bit_for_bit() {
+        for kind in KINDS {
+            let (attention, params) = layer(kind);
+            let (cx, q) = (Ctx::infer(&params), input(3, 2, 0.1));
+            let memory = attention.memory(&cx, &input(6, 2, 0.9), &Ids::list(vec![6, 2])).unwrap();
+            let (context, align) = attention.attend(&cx, &q, &memory).unwrap();
+            for t in 0..3 {
+                let (c, a) = attention.attend(&cx, &ag::rows(&q, t, t + 1).unwrap(), &memory).unwrap();
+                assert_eq!(c.value().to_vec(), context.value().step(t).unwrap().to_vec(), "{kind:?}");
+                assert_eq!(a.to_vec(), align.step(t).unwrap().to_vec(), "{kind:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn padding_of_the_source_changes_nothing() {
+        for kind in KINDS {
+            let (attention, params) = layer(kind);
+            let (cx, q, states) = (Ctx::infer(&params), input(3, 1, 0.1), input(6, 1, 0.9));
+            let short = ag::rows(&states, 0, 4).unwrap();
+            let lens = Ids::list(vec![4]);
+            let run =
+                |states| attention.attend(&cx, &q, &attention.memory(&cx, states, &lens).unwrap()).unwrap().0;
+            assert_eq!(run(&states).value().to_vec(), run(&short).value().to_vec(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn parameters_by_kind() {
+        let names = |kind| layer(kind).1.iter().map(|(n, s, _)| format!("{n} {s}")).collect::<Vec<_>>();
+        assert!(names(AttentionKind::Dot).is_empty() && names(AttentionKind::None).is_empty());
+        assert_eq!(names(AttentionKind::General), ["weight [4, 4]"]);
+        assert_eq!(names(AttentionKind::Additive), ["query.weight [5, 4]", "key.weight [5, 4]", "v [5]"]);
+    }
+
+    #[test]
+    fn errors_name_the_way_out() {
+        let new = |kind| Attention::new(&mut ParamsBuilder::new().root(), kind, 4, 6, 5);
+        let message = new(AttentionKind::Dot).unwrap_err().to_string();
+        assert!(message.contains("\"general\"") && message.contains("4 and 6"), "{message}");
+        assert!(new(AttentionKind::General).is_ok());
+        let (none, params) = layer(AttentionKind::None);
+        let cx = Ctx::infer(&params);
+        let memory = none.memory(&cx, &input(2, 1, 0.0), &Ids::list(vec![2])).unwrap();
+        assert!(matches!(none.attend(&cx, &input(1, 1, 0.0), &memory), Err(Error::NoAttention)));
     }
 }

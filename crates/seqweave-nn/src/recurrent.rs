@@ -43,7 +43,8 @@ pub struct RecurrentConfig {
     pub hidden: usize,
     /// Number of stacked layers L. Default 1.
     pub layers: usize,
-    /// Whether a second pass runs from the end of each row; outputs are then \[forward | reverse\], 2·H wide. Default false.
+    /// Whether a second pass runs from the end of each row; outputs are then forward and reverse side
+    /// by side, 2·H wide. Default false.
     pub bidirectional: bool,
     /// Whether a layer above the first adds its input to its output. Default false.
     pub residual: bool,
@@ -97,9 +98,9 @@ impl RecurrentConfig {
 /// The state of one layer in one direction.
 #[derive(Clone, Debug)]
 pub struct CellState {
-    /// Hidden state h: [B,H].
+    /// Hidden state h: `[B,H]`.
     pub h: Var,
-    /// Cell state c: [B,H], for an LSTM.
+    /// Cell state c: `[B,H]`, for an LSTM.
     pub c: Option<Var>,
 }
 
@@ -127,11 +128,11 @@ impl RnnState {
 
 /// A stack of recurrent layers over time-major sequences.
 ///
-/// x: [T,B,E] → y: [T,B,H], or [T,B,2H] with both directions. A layer's input projection is one matrix product over all
+/// x: `[T,B,E]` → y: `[T,B,H]`, or `[T,B,2H]` with both directions. A layer's input projection is one matrix product over all
 /// T·B rows; the recurrence is one fused operation a layer and direction. Beyond the length of a row its state is copied
 /// and its output is zero, so padding never changes a result.
 ///
-/// For layer l the parameters are `l{l}.fwd.weight_ih` [G,E], `weight_hh` [G,H], `bias_ih` [G], `bias_hh` [G] with
+/// For layer l the parameters are `l{l}.fwd.weight_ih` `[G,E]`, `weight_hh` `[G,H]`, `bias_ih` `[G]`, `bias_hh` `[G]` with
 /// G = gates·H, and the same under `l{l}.rev`. Names, layouts and gate orders (LSTM i,f,g,o; GRU r,z,n) are PyTorch's, so
 /// weights can be exchanged. Input weights start Xavier uniform and recurrent weights orthogonal, gate by gate.
 ///
@@ -168,9 +169,9 @@ impl Recurrent {
         &self.config
     }
 
-    /// Runs the stack over x: [T,B,E] from `initial` (zeros if `None`); `lens`: [B] are the lengths of the rows.
+    /// Runs the stack over x: `[T,B,E]` from `initial` (zeros if `None`); `lens`: `[B]` are the lengths of the rows.
     ///
-    /// Returns y: [T,B,H·directions] of the last layer and the state of every layer and direction after the last step of
+    /// Returns y: `[T,B,H·directions]` of the last layer and the state of every layer and direction after the last step of
     /// each row (the first, for the reverse direction).
     ///
     /// # Errors
@@ -261,7 +262,7 @@ impl Cell {
         }
     }
 
-    /// x: [T,B,E] → y: [T,B,H] and the state after the last step.
+    /// x: `[T,B,E]` → y: `[T,B,H]` and the state after the last step.
     fn forward(
         &self,
         cx: &Ctx<'_>,
@@ -296,5 +297,159 @@ impl Cell {
             }
         };
         Ok((y, CellState { h, c }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Params, ParamsBuilder};
+    use seqweave_autograd::Tape;
+    use seqweave_tensor::{Device, Philox};
+    use seqweave_testkit::{assert_close, wave};
+
+    const CELLS: [CellKind; 3] = [CellKind::Rnn, CellKind::Lstm, CellKind::Gru];
+
+    fn net(config: &RecurrentConfig) -> (Recurrent, Params) {
+        let mut builder = ParamsBuilder::new();
+        let net = Recurrent::new(&mut builder.root(), config).unwrap();
+        (net, builder.build(&Device::cpu(), 3).unwrap())
+    }
+
+    fn input(t: usize, b: usize, e: usize) -> Var {
+        let values = wave(t * b * e, 0.7, 0.3).into_iter().map(|x| 2.0 * x as Float).collect();
+        Var::constant(Tensor::from_vec(&Device::cpu(), values, [t, b, e]).unwrap())
+    }
+
+    fn deep(cell: CellKind) -> RecurrentConfig {
+        RecurrentConfig { cell, input: 4, hidden: 3, layers: 3, ..Default::default() }
+    }
+
+    #[test]
+    fn parameters_have_pytorch_names_and_shapes() {
+        let (net, params) = net(&RecurrentConfig { layers: 2, bidirectional: true, ..deep(CellKind::Lstm) });
+        let shapes: Vec<String> = params.iter().map(|(name, shape, _)| format!("{name} {shape}")).collect();
+        assert_eq!(shapes.len(), 16);
+        assert_eq!(
+            shapes[..5],
+            [
+                "l0.fwd.weight_ih [12, 4]",
+                "l0.fwd.weight_hh [12, 3]",
+                "l0.fwd.bias_ih [12]",
+                "l0.fwd.bias_hh [12]",
+                "l0.rev.weight_ih [12, 4]"
+            ]
+        );
+        assert_eq!(shapes[8], "l1.fwd.weight_ih [12, 6]", "the second layer reads both directions");
+        assert_eq!(net.config().output(), 6);
+    }
+
+    #[test]
+    fn the_forget_gate_starts_open_and_other_biases_at_zero() {
+        for cell in CELLS {
+            let (_, params) = net(&RecurrentConfig { forget_bias: 2.0, ..deep(cell) });
+            let bias = params.by_name("l0.fwd.bias_ih").unwrap().to_vec();
+            let open: Vec<usize> = (0..bias.len()).filter(|&i| bias[i] != 0.0).collect();
+            assert_eq!(open, if cell == CellKind::Lstm { vec![3, 4, 5] } else { vec![] });
+            assert!(params.by_name("l0.fwd.bias_hh").unwrap().to_vec().iter().all(|&b| b == 0.0));
+        }
+    }
+
+    #[test]
+    fn step_by_step_equals_the_whole_sequence_bit_for_bit() {
+        for cell in CELLS {
+            let (net, params) = net(&RecurrentConfig { residual: true, ..deep(cell) });
+            let (cx, x) = (Ctx::infer(&params), input(5, 2, 4));
+            let (whole, last) = net.forward(&cx, &x, None, None).unwrap();
+            let mut state = None;
+            for t in 0..5 {
+                let step = ag::rows(&x, t, t + 1).unwrap();
+                let (y, next) = net.forward(&cx, &step, None, state.as_ref()).unwrap();
+                assert_eq!(y.value().to_vec(), whole.value().step(t).unwrap().to_vec(), "{cell:?} step {t}");
+                state = Some(next);
+            }
+            for (a, b) in state.unwrap().cells.iter().zip(&last.cells) {
+                assert_eq!(a.h.value().to_vec(), b.h.value().to_vec());
+                assert_eq!(a.c.is_some(), cell == CellKind::Lstm);
+            }
+        }
+    }
+
+    #[test]
+    fn padding_changes_nothing() {
+        for cell in CELLS {
+            let (net, params) = net(&RecurrentConfig { bidirectional: true, ..deep(cell) });
+            let (cx, x) = (Ctx::infer(&params), input(6, 1, 4));
+            let short = ag::rows(&x, 0, 4).unwrap();
+            let (want, last) = net.forward(&cx, &short, None, None).unwrap();
+            let (got, padded) = net.forward(&cx, &x, Some(&Ids::list(vec![4])), None).unwrap();
+            assert_eq!(got.value().rows(0, 4).unwrap().to_vec(), want.value().to_vec(), "{cell:?}");
+            assert!(got.value().rows(4, 6).unwrap().to_vec().iter().all(|&y| y == 0.0));
+            for (a, b) in padded.cells.iter().zip(&last.cells) {
+                assert_eq!(a.h.value().to_vec(), b.h.value().to_vec(), "{cell:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_residual_layer_returns_its_input_plus_what_it_computed() {
+        let (plain, params) = net(&RecurrentConfig { layers: 1, ..deep(CellKind::Gru) });
+        let (residual, mut both) = net(&RecurrentConfig { layers: 2, residual: true, ..deep(CellKind::Gru) });
+        // A second layer whose weights are zero computes zero, so the sum is the first layer's output.
+        for (name, _, value) in params.iter() {
+            both.set_by_name(name, &value.to_vec()).unwrap();
+        }
+        for name in ["l1.fwd.weight_ih", "l1.fwd.weight_hh", "l1.fwd.bias_ih", "l1.fwd.bias_hh"] {
+            let zeros = vec![0.0; both.by_name(name).unwrap().numel()];
+            both.set_by_name(name, &zeros).unwrap();
+        }
+        let x = input(4, 2, 4);
+        let (want, _) = plain.forward(&Ctx::infer(&params), &x, None, None).unwrap();
+        let (got, _) = residual.forward(&Ctx::infer(&both), &x, None, None).unwrap();
+        assert_close(&got.value().to_vec(), &want.value().to_vec(), 1e-6, 1e-7, "residual");
+    }
+
+    #[test]
+    fn dropout_acts_between_layers_in_training_only() {
+        let x = input(4, 2, 4);
+        let run = |layers, dropout, key: Option<Philox>| {
+            let (net, params) = net(&RecurrentConfig { layers, dropout, ..deep(CellKind::Lstm) });
+            let cx = Ctx::train(&params, Tape::new(), key);
+            net.forward(&cx, &x, None, None).unwrap().0.value().to_vec()
+        };
+        let key = Some(Philox { seed: 1, step: 1 });
+        assert_eq!(run(2, 0.5, None), run(2, 0.0, None), "no stream, no dropout");
+        assert_ne!(run(2, 0.5, key), run(2, 0.0, key));
+        assert_eq!(run(1, 0.5, key), run(1, 0.0, key), "nothing is dropped after the last layer");
+    }
+
+    #[test]
+    fn a_state_of_another_stack_is_an_error() {
+        let (lstm, lstm_params) = net(&deep(CellKind::Lstm));
+        let (gru, gru_params) = net(&deep(CellKind::Gru));
+        let x = input(2, 2, 4);
+        let (_, state) = gru.forward(&Ctx::infer(&gru_params), &x, None, None).unwrap();
+        let error = lstm.forward(&Ctx::infer(&lstm_params), &x, None, Some(&state)).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "recurrent state: expected 3 entries (layers · directions) with c, found 3 entries without c"
+        );
+        let (flat, flat_params) = net(&RecurrentConfig { layers: 1, ..deep(CellKind::Gru) });
+        let error = flat.forward(&Ctx::infer(&flat_params), &x, None, Some(&state)).unwrap_err();
+        assert!(matches!(error, Error::State { .. }), "{error}");
+    }
+
+    #[test]
+    fn configurations_out_of_range_are_errors_that_name_the_field() {
+        for (field, config) in [
+            ("layers", RecurrentConfig { layers: 0, ..Default::default() }),
+            ("hidden", RecurrentConfig { hidden: 0, ..Default::default() }),
+            ("hidden and input", RecurrentConfig { input: 0, ..Default::default() }),
+            ("dropout", RecurrentConfig { dropout: 1.0, ..Default::default() }),
+            ("dropout", RecurrentConfig { dropout: Float::NAN, ..Default::default() }),
+        ] {
+            let error = Recurrent::new(&mut ParamsBuilder::new().root(), &config).unwrap_err().to_string();
+            assert!(error.starts_with(field), "{error}");
+        }
     }
 }

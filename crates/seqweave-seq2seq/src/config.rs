@@ -161,7 +161,7 @@ impl ModelConfig {
                 problems.push(ConfigProblem::Probability { key, found: p });
             }
         }
-        if self.encoder.bidirectional && self.hidden % 2 != 0 {
+        if self.encoder.bidirectional && !self.hidden.is_multiple_of(2) {
             problems.push(ConfigProblem::OddHidden { found: self.hidden });
         }
         problems

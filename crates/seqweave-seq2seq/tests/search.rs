@@ -7,7 +7,7 @@ mod common;
 use common::{VOCAB, config, every_shape, random_model, sentences};
 use seqweave_nn::{AttentionKind, CellKind, Ctx, Params};
 use seqweave_seq2seq::search::{
-    Hypothesis, LengthPenalty, MaxLen, SearchOptions, score_batch, translate_all, translate_batch,
+    LengthPenalty, MaxLen, SearchOptions, score_batch, translate_all, translate_batch,
 };
 use seqweave_seq2seq::{BOS, BridgeKind, EOS, Error, PAD, Seq2Seq, UNK};
 use seqweave_tensor::{Device, Float, Ids};
@@ -57,7 +57,7 @@ fn greedy(
 fn beam_one_is_greedy_in_every_shape() {
     let mut lengths = std::collections::BTreeSet::new();
     for (n, config) in every_shape().iter().enumerate() {
-        let (model, params) = random_model(config, n as u64, 0.7);
+        let (model, params) = random_model(config, n as u64, 1.5);
         let sources = sentences(5, 6, n as u64 + 1000);
         let options = SearchOptions { max_len: SHORT, min_len: n % 3, ..Default::default() };
         let got = translate_batch(&model, &params, &sources, &options).unwrap();
@@ -77,7 +77,7 @@ fn beam_one_is_greedy_in_every_shape() {
 #[test]
 fn returned_scores_are_those_of_force_decoding() {
     for (n, config) in every_shape().iter().enumerate() {
-        let (model, params) = random_model(config, n as u64, 0.7);
+        let (model, params) = random_model(config, n as u64, 1.5);
         let sources = sentences(4, 6, n as u64);
         let options = SearchOptions { beam: 3, n_best: 3, max_len: SHORT, ..Default::default() };
         let got = translate_batch(&model, &params, &sources, &options).unwrap();
@@ -100,7 +100,7 @@ fn returned_scores_are_those_of_force_decoding() {
 #[test]
 fn alignments_are_distributions_over_the_source() {
     for (n, config) in every_shape().iter().enumerate() {
-        let (model, params) = random_model(config, n as u64, 0.7);
+        let (model, params) = random_model(config, n as u64, 1.5);
         let sources = sentences(4, 6, n as u64);
         let options = SearchOptions { beam: 2, n_best: 2, max_len: SHORT, ..Default::default() };
         let got = translate_batch(&model, &params, &sources, &options).unwrap();
@@ -121,7 +121,7 @@ fn alignments_are_distributions_over_the_source() {
 #[test]
 fn n_best_lists_are_sorted_unique_and_free_of_reserved_ids() {
     let config = config(CellKind::Gru, AttentionKind::Dot, BridgeKind::Dense, false);
-    let (model, params) = random_model(&config, 5, 0.7);
+    let (model, params) = random_model(&config, 5, 1.5);
     let sources = sentences(9, 6, 5);
     for length_penalty in [LengthPenalty::None, LengthPenalty::Average, LengthPenalty::Gnmt { alpha: 0.8 }] {
         for coverage_penalty in [0.0, 0.4] {
@@ -151,7 +151,7 @@ fn n_best_lists_are_sorted_unique_and_free_of_reserved_ids() {
 #[test]
 fn coverage_reorders_the_list() {
     let config = config(CellKind::Gru, AttentionKind::Dot, BridgeKind::Dense, false);
-    let (model, params) = random_model(&config, 5, 0.7);
+    let (model, params) = random_model(&config, 5, 3.0); // sharp attention, which leaves positions uncovered
     let sources = sentences(9, 6, 5);
     let plain = SearchOptions { beam: 6, n_best: 6, max_len: SHORT, ..Default::default() };
     let covered = SearchOptions { coverage_penalty: 5.0, ..plain.clone() };
@@ -224,7 +224,7 @@ fn a_wide_beam_finds_what_brute_force_finds() {
 #[test]
 fn every_sentence_gets_an_answer_even_an_empty_one() {
     let config = config(CellKind::Lstm, AttentionKind::Additive, BridgeKind::Copy, true);
-    let (model, params) = random_model(&config, 1, 0.7);
+    let (model, params) = random_model(&config, 1, 1.5);
     let options =
         SearchOptions { beam: 3, n_best: 3, max_len: MaxLen { ratio: 0.0, add: 0 }, ..Default::default() };
     let got = translate_batch(&model, &params, &[vec![], vec![5, 6]], &options).unwrap();
@@ -237,7 +237,7 @@ fn every_sentence_gets_an_answer_even_an_empty_one() {
 #[test]
 fn bad_input_is_an_error_that_names_the_row() {
     let config = config(CellKind::Lstm, AttentionKind::None, BridgeKind::Dense, false);
-    let (model, mut params) = random_model(&config, 1, 0.7);
+    let (model, mut params) = random_model(&config, 1, 1.5);
     let options = SearchOptions::default();
     let all = |params: &Params, rows: &[Vec<u32>], options: &SearchOptions, size| {
         translate_all(&model, params, rows, options, size).unwrap_err()
@@ -256,18 +256,4 @@ fn bad_input_is_an_error_that_names_the_row() {
     params.set_by_name("output.bias", &[Float::NAN; VOCAB]).unwrap();
     let error = all(&params, &[vec![4, 5], vec![4]], &options, 1);
     assert!(matches!(error, Error::NotANumber { sentence: 1, step: 0 }), "{error}");
-}
-
-#[test]
-fn hypotheses_can_be_compared() {
-    // `PartialEq` compares every field; the invariance tests rely on it.
-    let h = Hypothesis {
-        ids: vec![4],
-        log_prob: -1.0,
-        score: -0.5,
-        token_log_probs: vec![-0.5; 2],
-        align: vec![],
-    };
-    assert_eq!(h, h.clone());
-    assert_ne!(h, Hypothesis { align: vec![vec![1.0]], ..h.clone() });
 }

@@ -30,7 +30,7 @@ pub fn mul(a: &Var, b: &Var) -> Result<Var> {
     })
 }
 
-/// y = x + b in every row, with x: [..,C], b: [C]. dx = dy, db = column sums of dy.
+/// y = x + b in every row, with x: `[..,C]`, b: `[C]`. dx = dy, db = column sums of dy.
 pub fn add_bias(x: &Var, b: &Var) -> Result<Var> {
     record(ops::add_bias(x.value(), b.value())?, [x, b], |dy, [x, b], g| {
         g.accumulate(b, |db, acc| ops::bias_backward(&dy, acc, db))?;
@@ -46,9 +46,7 @@ pub fn scale(x: &Var, s: Float) -> Result<Var> {
 /// y = tanh(x). dx = (1 − y²) ∘ dy.
 pub fn tanh(x: &Var) -> Result<Var> {
     let y = ops::tanh(x.value())?;
-    record(y.clone(), [x], move |dy, [x], g| {
-        g.accumulate(x, |dx, acc| ops::tanh_backward(&y, &dy, acc, dx))
-    })
+    record(y.clone(), [x], move |dy, [x], g| g.accumulate(x, |dx, acc| ops::tanh_backward(&y, &dy, acc, dx)))
 }
 
 /// y = 1 / (1 + e⁻ˣ). dx = y ∘ (1 − y) ∘ dy.
@@ -62,7 +60,5 @@ pub fn sigmoid(x: &Var) -> Result<Var> {
 /// y = max(x, 0). dx = dy where y > 0, else 0.
 pub fn relu(x: &Var) -> Result<Var> {
     let y = ops::relu(x.value())?;
-    record(y.clone(), [x], move |dy, [x], g| {
-        g.accumulate(x, |dx, acc| ops::relu_backward(&y, &dy, acc, dx))
-    })
+    record(y.clone(), [x], move |dy, [x], g| g.accumulate(x, |dx, acc| ops::relu_backward(&y, &dy, acc, dx)))
 }

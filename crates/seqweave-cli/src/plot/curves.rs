@@ -40,7 +40,7 @@ pub struct Panel {
 /// One curve.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    /// Name in the legend.
+    /// Name in the legend; empty where the panel's label says it all.
     pub name: String,
     /// Place in the palette, so that a run keeps its colour in every panel.
     pub colour: usize,
@@ -151,13 +151,14 @@ impl Panel {
     /// The legend in rows: beside the heading if it fits there, else below it.
     fn legend(&self) -> Legend<'_> {
         let room = WIDTH - LEFT - RIGHT;
-        let total: f64 = self.series.iter().map(Series::entry_width).sum();
+        let named = || self.series.iter().filter(|series| !series.name.is_empty());
+        let total: f64 = named().map(Series::entry_width).sum();
         if total <= room - ems(&self.heading()) * 13.0 - 24.0 {
-            return Legend { beside: true, rows: vec![self.series.iter().collect()] };
+            return Legend { beside: true, rows: vec![named().collect()] };
         }
         let mut rows: Vec<Vec<&Series>> = vec![Vec::new()];
         let mut used = 0.0;
-        for series in &self.series {
+        for series in named() {
             if used + series.entry_width() > room {
                 rows.push(Vec::new());
                 used = 0.0;
@@ -218,10 +219,17 @@ impl Panel {
             }
         }
         if let Some(best) = self.best {
-            let marked = self.series.iter().filter(|s| !s.faint);
-            let alone = marked.clone().count() == 1;
+            let marked: Vec<&Series> = self.series.iter().filter(|s| !s.faint).collect();
+            let heights: Vec<f64> =
+                marked.iter().filter_map(|s| frame.place(s.best(best)?)).map(|(_, y)| y).collect();
+            // Two labels are readable where they cannot touch; more would fill the panel.
+            let label = match heights[..] {
+                [_] => true,
+                [a, b] => (a - b).abs() > 40.0,
+                _ => false,
+            };
             for series in marked {
-                series.mark_best(canvas, frame, best, alone)?;
+                series.mark_best(canvas, frame, best, label)?;
             }
         }
         Ok(())
@@ -307,6 +315,8 @@ impl Series {
 struct Frame {
     top: f64,
     log: bool,
+    /// No value is below zero, so no number on the axis is either.
+    never_negative: bool,
     x: (f64, f64),
     /// In data units, or their logarithms to base 10.
     y: (f64, f64),
@@ -325,9 +335,14 @@ impl Frame {
             Some(Best::Highest) => (pad, 2.6 * pad),
             None => (pad, pad),
         };
-        // A quantity that is never negative gets no negative axis.
-        let floor = if !log && low >= 0.0 { 0.0 } else { f64::NEG_INFINITY };
-        Self { top, log, x, y: ((low - pad_low).max(floor), high + pad_high) }
+        // A quantity that is never negative gets no negative axis, except as room for a label under zero.
+        let never_negative = !log && low >= 0.0;
+        let floor = match (never_negative, panel.best) {
+            (true, Some(Best::Lowest)) => -pad_low,
+            (true, _) => 0.0,
+            (false, _) => f64::NEG_INFINITY,
+        };
+        Self { top, log, never_negative, x, y: ((low - pad_low).max(floor), high + pad_high) }
     }
 
     fn place(&self, (x, y): (f64, f64)) -> Option<(f64, f64)> {
@@ -360,6 +375,9 @@ impl Frame {
             ticks::linear(self.y.0, self.y.1, 5)
         };
         for tick in y_ticks {
+            if self.never_negative && tick.at < 0.0 {
+                continue;
+            }
             let y = self.place_y(if self.log { tick.at.log10() } else { tick.at });
             canvas.path(&[(LEFT, y), (right, y)], 1.0, GRID, 1.0)?;
             canvas.text(LEFT - 8.0, y, Align::Right, small, &tick.label)?;

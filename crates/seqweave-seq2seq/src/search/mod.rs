@@ -29,7 +29,7 @@ pub use options::{LengthPenalty, MaxLen, SearchOptions};
 use sentence::{Said, Sentence, Survivor};
 
 use crate::batch::sources;
-use crate::{BOS, Batch, EOS, Error, Result, Seq2Seq};
+use crate::{BOS, Batch, Error, Result, Seq2Seq};
 
 /// One output for one sentence.
 #[derive(Clone, Debug, PartialEq)]

@@ -26,6 +26,13 @@ pub fn sentences(n: usize, longest: usize, seed: u64) -> Vec<Vec<u32>> {
     (0..n).map(|_| sentence(longest, &mut rng)).collect()
 }
 
+/// `n` sentences of up to `longest` words of a vocabulary of `vocab` tokens.
+pub fn sentences_of(vocab: usize, n: usize, longest: usize, seed: u64) -> Vec<Vec<u32>> {
+    let mut rng = SplitMix64::new(seed);
+    let mut sentence = || (0..rng.below(longest + 1)).map(|_| 4 + rng.below(vocab - 4) as u32).collect();
+    (0..n).map(|_| sentence()).collect()
+}
+
 /// A sentence of up to `longest` words.
 pub fn sentence(longest: usize, rng: &mut SplitMix64) -> Vec<u32> {
     (0..rng.below(longest + 1)).map(|_| 4 + rng.below(VOCAB - 4) as u32).collect()

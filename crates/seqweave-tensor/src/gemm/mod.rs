@@ -155,6 +155,21 @@ unsafe impl Send for Tiles {}
 // SAFETY: as above.
 unsafe impl Sync for Tiles {}
 
+/// The first `rows` elements of each of `k` stretches of `source`, `stride` elements apart, one after the other.
+///
+/// A stretch is copied with a fixed length, which is two vector moves instead of a call; what is too much is overwritten
+/// by the next stretch.
+fn copy_transposed(source: &[Float], stride: usize, rows: usize, k: usize, copy: &mut [Float]) {
+    const WIDE: usize = kernel::MAX_MR;
+    for l in 0..k {
+        let (from, to) = (&source[l * stride..], &mut copy[l * rows..]);
+        match (from.first_chunk::<WIDE>(), to.first_chunk_mut::<WIDE>()) {
+            (Some(from), Some(to)) => *to = *from,
+            _ => to[..rows].copy_from_slice(&from[..rows]),
+        }
+    }
+}
+
 /// One task: rows `rows` of the result, panels `panels`.
 fn block(
     a: Operand<'_>,
@@ -167,7 +182,8 @@ fn block(
     let (nr, mr, k) = (b.isa.nr(), b.isa.mr(), b.k);
     let tile_count = rows.len().div_ceil(mr);
     let tile_row = |t: usize| rows.start + t * rows.len() / tile_count.max(1);
-    let mut copy = [0.0 as Float; kernel::MAX_MR * KC];
+    // One spare row at the end: see `copy_transposed`.
+    let mut copy = [0.0 as Float; kernel::MAX_MR * (KC + 1)];
     for k0 in (0..k).step_by(KC) {
         let kc = KC.min(k - k0);
         let add = acc == Acc::Add || k0 > 0;
@@ -176,10 +192,7 @@ fn block(
             let mut tile = &a.data[i0 * a.row + k0 * a.column..];
             let (mut row, mut column) = (a.row, a.column);
             if a.column != 1 {
-                for l in 0..kc {
-                    let source = l * a.column;
-                    copy[l * (i1 - i0)..(l + 1) * (i1 - i0)].copy_from_slice(&tile[source..source + i1 - i0]);
-                }
+                copy_transposed(tile, a.column, i1 - i0, kc, &mut copy);
                 (tile, row, column) = (&copy[..], 1, i1 - i0);
             }
             for p in panels.clone() {

@@ -315,7 +315,7 @@ mod tests {
         assert!(matches!(cross_entropy(&wave([6], 0.0), &two, PAD, 0.0), Err(Error::Rank { .. })));
         let saved = cross_entropy(&x, &two, PAD, 0.0).unwrap();
         let (mut small, mut fits) = (wave([2, 2], 0.0), wave([2, 3], 0.0));
-        let mut backward = |saved, dx| cross_entropy_backward(&x, &two, PAD, 0.0, saved, 1.0, Acc::Set, dx);
+        let backward = |saved, dx| cross_entropy_backward(&x, &two, PAD, 0.0, saved, 1.0, Acc::Set, dx);
         assert!(matches!(backward(&saved, small.view_mut().unwrap()), Err(Error::Shape { .. })));
         let other = cross_entropy(&x.rows(0, 1).unwrap(), &Ids::list(vec![1]), PAD, 0.0).unwrap();
         assert!(matches!(backward(&other, fits.view_mut().unwrap()), Err(Error::Shape { .. })));

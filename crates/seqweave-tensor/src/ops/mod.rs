@@ -27,12 +27,12 @@ pub use elementwise::{
     tanh, tanh_backward, tanh_into,
 };
 pub use embedding::{embedding, embedding_backward, embedding_into};
-pub use matmul::{PackedRhs, gemm, gemm_packed, matmul, matmul_packed};
+pub use matmul::{PackedRhs, gemm, gemm_packed, linear, matmul, matmul_packed};
 pub use norm::{LayerNormSaved, layer_norm, layer_norm_backward, layer_norm_into};
 pub use optim::{AdamStep, SgdStep, adam, sgd};
 pub use recurrent::{
     Direction, GruGrads, GruSaved, LstmGrads, LstmSaved, RnnGrads, RnnSaved, gru_backward, gru_forward,
-    lstm_backward, lstm_forward, rnn_backward, rnn_forward,
+    gru_infer, lstm_backward, lstm_forward, lstm_infer, rnn_backward, rnn_forward, rnn_infer,
 };
 pub use reduce::{
     argmax_last, first_non_finite, max_last, max_last_into, mean, sum, sum_last, sum_last_into, sum_rows,

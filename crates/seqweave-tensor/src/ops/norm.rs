@@ -45,7 +45,7 @@ simd! {
         }
     }
 
-    /// partial[c] += Σ dy·(x - mean)·rstd over the rows, whose slices start at the first of them.
+    /// `partial[c] += Σ dy·(x - mean)·rstd` over the rows, whose slices start at the first of them.
     fn add_gamma_rows(dy: &[Float], x: &[Float], stats: &[Float], columns: Range<usize>, partial: &mut [Float]) {
         let c = dy.len() / (stats.len() / 2);
         for ((dy, x), stats) in dy.chunks_exact(c).zip(x.chunks_exact(c)).zip(stats.chunks_exact(2)) {

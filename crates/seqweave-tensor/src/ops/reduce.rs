@@ -214,7 +214,7 @@ fn not_empty(op: &'static str, shape: &Shape) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{ODD, check_close, same_bits_for_any_threads, wave};
+    use super::super::testing::{check_close, same_bits_for_any_threads, wave};
     use super::*;
     use crate::Device;
 

@@ -1,7 +1,8 @@
 //! Additive attention: Bahdanau et al. 2015, section A.1.2.
 
 use super::kernels::{dots, tanh_of_sum, tanh_score_backward};
-use super::{Extents, attend, expect_gradients, expect_shape, scores_backward};
+use super::{Extents, attend, expect_gradients, scores_backward};
+use crate::ops::check;
 use crate::{Ids, Result, Tensor};
 
 /// `score_s = vᵀ tanh(qp + kp_s)`, `align = softmax(score)` over `s < lens[b]`, `ctx = Σ_s align_s value_s`.
@@ -22,7 +23,7 @@ pub fn additive_attention(
 ) -> Result<(Tensor, Tensor)> {
     const OP: &str = "additive attention";
     let x = Extents::new(OP, qp, kp, values, lens)?;
-    expect_shape(OP, "v", v, &[x.h])?;
+    check::shape(OP, "v", [x.h], v.shape())?;
     let v = v.cpu();
     Ok(attend(x, qp, kp, values, |keys, query, u, scores| {
         for (s, score) in scores.iter_mut().enumerate() {
@@ -50,7 +51,7 @@ pub fn additive_attention_backward(
 ) -> Result<(Tensor, Tensor, Tensor, Tensor)> {
     const OP: &str = "additive attention backward";
     let x = Extents::new(OP, qp, kp, values, lens)?;
-    expect_shape(OP, "v", v, &[x.h])?;
+    check::shape(OP, "v", [x.h], v.shape())?;
     expect_gradients(OP, x, dctx, align)?;
     let device = qp.device();
     let mut dqp = Tensor::zeros(device, *qp.shape());

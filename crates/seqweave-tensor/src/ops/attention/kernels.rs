@@ -53,68 +53,109 @@ fn fold(mut lanes: [Float; LANES]) -> Float {
     lanes[0]
 }
 
-/// `x·y` for `N` rows `y`, `pitch` apart.
+/// `x·y`.
 #[inline(always)]
-fn dot_rows<const N: usize>(x: &[Float], rows: &[Float], pitch: usize) -> [Float; N] {
-    let y: [&[Float]; N] = std::array::from_fn(|i| &rows[i * pitch..][..x.len()]);
-    let mut lanes = [[0.0; LANES]; N];
-    let whole = x.len() / LANES * LANES;
-    for k in (0..whole).step_by(LANES) {
-        for i in 0..N {
-            for l in 0..LANES {
-                lanes[i][l] = x[k + l].mul_add(y[i][k + l], lanes[i][l]);
-            }
-        }
+fn dot(x: &[Float], y: &[Float]) -> Float {
+    let ((x, x_rest), (y, y_rest)) = (x.as_chunks(), y[..x.len()].as_chunks());
+    let mut lanes = [0.0; LANES];
+    for (x, y) in x.iter().zip(y) {
+        multiply_add(x, y, &mut lanes);
     }
-    for k in whole..x.len() {
-        for i in 0..N {
-            lanes[i][k - whole] = x[k].mul_add(y[i][k], lanes[i][k - whole]);
-        }
-    }
-    lanes.map(fold)
+    finish(lanes, x_rest, y_rest)
 }
 
-/// Columns `first..` of the weighted sum, `N` at a time; returns the first column not done.
+/// `x·y` for four rows `y` at once: the same sums, side by side to keep the processor busy.
+#[inline(always)]
+fn four_dots(x: &[Float], y: [&[Float]; 4]) -> [Float; 4] {
+    let n = x.len();
+    let (x, x_rest) = x.as_chunks();
+    let ((y0, rest0), (y1, rest1)) = (y[0][..n].as_chunks(), y[1][..n].as_chunks());
+    let ((y2, rest2), (y3, rest3)) = (y[2][..n].as_chunks(), y[3][..n].as_chunks());
+    let (mut lanes0, mut lanes1, mut lanes2, mut lanes3) =
+        ([0.0; LANES], [0.0; LANES], [0.0; LANES], [0.0; LANES]);
+    for ((((x, y0), y1), y2), y3) in x.iter().zip(y0).zip(y1).zip(y2).zip(y3) {
+        multiply_add(x, y0, &mut lanes0);
+        multiply_add(x, y1, &mut lanes1);
+        multiply_add(x, y2, &mut lanes2);
+        multiply_add(x, y3, &mut lanes3);
+    }
+    [
+        finish(lanes0, x_rest, rest0),
+        finish(lanes1, x_rest, rest1),
+        finish(lanes2, x_rest, rest2),
+        finish(lanes3, x_rest, rest3),
+    ]
+}
+
+/// The last few products, then the sum of the lanes.
+#[inline(always)]
+fn finish(mut lanes: [Float; LANES], x: &[Float], y: &[Float]) -> Float {
+    for (lane, (&x, &y)) in lanes.iter_mut().zip(x.iter().zip(y)) {
+        *lane = x.mul_add(y, *lane);
+    }
+    fold(lanes)
+}
+
+/// `sum += x·y` in each lane, fused.
+#[inline(always)]
+fn multiply_add(x: &[Float; LANES], y: &[Float; LANES], sum: &mut [Float; LANES]) {
+    for l in 0..LANES {
+        sum[l] = x[l].mul_add(y[l], sum[l]);
+    }
+}
+
+/// `out = Σ_i weights[i]·row_i` for `N` groups of columns, rows `pitch` apart.
 #[inline(always)]
 fn weighted_columns<const N: usize>(
-    mut first: usize,
     weights: &[Float],
     rows: &[Float],
     pitch: usize,
-    out: &mut [Float],
-) -> usize {
-    while first + N <= out.len() {
-        let mut sum = [0.0; N];
-        for (i, &weight) in weights.iter().enumerate() {
-            let row = &rows[i * pitch + first..][..N];
-            for l in 0..N {
-                sum[l] = weight.mul_add(row[l], sum[l]);
-            }
+    out: &mut [[Float; LANES]],
+) {
+    let mut sums = [[0.0; LANES]; N];
+    for (i, &weight) in weights.iter().enumerate() {
+        let row = &rows[i * pitch..][..N * LANES].as_chunks::<LANES>().0[..N];
+        for j in 0..N {
+            multiply_add(&[weight; LANES], &row[j], &mut sums[j]);
         }
-        out[first..first + N].copy_from_slice(&sum);
-        first += N;
     }
-    first
+    out.copy_from_slice(&sums);
 }
 
 simd! {
     /// `out[i] = x·row_i`, rows `pitch` apart.
     pub(super) fn dots(x: &[Float], rows: &[Float], pitch: usize, out: &mut [Float]) {
-        const BLOCK: usize = 4;
-        let whole = out.len() / BLOCK * BLOCK;
-        for i in (0..whole).step_by(BLOCK) {
-            out[i..i + BLOCK].copy_from_slice(&dot_rows::<BLOCK>(x, &rows[i * pitch..], pitch));
+        let row = |i: usize| &rows[i * pitch..][..x.len()];
+        let (blocks, rest) = out.as_chunks_mut::<4>();
+        let whole = 4 * blocks.len();
+        for (i, block) in blocks.iter_mut().enumerate() {
+            *block = four_dots(x, [row(4 * i), row(4 * i + 1), row(4 * i + 2), row(4 * i + 3)]);
         }
-        for i in whole..out.len() {
-            out[i] = dot_rows::<1>(x, &rows[i * pitch..], pitch)[0];
+        for (i, out) in rest.iter_mut().enumerate() {
+            *out = dot(x, row(whole + i));
         }
     }
 
     /// `out = Σ_i weights[i]·row_i`, rows `pitch` apart, terms in order.
     pub(super) fn weighted_sum(weights: &[Float], rows: &[Float], pitch: usize, out: &mut [Float]) {
-        let done = weighted_columns::<64>(0, weights, rows, pitch, out);
-        let done = weighted_columns::<16>(done, weights, rows, pitch, out);
-        weighted_columns::<1>(done, weights, rows, pitch, out);
+        const GROUPS: usize = 4;
+        let (groups, rest) = out.as_chunks_mut::<LANES>();
+        let (blocks, singles) = groups.as_chunks_mut::<GROUPS>();
+        let mut first = 0;
+        for block in blocks {
+            weighted_columns::<GROUPS>(weights, &rows[first..], pitch, block);
+            first += GROUPS * LANES;
+        }
+        for single in singles {
+            weighted_columns::<1>(weights, &rows[first..], pitch, std::slice::from_mut(single));
+            first += LANES;
+        }
+        for (j, out) in rest.iter_mut().enumerate() {
+            *out = 0.0;
+            for (i, &weight) in weights.iter().enumerate() {
+                *out = weight.mul_add(rows[i * pitch + first + j], *out);
+            }
+        }
     }
 
     /// `x = softmax(x)`.
@@ -127,7 +168,7 @@ simd! {
 
     /// `dx = y ⊙ (dy - y·dy)` for `y = softmax(x)`; `dy` comes in, `dx` goes out.
     pub(super) fn softmax_backward_in_place(y: &[Float], dy: &mut [Float]) {
-        let inner = dot_rows::<1>(y, dy, dy.len())[0];
+        let inner = dot(y, dy);
         dy.iter_mut().zip(y).for_each(|(dy, &y)| *dy = y * (*dy - inner));
     }
 

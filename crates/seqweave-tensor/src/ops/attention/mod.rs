@@ -18,7 +18,7 @@ mod tests;
 pub use additive::{additive_attention, additive_attention_backward};
 pub use dot::{dot_attention, dot_attention_backward};
 
-use super::check::{expect_lengths, expect_not_empty, expect_shape};
+use super::check;
 use crate::parallel::SERIAL_BELOW;
 use crate::{Float, Ids, Result, Tensor};
 use kernels::{Rows, dots, softmax_in_place, weighted_sum};
@@ -41,11 +41,11 @@ impl<'a> Extents<'a> {
         let [t, b, h] = q.dims("attention queries [T,B,H]")?;
         let [s, _, _] = keys.dims("attention keys [S,B,H]")?;
         let [_, _, d] = values.dims("attention values [S,B,D]")?;
-        expect_not_empty(op, "queries", q)?;
-        expect_shape(op, "keys", keys, &[s, b, h])?;
-        expect_shape(op, "values", values, &[s, b, d])?;
-        expect_not_empty(op, "values", values)?;
-        expect_lengths(op, lens, b, s)?;
+        check::not_empty(op, "queries", q)?;
+        check::shape(op, "keys", [s, b, h], keys.shape())?;
+        check::shape(op, "values", [s, b, d], values.shape())?;
+        check::not_empty(op, "values", values)?;
+        check::lengths(op, lens, b, s)?;
         Ok(Extents { t, b, s, h, d, lens: lens.as_slice() })
     }
 
@@ -143,6 +143,6 @@ fn scores_backward(
 
 /// Checks what both backward passes take beside the operands: `dctx: [T,B,D]`, `align: [T,B,S]`.
 fn expect_gradients(op: &'static str, x: Extents<'_>, dctx: &Tensor, align: &Tensor) -> Result<()> {
-    expect_shape(op, "dctx", dctx, &[x.t, x.b, x.d])?;
-    expect_shape(op, "align", align, &[x.t, x.b, x.s])
+    check::shape(op, "dctx", [x.t, x.b, x.d], dctx.shape())?;
+    check::shape(op, "align", [x.t, x.b, x.s], align.shape())
 }

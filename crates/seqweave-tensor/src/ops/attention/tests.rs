@@ -348,13 +348,19 @@ fn operands_that_do_not_fit_are_errors() {
         dot(&zeros(&[0, 3, 5]), &keys, &values, fit()),
         "dot attention: expected queries with every extent",
     );
-    check_error(dot(&q, &values, &values, fit()), "dot attention: expected keys [4, 3, 5], found [4, 3, 6]");
-    check_error(dot(&q, &keys, &q, fit()), "dot attention: expected values [4, 3, 5], found [2, 3, 5]");
+    check_error(
+        dot(&q, &values, &values, fit()),
+        "dot attention: expected keys of shape [4, 3, 5], found [4, 3, 6]",
+    );
+    check_error(
+        dot(&q, &keys, &q, fit()),
+        "dot attention: expected values of shape [4, 3, 5], found [2, 3, 5]",
+    );
     check_error(
         dot(&q, &keys, &zeros(&[4, 3, 0]), fit()),
         "dot attention: expected values with every extent",
     );
-    check_error(dot(&q, &keys, &values, vec![1, 2]), "dot attention: expected lens [3], found [2]");
+    check_error(dot(&q, &keys, &values, vec![1, 2]), "dot attention: expected lens of shape [3], found [2]");
     let range = "dot attention: every length must be between 1 and the number of steps, found ";
     check_error(dot(&q, &keys, &values, vec![4, 0, 1]), &format!("{range}0 in row 1 of 4 steps"));
     check_error(dot(&q, &keys, &values, vec![4, 1, 5]), &format!("{range}5 in row 2 of 4 steps"));
@@ -363,19 +369,19 @@ fn operands_that_do_not_fit_are_errors() {
 
     let additive = |v: &Tensor| additive_attention(&q, &keys, v, &values, &lens);
     assert!(additive(&v).is_ok());
-    check_error(additive(&q), "additive attention: expected v [5], found [2, 3, 5]");
+    check_error(additive(&q), "additive attention: expected v of shape [5], found [2, 3, 5]");
 
     let name = "dot attention backward: expected";
     let back = |dctx, keys, align| dot_attention_backward(dctx, &q, keys, &values, align, &lens, 1.0);
     assert!(back(&dctx, &keys, &align).is_ok());
-    check_error(back(&q, &keys, &align), &format!("{name} dctx [2, 3, 6], found [2, 3, 5]"));
-    check_error(back(&dctx, &keys, &q), &format!("{name} align [2, 3, 4], found [2, 3, 5]"));
-    check_error(back(&dctx, &values, &align), &format!("{name} keys [4, 3, 5]"));
+    check_error(back(&q, &keys, &align), &format!("{name} dctx of shape [2, 3, 6], found [2, 3, 5]"));
+    check_error(back(&dctx, &keys, &q), &format!("{name} align of shape [2, 3, 4], found [2, 3, 5]"));
+    check_error(back(&dctx, &values, &align), &format!("{name} keys of shape [4, 3, 5]"));
 
     let name = "additive attention backward: expected";
     let back = |dctx, v, align| additive_attention_backward(dctx, &q, &keys, v, &values, align, &lens);
     assert!(back(&dctx, &v, &align).is_ok());
-    check_error(back(&q, &v, &align), &format!("{name} dctx [2, 3, 6]"));
-    check_error(back(&dctx, &q, &align), &format!("{name} v [5]"));
-    check_error(back(&dctx, &v, &q), &format!("{name} align [2, 3, 4]"));
+    check_error(back(&q, &v, &align), &format!("{name} dctx of shape [2, 3, 6]"));
+    check_error(back(&dctx, &q, &align), &format!("{name} v of shape [5]"));
+    check_error(back(&dctx, &v, &q), &format!("{name} align of shape [2, 3, 4]"));
 }

@@ -7,10 +7,9 @@
 //! h_t = (1 - z) ⊙ n + z ⊙ h_{t-1}
 //! ```
 
-use super::{Direction, Steps, add_to, blocks, blocks_mut, column_sums};
+use super::{Direction, Steps, add_to, blocks, blocks_mut};
 use crate::math::{sigmoid, simd, tanh};
-use crate::ops::check::expect_shape;
-use crate::ops::{PackedRhs, matmul};
+use crate::ops::{PackedRhs, check, matmul, sum_rows};
 use crate::{Float, Ids, Result, Tensor, Trans, parallel};
 
 const OP: &str = "gru";
@@ -56,12 +55,45 @@ pub fn gru_forward(
     lens: Option<&Ids>,
     direction: Direction,
 ) -> Result<(Tensor, Tensor, GruSaved)> {
-    let steps = Steps::new(OP, 3, xp, w_hh, h0, lens, direction)?;
+    let (steps, gates, p_n, h) = walk(xp, &PackedRhs::new(w_hh, Trans::T)?, b_hh, h0, lens, direction, true)?;
+    let (y, h_n) = (steps.outputs(&h)?, steps.last(&h)?);
+    Ok((y, h_n, GruSaved { steps, gates, p_n, h }))
+}
+
+/// [`gru_forward`] without a backward pass: `w` is `w_hhᵀ`, `PackedRhs::new(w_hh, Trans::T)`, laid out once for many calls.
+///
+/// Gives `(y, h_n)`, the same bits as [`gru_forward`].
+///
+/// # Errors
+/// As [`gru_forward`].
+pub fn gru_infer(
+    xp: &Tensor,
+    w: &PackedRhs,
+    b_hh: &Tensor,
+    h0: &Tensor,
+    lens: Option<&Ids>,
+    direction: Direction,
+) -> Result<(Tensor, Tensor)> {
+    let (steps, _, _, h) = walk(xp, w, b_hh, h0, lens, direction, false)?;
+    Ok((steps.outputs(&h)?, steps.last(&h)?))
+}
+
+/// The walk over time: gives the gates and `p_n`, of all steps if they are to be saved, and the slots of states.
+fn walk(
+    xp: &Tensor,
+    w: &PackedRhs,
+    b_hh: &Tensor,
+    h0: &Tensor,
+    lens: Option<&Ids>,
+    direction: Direction,
+    save: bool,
+) -> Result<(Steps, Tensor, Tensor, Tensor)> {
+    let steps = Steps::new(OP, 3, xp, w, h0, lens, direction)?;
     let (device, h) = (xp.device(), steps.h);
-    expect_shape(OP, "b_hh", b_hh, &[3 * h])?;
-    let w = PackedRhs::new(w_hh, Trans::T)?;
-    let mut gates = Tensor::scratch(device, *xp.shape());
-    let mut p_n = Tensor::scratch(device, [steps.t, steps.b, h]);
+    check::shape(OP, "b_hh", [3 * h], b_hh.shape())?;
+    let saved = if save { steps.t } else { 1 };
+    let mut gates = Tensor::scratch(device, [saved, steps.b, 3 * h]);
+    let mut p_n = Tensor::scratch(device, [saved, steps.b, h]);
     let mut hidden = steps.states(device, h0);
     {
         let (mut gates, mut p_n, mut hidden) = (gates.fresh_mut(), p_n.fresh_mut(), hidden.fresh_mut());
@@ -69,9 +101,10 @@ pub fn gru_forward(
         let [br, bz, bn] = blocks(b_hh.cpu());
         for t in steps.order() {
             let xp = &xp.cpu()[steps.at(t, 3 * h)];
-            let (gates, p_n) = (&mut gates[steps.at(t, 3 * h)], &mut p_n[steps.at(t, h)]);
+            let saved = if save { t } else { 0 };
+            let (gates, p_n) = (&mut gates[steps.at(saved, 3 * h)], &mut p_n[steps.at(saved, h)]);
             let (h_prev, h_next) = steps.step_states(hidden, t);
-            steps.recur(t, h_prev, &w, gates);
+            steps.recur(t, h_prev, w, gates);
             parallel::for_rows_of([gates, p_n, h_next], [3 * h, h, h], 12 * h, |b, [gates, p_n, h_next]| {
                 let h_prev = &h_prev[b * h..(b + 1) * h];
                 if steps.is_live(t, b) {
@@ -84,8 +117,7 @@ pub fn gru_forward(
             });
         }
     }
-    let (y, h_n) = (steps.outputs(&hidden)?, steps.last(&hidden)?);
-    Ok((y, h_n, GruSaved { steps, gates, p_n, h: hidden }))
+    Ok((steps, gates, p_n, hidden))
 }
 
 /// Gradients of [`gru_forward`], given those of its outputs; `None` stands for zero.
@@ -104,7 +136,7 @@ pub fn gru_backward(
     const OP: &str = "gru backward";
     let GruSaved { steps, gates, p_n, h: hidden } = saved;
     let (device, h) = (w_hh.device(), steps.h);
-    expect_shape(OP, "w_hh", w_hh, &[3 * h, h])?;
+    check::shape(OP, "w_hh", [3 * h, h], w_hh.shape())?;
     let dy = steps.output_gradient(OP, dy)?;
     let mut dh0 = steps.start_backward(OP, "dh_n", device, dh_n)?;
     let w = PackedRhs::new(w_hh, Trans::N)?;
@@ -138,7 +170,7 @@ pub fn gru_backward(
         }
     }
     let dw_hh = matmul(&dp, Trans::T, &steps.states_before(hidden)?, Trans::N)?;
-    let db_hh = column_sums(&dp);
+    let db_hh = sum_rows(&dp)?;
     Ok(GruGrads { dxp, dw_hh, db_hh, dh0 })
 }
 

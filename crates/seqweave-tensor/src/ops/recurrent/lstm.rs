@@ -9,8 +9,7 @@
 
 use super::{Direction, Steps, add_to, blocks, blocks_mut};
 use crate::math::{sigmoid, simd, tanh};
-use crate::ops::check::expect_shape;
-use crate::ops::{PackedRhs, matmul};
+use crate::ops::{PackedRhs, check, matmul};
 use crate::{Float, Ids, Result, Tensor, Trans, parallel};
 
 const OP: &str = "lstm";
@@ -56,11 +55,43 @@ pub fn lstm_forward(
     lens: Option<&Ids>,
     direction: Direction,
 ) -> Result<(Tensor, Tensor, Tensor, LstmSaved)> {
-    let steps = Steps::new(OP, 4, xp, w_hh, h0, lens, direction)?;
-    expect_shape(OP, "c0", c0, &[steps.b, steps.h])?;
+    let (steps, gates, h, c) = walk(xp, &PackedRhs::new(w_hh, Trans::T)?, h0, c0, lens, direction, true)?;
+    let (y, h_n, c_n) = (steps.outputs(&h)?, steps.last(&h)?, steps.last(&c)?);
+    Ok((y, h_n, c_n, LstmSaved { steps, gates, h, c }))
+}
+
+/// [`lstm_forward`] without a backward pass: `w` is `w_hhᵀ`, `PackedRhs::new(w_hh, Trans::T)`, laid out once for many calls.
+///
+/// Gives `(y, h_n, c_n)`, the same bits as [`lstm_forward`].
+///
+/// # Errors
+/// As [`lstm_forward`].
+pub fn lstm_infer(
+    xp: &Tensor,
+    w: &PackedRhs,
+    h0: &Tensor,
+    c0: &Tensor,
+    lens: Option<&Ids>,
+    direction: Direction,
+) -> Result<(Tensor, Tensor, Tensor)> {
+    let (steps, _, h, c) = walk(xp, w, h0, c0, lens, direction, false)?;
+    Ok((steps.outputs(&h)?, steps.last(&h)?, steps.last(&c)?))
+}
+
+/// The walk over time: gives the gates, of all steps if they are to be saved, and the slots of hidden and cell states.
+fn walk(
+    xp: &Tensor,
+    w: &PackedRhs,
+    h0: &Tensor,
+    c0: &Tensor,
+    lens: Option<&Ids>,
+    direction: Direction,
+    save: bool,
+) -> Result<(Steps, Tensor, Tensor, Tensor)> {
+    let steps = Steps::new(OP, 4, xp, w, h0, lens, direction)?;
+    check::shape(OP, "c0", [steps.b, steps.h], c0.shape())?;
     let (device, h) = (xp.device(), steps.h);
-    let w = PackedRhs::new(w_hh, Trans::T)?;
-    let mut gates = Tensor::scratch(device, *xp.shape());
+    let mut gates = Tensor::scratch(device, [if save { steps.t } else { 1 }, steps.b, 4 * h]);
     let mut hidden = steps.states(device, h0);
     let mut cells = steps.states(device, c0);
     {
@@ -68,10 +99,10 @@ pub fn lstm_forward(
         let (gates, hidden, cells) = (gates.cpu_mut(), hidden.cpu_mut(), cells.cpu_mut());
         for t in steps.order() {
             let xp = &xp.cpu()[steps.at(t, 4 * h)];
-            let gates = &mut gates[steps.at(t, 4 * h)];
+            let gates = &mut gates[steps.at(if save { t } else { 0 }, 4 * h)];
             let (h_prev, h_next) = steps.step_states(hidden, t);
             let (c_prev, c_next) = steps.step_states(cells, t);
-            steps.recur(t, h_prev, &w, gates);
+            steps.recur(t, h_prev, w, gates);
             parallel::for_rows_of(
                 [gates, h_next, c_next],
                 [4 * h, h, h],
@@ -90,8 +121,7 @@ pub fn lstm_forward(
             );
         }
     }
-    let (y, h_n, c_n) = (steps.outputs(&hidden)?, steps.last(&hidden)?, steps.last(&cells)?);
-    Ok((y, h_n, c_n, LstmSaved { steps, gates, h: hidden, c: cells }))
+    Ok((steps, gates, hidden, cells))
 }
 
 /// Gradients of [`lstm_forward`], given those of its outputs; `None` stands for zero.
@@ -111,7 +141,7 @@ pub fn lstm_backward(
     const OP: &str = "lstm backward";
     let LstmSaved { steps, gates, h: hidden, c: cells } = saved;
     let (device, h) = (w_hh.device(), steps.h);
-    expect_shape(OP, "w_hh", w_hh, &[4 * h, h])?;
+    check::shape(OP, "w_hh", [4 * h, h], w_hh.shape())?;
     let dy = steps.output_gradient(OP, dy)?;
     let mut dh0 = steps.start_backward(OP, "dh_n", device, dh_n)?;
     let mut dc0 = steps.start_backward(OP, "dc_n", device, dc_n)?;

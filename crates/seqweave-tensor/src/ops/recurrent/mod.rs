@@ -7,6 +7,9 @@
 //! Rows may be shorter than `T`. Beyond a row's length its state is copied and its output is zero, whatever the padded
 //! input holds; in [`Direction::Reverse`] row `b` starts at its own last step, `lens[b] - 1`. Both equal PyTorch's packed
 //! sequences, without sorting or packing.
+//!
+//! Each family has an `_infer` function beside its `_forward`: the same bits from weights that were laid out before
+//! (a decoder calls it once a token), and nothing is saved.
 
 mod gru;
 mod lstm;
@@ -14,13 +17,13 @@ mod rnn;
 #[cfg(test)]
 mod tests;
 
-pub use gru::{GruGrads, GruSaved, gru_backward, gru_forward};
-pub use lstm::{LstmGrads, LstmSaved, lstm_backward, lstm_forward};
-pub use rnn::{RnnGrads, RnnSaved, rnn_backward, rnn_forward};
+pub use gru::{GruGrads, GruSaved, gru_backward, gru_forward, gru_infer};
+pub use lstm::{LstmGrads, LstmSaved, lstm_backward, lstm_forward, lstm_infer};
+pub use rnn::{RnnGrads, RnnSaved, rnn_backward, rnn_forward, rnn_infer};
 
-use super::check::{expect_lengths, expect_not_empty, expect_shape};
+use super::check;
 use crate::ops::PackedRhs;
-use crate::{Acc, Device, Float, Ids, Result, Tensor, parallel};
+use crate::{Acc, Device, Error, Float, Ids, Result, Tensor, parallel};
 use std::ops::Range;
 
 /// The order in which a recurrent layer reads its steps.
@@ -47,24 +50,31 @@ struct Steps {
 }
 
 impl Steps {
-    /// Checks the operands that all families share and plans the walk; `gates` is the number of pre-activations a unit.
+    /// Checks the operands that all families share and plans the walk; `gates` is the number of pre-activations a unit,
+    /// `w` is `w_hhᵀ`.
     fn new(
         op: &'static str,
         gates: usize,
         xp: &Tensor,
-        w_hh: &Tensor,
+        w: &PackedRhs,
         h0: &Tensor,
         lens: Option<&Ids>,
         direction: Direction,
     ) -> Result<Steps> {
         let [t, b, _] = xp.dims("projected inputs of a recurrent layer, xp [T,B,gates*H]")?;
         let [_, h] = h0.dims("initial state of a recurrent layer, h0 [B,H]")?;
-        expect_shape(op, "xp", xp, &[t, b, gates * h])?;
-        expect_not_empty(op, "xp", xp)?;
-        expect_shape(op, "w_hh", w_hh, &[gates * h, h])?;
-        expect_shape(op, "h0", h0, &[b, h])?;
+        check::shape(op, "xp", [t, b, gates * h], xp.shape())?;
+        check::not_empty(op, "xp", xp)?;
+        if (w.n(), w.k()) != (gates * h, h) {
+            return Err(Error::shape(
+                op,
+                format!("w_hh of shape [{}, {h}]", gates * h),
+                format!("[{}, {}]", w.n(), w.k()),
+            ));
+        }
+        check::shape(op, "h0", [b, h], h0.shape())?;
         if let Some(lens) = lens {
-            expect_lengths(op, lens, b, t)?;
+            check::lengths(op, lens, b, t)?;
         }
         let lens = lens.filter(|lens| lens.as_slice().iter().any(|&len| len as usize != t)).cloned();
         Ok(Steps { t, b, h, direction, lens })
@@ -181,14 +191,14 @@ impl Steps {
         dfinal: Option<&Tensor>,
     ) -> Result<Tensor> {
         let Some(dfinal) = dfinal else { return Ok(Tensor::zeros(device, [self.b, self.h])) };
-        expect_shape(op, name, dfinal, &[self.b, self.h])?;
+        check::shape(op, name, [self.b, self.h], dfinal.shape())?;
         Ok(dfinal.deep_clone())
     }
 
     /// The gradient of the outputs as a slice, if there is one.
     fn output_gradient<'a>(&self, op: &'static str, dy: Option<&'a Tensor>) -> Result<Option<&'a [Float]>> {
         let Some(dy) = dy else { return Ok(None) };
-        expect_shape(op, "dy", dy, &[self.t, self.b, self.h])?;
+        check::shape(op, "dy", [self.t, self.b, self.h], dy.shape())?;
         Ok(Some(dy.cpu()))
     }
 }
@@ -209,13 +219,4 @@ fn blocks_mut<const N: usize>(row: &mut [Float]) -> [&mut [Float]; N] {
 /// `to += from`.
 fn add_to(to: &mut [Float], from: &[Float]) {
     to.iter_mut().zip(from).for_each(|(to, &from)| *to += from);
-}
-
-/// `[..,C]` → `[C]`: the sum over all rows, in their order.
-fn column_sums(x: &Tensor) -> Tensor {
-    let (_, columns) = x.shape().rows_and_columns();
-    Tensor::build(x.device(), [columns], |out| {
-        out.fill(0.0);
-        x.cpu().chunks_exact(columns).for_each(|row| add_to(out, row));
-    })
 }

@@ -2,8 +2,7 @@
 
 use super::{Direction, Steps, add_to};
 use crate::math::{simd, tanh};
-use crate::ops::check::expect_shape;
-use crate::ops::{PackedRhs, matmul};
+use crate::ops::{PackedRhs, check, matmul};
 use crate::{Float, Ids, Result, Tensor, Trans, parallel};
 
 const OP: &str = "rnn";
@@ -42,9 +41,38 @@ pub fn rnn_forward(
     lens: Option<&Ids>,
     direction: Direction,
 ) -> Result<(Tensor, Tensor, RnnSaved)> {
-    let steps = Steps::new(OP, 1, xp, w_hh, h0, lens, direction)?;
+    let (steps, h) = walk(xp, &PackedRhs::new(w_hh, Trans::T)?, h0, lens, direction)?;
+    let (y, h_n) = (steps.outputs(&h)?, steps.last(&h)?);
+    Ok((y, h_n, RnnSaved { steps, h }))
+}
+
+/// [`rnn_forward`] without a backward pass: `w` is `w_hhᵀ`, `PackedRhs::new(w_hh, Trans::T)`, laid out once for many calls.
+///
+/// Gives `(y, h_n)`, the same bits as [`rnn_forward`].
+///
+/// # Errors
+/// As [`rnn_forward`].
+pub fn rnn_infer(
+    xp: &Tensor,
+    w: &PackedRhs,
+    h0: &Tensor,
+    lens: Option<&Ids>,
+    direction: Direction,
+) -> Result<(Tensor, Tensor)> {
+    let (steps, h) = walk(xp, w, h0, lens, direction)?;
+    Ok((steps.outputs(&h)?, steps.last(&h)?))
+}
+
+/// The walk over time: gives the slots of states.
+fn walk(
+    xp: &Tensor,
+    w: &PackedRhs,
+    h0: &Tensor,
+    lens: Option<&Ids>,
+    direction: Direction,
+) -> Result<(Steps, Tensor)> {
+    let steps = Steps::new(OP, 1, xp, w, h0, lens, direction)?;
     let h = steps.h;
-    let w = PackedRhs::new(w_hh, Trans::T)?;
     let mut hidden = steps.states(xp.device(), h0);
     {
         let mut hidden = hidden.fresh_mut();
@@ -52,7 +80,7 @@ pub fn rnn_forward(
         for t in steps.order() {
             let xp = &xp.cpu()[steps.at(t, h)];
             let (h_prev, h_next) = steps.step_states(hidden, t);
-            steps.recur(t, h_prev, &w, h_next);
+            steps.recur(t, h_prev, w, h_next);
             parallel::for_rows_of([h_next], [h], 4 * h, |b, [h_next]| {
                 if steps.is_live(t, b) {
                     cell(&xp[b * h..(b + 1) * h], h_next);
@@ -62,8 +90,7 @@ pub fn rnn_forward(
             });
         }
     }
-    let (y, h_n) = (steps.outputs(&hidden)?, steps.last(&hidden)?);
-    Ok((y, h_n, RnnSaved { steps, h: hidden }))
+    Ok((steps, hidden))
 }
 
 /// Gradients of [`rnn_forward`], given those of its outputs; `None` stands for zero.
@@ -82,7 +109,7 @@ pub fn rnn_backward(
     const OP: &str = "rnn backward";
     let RnnSaved { steps, h: hidden } = saved;
     let (device, h) = (w_hh.device(), steps.h);
-    expect_shape(OP, "w_hh", w_hh, &[h, h])?;
+    check::shape(OP, "w_hh", [h, h], w_hh.shape())?;
     let dy = steps.output_gradient(OP, dy)?;
     let mut dh0 = steps.start_backward(OP, "dh_n", device, dh_n)?;
     let w = PackedRhs::new(w_hh, Trans::N)?;

@@ -1,7 +1,7 @@
 //! The three cells against scalar formulas written independently, and the promises of the module.
 
 use super::*;
-use crate::Error;
+use crate::Trans;
 use Cell::{Gru, Lstm, Rnn};
 use Direction::{Forward, Reverse};
 use seqweave_testkit::{SplitMix64, assert_close};
@@ -134,6 +134,26 @@ impl Case {
                     [list(&g.dxp), list(&g.dw_hh), vec![], list(&g.dh0), vec![]]
                 });
                 ([list(&y), list(&h_n), vec![]], grads)
+            }
+        }
+    }
+
+    fn infer(&self, operands: &Operands) -> Results {
+        let [xp, w, b_hh, h0, c0] = &self.tensors(operands);
+        let (w, lens) = (PackedRhs::new(w, Trans::T).unwrap(), self.ids());
+        let (lens, direction) = (lens.as_ref(), self.direction);
+        match self.cell {
+            Lstm => {
+                let (y, h_n, c_n) = lstm_infer(xp, &w, h0, c0, lens, direction).unwrap();
+                [list(&y), list(&h_n), list(&c_n)]
+            }
+            Gru => {
+                let (y, h_n) = gru_infer(xp, &w, b_hh, h0, lens, direction).unwrap();
+                [list(&y), list(&h_n), vec![]]
+            }
+            Rnn => {
+                let (y, h_n) = rnn_infer(xp, &w, h0, lens, direction).unwrap();
+                [list(&y), list(&h_n), vec![]]
             }
         }
     }
@@ -286,6 +306,16 @@ fn the_backward_pass_is_the_derivative_of_the_textbooks() {
 }
 
 #[test]
+fn inference_gives_the_bits_of_training() {
+    for case in small_cases() {
+        let operands = case.operands();
+        for (got, want) in case.infer(&operands).iter().zip(case.forward(&operands)) {
+            assert_eq!(bits(got), bits(&want), "{case:?}");
+        }
+    }
+}
+
+#[test]
 fn a_gradient_that_is_not_given_counts_as_zero() {
     for case in Case::all(4, 3, 5, Some(&[4, 1, 3])) {
         let (operands, gradients) = (case.operands(), case.gradients());
@@ -420,20 +450,34 @@ fn operands_that_do_not_fit_are_errors() {
     let forward = |xp: &Tensor, w: &Tensor, h0: &Tensor, c0: &Tensor, lens: Option<Vec<u32>>| {
         lstm_forward(xp, w, h0, c0, lens.map(Ids::list).as_ref(), Forward)
     };
+    let packed = PackedRhs::new(&zeros(&[15, 5]), Trans::T).unwrap();
+    check_error(
+        lstm_infer(&xp, &packed, &h0, &h0, None, Forward),
+        "lstm: expected w_hh of shape [20, 5], found [15, 5]",
+    );
     check_error(forward(&w, &w, &h0, &h0, None), "xp [T,B,gates*H]: expected 3 axes, found shape [20, 5]");
     check_error(forward(&xp, &w, &xp, &h0, None), "h0 [B,H]: expected 2 axes, found shape [3, 2, 20]");
     check_error(
         forward(&zeros(&[3, 2, 15]), &w, &h0, &h0, None),
-        "lstm: expected xp [3, 2, 20], found [3, 2, 15]",
+        "lstm: expected xp of shape [3, 2, 20], found [3, 2, 15]",
     );
     check_error(
         forward(&zeros(&[0, 2, 20]), &w, &h0, &h0, None),
         "lstm: expected xp with every extent at least 1",
     );
-    check_error(forward(&xp, &zeros(&[5, 20]), &h0, &h0, None), "lstm: expected w_hh [20, 5], found [5, 20]");
-    check_error(forward(&xp, &w, &zeros(&[3, 5]), &h0, None), "lstm: expected h0 [2, 5], found [3, 5]");
-    check_error(forward(&xp, &w, &h0, &zeros(&[2, 4]), None), "lstm: expected c0 [2, 5], found [2, 4]");
-    check_error(forward(&xp, &w, &h0, &h0, Some(vec![3])), "lstm: expected lens [2], found [1]");
+    check_error(
+        forward(&xp, &zeros(&[5, 20]), &h0, &h0, None),
+        "lstm: expected w_hh of shape [20, 5], found [5, 20]",
+    );
+    check_error(
+        forward(&xp, &w, &zeros(&[3, 5]), &h0, None),
+        "lstm: expected h0 of shape [2, 5], found [3, 5]",
+    );
+    check_error(
+        forward(&xp, &w, &h0, &zeros(&[2, 4]), None),
+        "lstm: expected c0 of shape [2, 5], found [2, 4]",
+    );
+    check_error(forward(&xp, &w, &h0, &h0, Some(vec![3])), "lstm: expected lens of shape [2], found [1]");
     let range = "lstm: every length must be between 1 and the number of steps, found ";
     check_error(forward(&xp, &w, &h0, &h0, Some(vec![3, 0])), &format!("{range}0 in row 1 of 3 steps"));
     check_error(forward(&xp, &w, &h0, &h0, Some(vec![4, 1])), &format!("{range}4 in row 0 of 3 steps"));
@@ -441,22 +485,37 @@ fn operands_that_do_not_fit_are_errors() {
 
     let saved = forward(&xp, &w, &h0, &h0, None).unwrap().3;
     let backward = |dy, dh_n, dc_n, w| lstm_backward(dy, dh_n, dc_n, &saved, w);
-    check_error(backward(Some(&h0), None, None, &w), "lstm backward: expected dy [3, 2, 5], found [2, 5]");
-    check_error(backward(None, Some(&w), None, &w), "lstm backward: expected dh_n [2, 5], found [20, 5]");
-    check_error(backward(None, None, Some(&w), &w), "lstm backward: expected dc_n [2, 5], found [20, 5]");
-    check_error(backward(None, None, None, &h0), "lstm backward: expected w_hh [20, 5], found [2, 5]");
+    check_error(
+        backward(Some(&h0), None, None, &w),
+        "lstm backward: expected dy of shape [3, 2, 5], found [2, 5]",
+    );
+    check_error(
+        backward(None, Some(&w), None, &w),
+        "lstm backward: expected dh_n of shape [2, 5], found [20, 5]",
+    );
+    check_error(
+        backward(None, None, Some(&w), &w),
+        "lstm backward: expected dc_n of shape [2, 5], found [20, 5]",
+    );
+    check_error(
+        backward(None, None, None, &h0),
+        "lstm backward: expected w_hh of shape [20, 5], found [2, 5]",
+    );
 
     let (xp, w) = (zeros(&[3, 2, 15]), zeros(&[15, 5]));
-    check_error(gru_forward(&xp, &w, &zeros(&[5]), &h0, None, Forward), "gru: expected b_hh [15], found [5]");
+    check_error(
+        gru_forward(&xp, &w, &zeros(&[5]), &h0, None, Forward),
+        "gru: expected b_hh of shape [15], found [5]",
+    );
     let saved = gru_forward(&xp, &w, &zeros(&[15]), &h0, None, Forward).unwrap().2;
-    check_error(gru_backward(Some(&h0), None, &saved, &w), "gru backward: expected dy [3, 2, 5]");
-    check_error(gru_backward(None, Some(&w), &saved, &w), "gru backward: expected dh_n [2, 5]");
-    check_error(gru_backward(None, None, &saved, &h0), "gru backward: expected w_hh [15, 5]");
+    check_error(gru_backward(Some(&h0), None, &saved, &w), "gru backward: expected dy of shape [3, 2, 5]");
+    check_error(gru_backward(None, Some(&w), &saved, &w), "gru backward: expected dh_n of shape [2, 5]");
+    check_error(gru_backward(None, None, &saved, &h0), "gru backward: expected w_hh of shape [15, 5]");
 
     let (xp, w) = (zeros(&[3, 2, 5]), zeros(&[5, 5]));
-    check_error(rnn_forward(&xp, &w, &zeros(&[2, 6]), None, Forward), "rnn: expected xp [3, 2, 6]");
+    check_error(rnn_forward(&xp, &w, &zeros(&[2, 6]), None, Forward), "rnn: expected xp of shape [3, 2, 6]");
     let saved = rnn_forward(&xp, &w, &h0, None, Forward).unwrap().2;
-    check_error(rnn_backward(Some(&h0), None, &saved, &w), "rnn backward: expected dy [3, 2, 5]");
-    check_error(rnn_backward(None, Some(&w), &saved, &w), "rnn backward: expected dh_n [2, 5]");
-    check_error(rnn_backward(None, None, &saved, &h0), "rnn backward: expected w_hh [5, 5]");
+    check_error(rnn_backward(Some(&h0), None, &saved, &w), "rnn backward: expected dy of shape [3, 2, 5]");
+    check_error(rnn_backward(None, Some(&w), &saved, &w), "rnn backward: expected dh_n of shape [2, 5]");
+    check_error(rnn_backward(None, None, &saved, &h0), "rnn backward: expected w_hh of shape [5, 5]");
 }

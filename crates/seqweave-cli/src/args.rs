@@ -1,0 +1,510 @@
+//! The command line as it is typed: raw flags, nothing checked across options. `resolve` does that.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
+use seqweave_metrics::Metric;
+use seqweave_seq2seq::search::{LengthPenalty, MaxLen};
+
+use crate::values::{DeviceChoice, Gate, length_penalty, max_len};
+
+/// Train, use and look into sequence-to-sequence models.
+#[derive(Debug, Parser)]
+#[command(
+    name = "seqweave",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = "\
+First steps:
+  seqweave init demo && cd demo
+  seqweave train -c config.toml
+  echo \"a b c d\" | seqweave translate -m runs/toy-reverse
+
+Results go to stdout, everything else to stderr. Exit codes: 0 good, 1 failed,
+2 usage, 3 config, 4 input data or file format, 5 training diverged,
+6 quality gate not met, 130 or 143 interrupted (state saved).
+
+Environment: SEQWEAVE_DEVICE, SEQWEAVE_THREADS, SEQWEAVE_SEED, SEQWEAVE_COLOR and
+SEQWEAVE_MODEL, _BEAM, _BATCH, _FONT stand in for the options of these names."
+)]
+pub struct Args {
+    /// Options of every verb.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Where to compute: auto, cpu, cuda or cuda:N
+    #[arg(long, global = true, env = "SEQWEAVE_DEVICE", hide_env = true, value_name = "DEVICE")]
+    pub device: Option<DeviceChoice>,
+    /// CPU threads; 0 means all cores
+    #[arg(long, global = true, env = "SEQWEAVE_THREADS", hide_env = true, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Seed of every random choice; overrides the config
+    #[arg(long, global = true, env = "SEQWEAVE_SEED", hide_env = true, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Only warnings and errors on stderr
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// More on stderr
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Colours: auto, always or never (NO_COLOR is respected)
+    #[arg(long, global = true, env = "SEQWEAVE_COLOR", hide_env = true, value_name = "WHEN")]
+    #[arg(default_value = "auto", hide_default_value = true, hide_possible_values = true)]
+    pub color: Color,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// When the stream is a terminal that can.
+    Auto,
+    /// Also into files and pipes.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Make a folder with a commented config and data, ready to train
+    Init(Init),
+    /// Train a model, or go on with an interrupted run
+    Train(Train),
+    /// Translate lines of text
+    Translate(Translate),
+    /// Translate and compare with references
+    Evaluate(Evaluate),
+    /// Log-probabilities of given translations
+    Score(Score),
+    /// What a model, run or checkpoint is; or what this machine has
+    Info(Info),
+    /// Draw attention maps and training curves
+    #[command(subcommand)]
+    Plot(Plot),
+    /// Show, check and explain configuration
+    #[command(subcommand)]
+    Config(Config),
+    /// Shell completions
+    Completions(Completions),
+}
+
+/// `init`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Example:
+  seqweave init demo && cd demo && seqweave train -c config.toml")]
+pub struct Init {
+    /// The folder to make; an existing one must be empty
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+    /// What to put into it
+    #[arg(long, value_name = "NAME", default_value = "toy-reverse")]
+    pub preset: Preset,
+}
+
+/// What `init` can make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// Letters in, the same letters in reverse order out; learnt in under a minute
+    ToyReverse,
+}
+
+/// `train`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Run the same command again to go on with an interrupted run: the result is the
+same, bit for bit, as if it had not been interrupted. The first Ctrl-C or
+SIGTERM finishes the step and saves; the second ends at once.
+
+Examples:
+  seqweave train -c config.toml
+  seqweave train -c base.toml -c bigger.toml --set model.hidden=512
+  seqweave train -c config.toml --dry-run      # check everything, train nothing")]
+pub struct Train {
+    /// Config files; a key in a later one wins
+    #[arg(short, long, value_name = "FILE", required = true, num_args = 1..)]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub config: Vec<PathBuf>,
+    /// Overrides one key, as in --set train.max_steps=500
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// The run folder; default: from the config
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub run: Option<PathBuf>,
+    /// Stop after this many steps; overrides the config
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_steps: Option<u64>,
+    /// Start anew even if the run folder has checkpoints; they are removed
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Check config and data, build the model, say what would happen, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// A model folder, named by every verb that uses one.
+#[derive(Debug, ClapArgs)]
+pub struct Model {
+    /// The model: a model folder, a run folder (its best checkpoint), or a checkpoint
+    #[arg(short = 'm', long = "model", value_name = "DIR", env = "SEQWEAVE_MODEL", hide_env_values = true)]
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+}
+
+/// How to search for the best output.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Search (defaults come with the model)")]
+pub struct Search {
+    /// Beam size; 1 is greedy
+    #[arg(short, long, value_name = "K", env = "SEQWEAVE_BEAM", hide_env_values = true)]
+    #[arg(value_parser = in_range::<1, 1024>)]
+    pub beam: Option<usize>,
+    /// none, average, or gnmt=ALPHA (Wu et al. 2016)
+    #[arg(long, value_name = "KIND", value_parser = length_penalty)]
+    pub length_penalty: Option<LengthPenalty>,
+    /// Weight of the coverage penalty (Wu et al. 2016); 0 is off
+    #[arg(long, value_name = "BETA", value_parser = non_negative)]
+    pub coverage_penalty: Option<f64>,
+    /// Longest output, from the source length x: 2x+10, 1.5x, 80
+    #[arg(long, value_name = "LEN", value_parser = max_len)]
+    pub max_len: Option<MaxLen>,
+    /// Shortest output in tokens
+    #[arg(long, value_name = "N")]
+    pub min_len: Option<usize>,
+    /// Sentences translated together; the result does not depend on it
+    #[arg(long, value_name = "N", default_value = "32", env = "SEQWEAVE_BATCH", hide_env_values = true)]
+    #[arg(value_parser = in_range::<1, 65536>)]
+    pub batch: usize,
+}
+
+/// `translate`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+One line out for each line in, in the same order; an empty line gives an empty
+line. Output appears as soon as a chunk of lines is done.
+
+Examples:
+  echo \"transformer\" | seqweave translate -m runs/g2p
+  seqweave translate -m runs/g2p -i words.txt -o phonemes.txt --beam 5
+  seqweave translate -m runs/g2p --n-best 3 --format jsonl --with score,align")]
+pub struct Translate {
+    /// The model.
+    #[command(flatten)]
+    pub model: Model,
+    /// Input; default and `-`: stdin
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub input: Option<PathBuf>,
+    /// Output; default and `-`: stdout
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// text, or one JSON object per line
+    #[arg(long, value_name = "FORMAT", default_value = "text", hide_possible_values = true)]
+    pub format: Format,
+    /// More fields in the JSON objects: score, align, tokens
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',', hide_possible_values = true)]
+    pub with: Vec<Field>,
+    /// Candidates for each line (JSON only)
+    #[arg(long, value_name = "N", value_parser = in_range::<1, 1024>)]
+    pub n_best: Option<usize>,
+    /// The search.
+    #[command(flatten)]
+    pub search: Search,
+}
+
+/// Output formats of `translate`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One line of text per line of input.
+    Text,
+    /// One JSON object per line of input.
+    Jsonl,
+}
+
+/// Optional fields of a translation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Field {
+    /// Search score and log-probability.
+    Score,
+    /// For each target token the source token it looked at most.
+    Align,
+    /// The tokens of both sides, with the log-probability of each target token.
+    Tokens,
+}
+
+/// Sentence pairs: one TSV file or two files.
+#[derive(Debug, ClapArgs)]
+pub struct Pairs {
+    /// Pairs as `source<TAB>target` lines; lines of one source are alternatives
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "src")]
+    pub tsv: Option<PathBuf>,
+    /// Source lines, when there is no --tsv
+    #[arg(value_name = "SRC", required_unless_present = "tsv", requires = "tgt")]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub src: Option<PathBuf>,
+    /// Target lines, as many
+    #[arg(value_name = "TGT", value_hint = ValueHint::FilePath)]
+    pub tgt: Option<PathBuf>,
+}
+
+/// `evaluate`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+A gate is met when the measured value is not worse than its bound: wer=30 needs
+a word error rate of 30 % or less, acc=90 an accuracy of 90 % or more.
+If a gate is not met the exit code is 6.
+
+Examples:
+  seqweave evaluate -m runs/g2p --tsv test.tsv --metrics wer,per
+  seqweave evaluate -m runs/g2p test.src test.ref --json --fail-under wer=30")]
+pub struct Evaluate {
+    /// The model.
+    #[command(flatten)]
+    pub model: Model,
+    /// The pairs.
+    #[command(flatten)]
+    pub pairs: Pairs,
+    /// Measures: wer, per, cer, acc, ppl, token_acc, seq_acc
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "wer,per")]
+    pub metrics: Vec<Metric>,
+    /// Quality gates, as in wer=30,per=12; each is measured, listed in --metrics or not
+    #[arg(long, value_name = "NAME=BOUND", value_delimiter = ',')]
+    pub fail_under: Vec<Gate>,
+    /// Show this many examples
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub examples: usize,
+    /// One JSON document instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// The search.
+    #[command(flatten)]
+    pub search: Search,
+}
+
+/// `score`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+One line out for each pair in: the log-probability (natural logarithm, end of
+sentence included), and with --per-token each token with its share.
+The perplexity over all pairs goes to stderr, or into the last JSON object.
+
+Example:
+  seqweave score -m runs/g2p --tsv test.tsv --per-token")]
+pub struct Score {
+    /// The model.
+    #[command(flatten)]
+    pub model: Model,
+    /// The pairs.
+    #[command(flatten)]
+    pub pairs: Pairs,
+    /// Also the log-probability of each token
+    #[arg(long)]
+    pub per_token: bool,
+    /// One JSON object per line
+    #[arg(long)]
+    pub json: bool,
+    /// Sentences scored together; the result does not depend on it
+    #[arg(long, value_name = "N", default_value = "32", env = "SEQWEAVE_BATCH", hide_env_values = true)]
+    #[arg(value_parser = in_range::<1, 65536>)]
+    pub batch: usize,
+}
+
+/// `info`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  seqweave info runs/g2p
+  seqweave info --system")]
+pub struct Info {
+    /// A model folder, run folder or checkpoint
+    #[arg(required_unless_present = "system", conflicts_with = "system", value_hint = ValueHint::AnyPath)]
+    pub path: Option<PathBuf>,
+    /// Versions, processor, devices, fonts
+    #[arg(long)]
+    pub system: bool,
+    /// One JSON document instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `plot`
+#[derive(Debug, Subcommand)]
+pub enum Plot {
+    /// Where the model looks while it writes each output token
+    Attention(PlotAttention),
+    /// Loss, metrics and learning rate over the steps of one or more runs
+    Curves(PlotCurves),
+}
+
+/// `plot attention`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Several texts give several files: attention-1.svg, attention-2.svg, ...
+
+Examples:
+  seqweave plot attention -m runs/g2p --text transformer -o attention.png
+  seqweave plot attention -m runs/zh --text \"注意力\" --font NotoSansCJK.otf")]
+pub struct PlotAttention {
+    /// The model.
+    #[command(flatten)]
+    pub model: Model,
+    /// The text to translate; may be given several times
+    #[arg(short, long, required = true)]
+    pub text: Vec<String>,
+    /// The file and the figure.
+    #[command(flatten)]
+    pub figure: Figure,
+    /// The search.
+    #[command(flatten)]
+    pub search: Search,
+}
+
+/// `plot curves`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Example:
+  seqweave plot curves runs/small runs/large -o curves.png")]
+pub struct PlotCurves {
+    /// Run folders
+    #[arg(required = true, value_name = "RUN", value_hint = ValueHint::DirPath)]
+    pub runs: Vec<PathBuf>,
+    /// The file and the figure.
+    #[command(flatten)]
+    pub figure: Figure,
+}
+
+/// Options of every figure.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Figure")]
+pub struct Figure {
+    /// The file to write, .svg or .png; default: the kind of figure, .svg
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// A font file tried before the system's fonts (PNG only)
+    #[arg(long, value_name = "FILE", env = "SEQWEAVE_FONT", hide_env_values = true)]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub font: Option<PathBuf>,
+    /// Headline; default: chosen from what is drawn
+    #[arg(long)]
+    pub title: Option<String>,
+}
+
+/// `config`
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// The whole configuration, defaults filled in
+    Show(ConfigFiles),
+    /// Every mistake in the files at once; exit code 3 if there is one
+    Check(ConfigFiles),
+    /// The JSON schema, for editors
+    Schema,
+    /// What a key means, its type and default
+    Explain(ConfigExplain),
+}
+
+/// Config files and overrides.
+#[derive(Debug, ClapArgs)]
+pub struct ConfigFiles {
+    /// Config files; a key in a later one wins
+    #[arg(short, long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath)]
+    pub config: Vec<PathBuf>,
+    /// Overrides one key, as in --set train.max_steps=500
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// `config explain`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Example:
+  seqweave config explain model.hidden")]
+pub struct ConfigExplain {
+    /// A key or a table, as in model.hidden or model; default: every key
+    pub key: Option<String>,
+}
+
+/// `completions`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Example:
+  seqweave completions bash > seqweave.bash && source seqweave.bash")]
+pub struct Completions {
+    /// The shell to complete in
+    pub shell: clap_complete::Shell,
+}
+
+/// A whole number in [LOW, HIGH].
+fn in_range<const LOW: usize, const HIGH: usize>(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if (LOW..=HIGH).contains(&n) => Ok(n),
+        _ => Err(format!("expected a whole number from {LOW} to {HIGH}")),
+    }
+}
+
+/// A finite number of at least 0.
+fn non_negative(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(x) if x >= 0.0 && f64::is_finite(x) => Ok(x),
+        _ => Err("expected a number of at least 0".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// The help of a verb as a terminal of 80 columns shows it.
+    fn help(verb: &[&str]) -> String {
+        let mut command = Args::command().term_width(80);
+        command.build();
+        let command = verb.iter().fold(&mut command, |c, name| c.find_subcommand_mut(name).expect(name));
+        let text = std::mem::take(command).render_help().to_string();
+        // The version changes with every release, the help should not.
+        text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn help_reads_well_at_80_columns() {
+        let verbs: [&[&str]; 15] = [
+            &[],
+            &["init"],
+            &["train"],
+            &["translate"],
+            &["evaluate"],
+            &["score"],
+            &["info"],
+            &["plot"],
+            &["plot", "attention"],
+            &["plot", "curves"],
+            &["config"],
+            &["config", "show"],
+            &["config", "check"],
+            &["config", "explain"],
+            &["completions"],
+        ];
+        for verb in verbs {
+            let text = help(verb);
+            let wide = text.lines().find(|line| line.chars().count() > 80);
+            assert_eq!(wide, None, "too wide in the help of {verb:?}");
+            let name = if verb.is_empty() { "seqweave".to_owned() } else { verb.join("-") };
+            insta::assert_snapshot!(format!("help-{name}"), text);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! `evaluate`: translate, compare with references, hold against gates.
+
+use std::io::{self, Write};
+use std::time::Instant;
+
+use seqweave_data::{SourceSpec, load};
+use seqweave_train::EvaluateOptions;
+
+use super::{open_model, translate_options};
+use crate::exit::{Exit, Outcome};
+use crate::output::{EvaluationReport, GateResult};
+use crate::resolve::{Context, Evaluate};
+use crate::ui::Ui;
+
+/// Measures and reports; [`Exit::Gate`] when a gate is not met.
+///
+/// # Errors
+/// When the model or the data is refused.
+pub fn run(ui: &Ui, context: &Context, job: Evaluate) -> Outcome {
+    let pairs = load(&job.pairs)?;
+    let translator = open_model(ui, context, &job.model)?;
+    let translate = translate_options(&translator, &job.search);
+    let beam = translate.search.beam;
+    ui.note(format!("evaluating {} on {} lines, beam {beam}", job.model.display(), pairs.len()));
+    let clock = Instant::now();
+    let options = EvaluateOptions { translate, metrics: job.metrics };
+    let evaluation = seqweave_train::evaluate(&translator, &pairs, &options)?;
+    let report = EvaluationReport {
+        model: job.model.display().to_string(),
+        data: name(&job.pairs),
+        items: evaluation.items,
+        references: evaluation.lines,
+        beam,
+        gates: job.gates.iter().map(|gate| GateResult::of(gate, &evaluation.scores)).collect(),
+        metrics: evaluation.scores,
+        examples: evaluation.answers.into_iter().take(job.examples).collect(),
+        seconds: clock.elapsed().as_secs_f64(),
+    };
+    let text = if job.json { serde_json::to_string_pretty(&report)? } else { report.text() };
+    writeln!(io::stdout(), "{text}")?;
+    Ok(if report.passes() { Exit::Good } else { Exit::Gate })
+}
+
+fn name(pairs: &SourceSpec) -> String {
+    match pairs {
+        SourceSpec::Tsv { path } => path.display().to_string(),
+        SourceSpec::Parallel { src, tgt } => format!("{} {}", src.display(), tgt.display()),
+    }
+}

@@ -1,0 +1,128 @@
+//! `init`: a folder in which the next command works.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::args::Preset;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::ui::Ui;
+
+/// The configuration of the toy.
+const TOY_REVERSE: &str = include_str!("init/toy-reverse.toml");
+
+/// Lines of the training, validation and test files.
+const TOY_LINES: [(&str, usize); 3] = [("train", 10_000), ("dev", 500), ("test", 500)];
+
+/// Makes the folder.
+///
+/// # Errors
+/// When the folder has something in it or cannot be written.
+pub fn run(ui: &Ui, seed: Option<u64>, dir: &Path, preset: Preset) -> Outcome {
+    let refuse =
+        |e: io::Error| Failure::new(Exit::Failed, format!("cannot make the folder: {e}")).at(dir.display());
+    let is_taken = match fs::read_dir(dir) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => false,
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => true,
+        Err(e) => return Err(refuse(e)),
+    };
+    if is_taken {
+        return Err(Failure::usage("this folder is there already and not empty")
+            .at(dir.display())
+            .help("name a new one; init never overwrites"));
+    }
+    let Preset::ToyReverse = preset;
+    fs::create_dir_all(dir.join("data")).map_err(refuse)?;
+    fs::write(dir.join("config.toml"), TOY_REVERSE).map_err(refuse)?;
+    let mut random = SplitMix64(seed.unwrap_or(1));
+    for (name, lines) in TOY_LINES {
+        let text: String = (0..lines).map(|_| toy_pair(&mut random)).collect();
+        fs::write(dir.join("data").join(format!("{name}.tsv")), text).map_err(refuse)?;
+    }
+    let counts = TOY_LINES.map(|(_, lines)| lines.to_string()).join("/");
+    ui.note(format!("created {}: config.toml, data/{{train,dev,test}}.tsv ({counts} lines)", dir.display()));
+    let config = dir.join("config.toml");
+    ui.note(format!("next: seqweave train -c {}", config.display()));
+    Ok(Exit::Good)
+}
+
+/// A line: three to ten of twelve letters, a tab, the same letters in reverse order.
+fn toy_pair(random: &mut SplitMix64) -> String {
+    let length = 3 + random.below(8);
+    let letters: Vec<String> =
+        (0..length).map(|_| char::from(b'a' + random.below(12) as u8).to_string()).collect();
+    let reversed: Vec<&str> = letters.iter().rev().map(String::as_str).collect();
+    format!("{}\t{}\n", letters.join(" "), reversed.join(" "))
+}
+
+/// The generator of Steele, Lea and Flood (2014), small enough to make the same toy everywhere and always.
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        // The bound is tiny, so the bias of a remainder is far below what 10,000 lines could show.
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use seqweave_data::{SourceSpec, load};
+    use seqweave_train::config::Config;
+
+    fn quiet() -> Ui {
+        Ui::new(&crate::args::Args::try_parse_from(["seqweave", "-q", "info", "--system"]).unwrap().global)
+    }
+
+    #[test]
+    fn the_configuration_is_good_and_says_nothing_in_vain() {
+        let loaded = Config::from_toml("toy-reverse.toml", TOY_REVERSE, Path::new("")).unwrap();
+        assert_eq!(loaded.unused, []);
+        assert_eq!(loaded.value.name, "toy-reverse");
+    }
+
+    #[test]
+    fn the_folder_holds_what_the_configuration_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let demo = dir.path().join("demo");
+        run(&quiet(), None, &demo, Preset::ToyReverse).unwrap();
+        for (name, lines) in TOY_LINES {
+            let path = demo.join("data").join(format!("{name}.tsv"));
+            assert!(
+                TOY_REVERSE.contains(&format!("\"data/{name}.tsv\"")),
+                "{name} is not in the configuration"
+            );
+            let pairs = load(&SourceSpec::Tsv { path }).unwrap();
+            assert_eq!(pairs.len(), lines);
+            for pair in &pairs[..20] {
+                let reversed: Vec<&str> = pair.src.split(' ').rev().collect();
+                assert_eq!(pair.tgt, reversed.join(" "));
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("mine.txt"), "x").unwrap();
+        for place in [dir.path().to_path_buf(), dir.path().join("mine.txt")] {
+            let failure = run(&quiet(), None, &place, Preset::ToyReverse).unwrap_err();
+            assert_eq!(failure.exit, Exit::Usage);
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_seed_decides_the_data() {
+        let line = |seed| toy_pair(&mut SplitMix64(seed));
+        assert_eq!(line(1), line(1));
+        assert_ne!(line(1), line(2));
+    }
+}

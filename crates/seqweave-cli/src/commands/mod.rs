@@ -1,0 +1,51 @@
+//! One module a verb: each takes resolved values, calls the libraries, and prints.
+
+pub mod completions;
+pub mod config;
+pub mod evaluate;
+pub mod figure;
+pub mod info;
+pub mod init;
+pub mod plot_attention;
+pub mod plot_curves;
+pub mod score;
+pub mod train;
+pub mod translate;
+
+use std::path::Path;
+
+use seqweave::{TranslateOptions, Translator};
+use seqweave_tensor::Device;
+
+use crate::exit::{Failure, Outcome};
+use crate::resolve::{Context, Search};
+use crate::ui::Ui;
+use crate::values::DeviceChoice;
+
+/// Sets the number of threads; 0 takes all cores.
+fn start_pool(threads: usize) -> Outcome<()> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global()
+        .map_err(|e| Failure::from(e).context(format!("cannot start {threads} threads")))
+}
+
+/// The device, and which it is and why.
+fn open_device(choice: DeviceChoice) -> Outcome<(Device, String)> {
+    choice.open().map_err(|e| Failure::from(e).help("use --device cpu, or auto for whatever there is"))
+}
+
+/// Opens a model on the device that was asked for.
+fn open_model(ui: &Ui, context: &Context, dir: &Path) -> Outcome<Translator> {
+    start_pool(context.threads.unwrap_or(0))?;
+    let (device, why) = open_device(context.device.unwrap_or(DeviceChoice::Auto))?;
+    let translator = Translator::from_dir_on(dir, &device)?;
+    ui.detail(format!("device {why}, {} threads", rayon::current_num_threads()));
+    ui.detail(format!("model  {}: {} parameters", dir.display(), translator.model().params.numel()));
+    Ok(translator)
+}
+
+/// The model's own search options, with those of the command line in their place.
+fn translate_options(translator: &Translator, search: &Search) -> TranslateOptions {
+    TranslateOptions { search: search.over(translator.defaults().search), batch: search.batch }
+}

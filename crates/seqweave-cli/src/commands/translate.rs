@@ -1,0 +1,86 @@
+//! `translate`: lines in, lines out, as many and in the same order.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write};
+
+use seqweave_data::read_lines;
+
+use super::{open_model, translate_options};
+use crate::args::Format;
+use crate::chunks::chunks;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::TranslationRecord;
+use crate::resolve::{Context, Sink, Source, Translate};
+use crate::ui::Ui;
+
+/// Batches in a chunk, so that lines of like length find each other.
+const BATCHES: usize = 8;
+
+/// Translates until the input ends.
+///
+/// # Errors
+/// When the model, the input or the output is refused; lines before a bad line are translated.
+pub fn run(ui: &Ui, context: &Context, job: Translate) -> Outcome {
+    let translator = open_model(ui, context, &job.model)?;
+    let mut options = translate_options(&translator, &job.search);
+    options.search.n_best = job.n_best;
+    if job.n_best > options.search.beam {
+        let beam = options.search.beam;
+        return Err(Failure::usage(format!(
+            "--n-best {} is more than the model's beam of {beam}",
+            job.n_best
+        ))
+        .help(format!("add --beam {}", job.n_best)));
+    }
+    let (input, name) = open_input(ui, &job.input)?;
+    let mut output = open_output(&job.output)?;
+    let mut id = 0;
+    for chunk in chunks(read_lines(input, name), BATCHES * options.batch) {
+        let lines = chunk?;
+        let translations = translator.translate(&lines, &options)?;
+        for (line, translation) in lines.into_iter().zip(&translations) {
+            match job.format {
+                Format::Text => writeln!(output, "{}", translation.text())?,
+                Format::Jsonl => {
+                    let record = TranslationRecord::of(id, line, translation, job.fields, job.n_best);
+                    serde_json::to_writer(&mut output, &record).map_err(io::Error::from)?;
+                    output.write_all(b"\n")?;
+                }
+            }
+            id += 1;
+        }
+        // Whoever waits for these lines gets them before the next ones are read.
+        output.flush()?;
+    }
+    ui.detail(format!("translated {id} lines"));
+    Ok(Exit::Good)
+}
+
+fn open_input(ui: &Ui, input: &Source) -> Outcome<(Box<dyn BufRead + Send>, String)> {
+    match input {
+        Source::Stdin => {
+            if io::stdin().is_terminal() {
+                ui.note("type a line to translate it; Ctrl-D ends");
+            }
+            Ok((Box::new(BufReader::new(io::stdin())), "stdin".to_owned()))
+        }
+        Source::File(path) => {
+            let file = File::open(path).map_err(|e| {
+                Failure::new(Exit::Data, format!("cannot open the input: {e}")).at(path.display())
+            })?;
+            Ok((Box::new(BufReader::new(file)), path.display().to_string()))
+        }
+    }
+}
+
+fn open_output(output: &Sink) -> Outcome<Box<dyn Write>> {
+    match output {
+        Sink::Stdout => Ok(Box::new(BufWriter::new(io::stdout().lock()))),
+        Sink::File(path) => {
+            let file = File::create(path).map_err(|e| {
+                Failure::new(Exit::Failed, format!("cannot create the output: {e}")).at(path.display())
+            })?;
+            Ok(Box::new(BufWriter::new(file)))
+        }
+    }
+}

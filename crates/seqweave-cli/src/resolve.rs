@@ -1,0 +1,614 @@
+//! The one step from raw flags to validated values; commands after it cannot fail on flags.
+
+use std::path::{Path, PathBuf};
+
+use seqweave_data::SourceSpec;
+use seqweave_metrics::Metric;
+use seqweave_seq2seq::search::{LengthPenalty, MaxLen, SearchOptions};
+
+use crate::args::{self, Field, Format, Preset, Verb};
+use crate::exit::{Failure, Outcome};
+use crate::values::{DeviceChoice, Gate};
+
+/// Everything the program was asked to do.
+#[derive(Debug)]
+pub struct Job {
+    /// What every verb shares.
+    pub context: Context,
+    /// The verb with its values.
+    pub task: Task,
+}
+
+/// What every verb shares.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Context {
+    /// Where to compute; `None` leaves it to the config, and then to the machine.
+    pub device: Option<DeviceChoice>,
+    /// CPU threads; `None` leaves it to the config, and then to the machine.
+    pub threads: Option<usize>,
+    /// Seed, where it overrides the config.
+    pub seed: Option<u64>,
+}
+
+/// A verb with its values.
+#[derive(Debug)]
+pub enum Task {
+    /// `init`
+    Init {
+        /// The folder to make.
+        dir: PathBuf,
+        /// What to put into it.
+        preset: Preset,
+    },
+    /// `train`
+    Train(Train),
+    /// `translate`
+    Translate(Translate),
+    /// `evaluate`
+    Evaluate(Evaluate),
+    /// `score`
+    Score(Score),
+    /// `info PATH`
+    Info {
+        /// What to look into.
+        path: PathBuf,
+        /// JSON instead of text.
+        json: bool,
+    },
+    /// `info --system`
+    System {
+        /// JSON instead of text.
+        json: bool,
+    },
+    /// `plot attention`
+    PlotAttention(PlotAttention),
+    /// `plot curves`
+    PlotCurves {
+        /// Run folders.
+        runs: Vec<PathBuf>,
+        /// Where and how to draw.
+        figure: Figure,
+    },
+    /// `config show`
+    ConfigShow(ConfigSources),
+    /// `config check`
+    ConfigCheck(ConfigSources),
+    /// `config schema`
+    ConfigSchema,
+    /// `config explain`
+    ConfigExplain {
+        /// A key, a table, or everything.
+        key: Option<String>,
+    },
+    /// `completions`
+    Completions(clap_complete::Shell),
+}
+
+/// Config files, and overrides in the order in which they win.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigSources {
+    /// The files, later ones win.
+    pub files: Vec<PathBuf>,
+    /// `key=value`, later ones win, all win over files.
+    pub sets: Vec<String>,
+}
+
+/// Values of `train`.
+#[derive(Debug)]
+pub struct Train {
+    /// The configuration; --run, --max-steps and --seed are already overrides in it.
+    pub config: ConfigSources,
+    /// Remove the checkpoints of an earlier run.
+    pub overwrite: bool,
+    /// Only check.
+    pub dry_run: bool,
+}
+
+/// Where lines come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Standard input.
+    Stdin,
+    /// A file.
+    File(PathBuf),
+}
+
+/// Where results go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sink {
+    /// Standard output.
+    Stdout,
+    /// A file.
+    File(PathBuf),
+}
+
+/// How to search, as far as it was said; the rest comes with the model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Search {
+    /// Beam size.
+    pub beam: Option<usize>,
+    /// Length normalisation.
+    pub length_penalty: Option<LengthPenalty>,
+    /// Weight of the coverage penalty.
+    pub coverage_penalty: Option<f64>,
+    /// Longest output.
+    pub max_len: Option<MaxLen>,
+    /// Shortest output in tokens.
+    pub min_len: Option<usize>,
+    /// Sentences translated together.
+    pub batch: usize,
+}
+
+impl Search {
+    /// The model's own options, with what was said on the command line in their place.
+    pub fn over(&self, defaults: SearchOptions) -> SearchOptions {
+        let beam = self.beam.unwrap_or(defaults.beam);
+        SearchOptions {
+            beam,
+            n_best: 1,
+            length_penalty: self.length_penalty.unwrap_or(defaults.length_penalty),
+            coverage_penalty: self.coverage_penalty.unwrap_or(defaults.coverage_penalty),
+            max_len: self.max_len.unwrap_or(defaults.max_len),
+            min_len: self.min_len.unwrap_or(defaults.min_len),
+        }
+    }
+}
+
+/// Optional fields of a translation record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fields {
+    /// Search score and log-probability.
+    pub score: bool,
+    /// The alignment.
+    pub align: bool,
+    /// The tokens of both sides.
+    pub tokens: bool,
+}
+
+/// Values of `translate`.
+#[derive(Debug)]
+pub struct Translate {
+    /// The model folder.
+    pub model: PathBuf,
+    /// Input.
+    pub input: Source,
+    /// Output.
+    pub output: Sink,
+    /// Format of the output.
+    pub format: Format,
+    /// Optional fields.
+    pub fields: Fields,
+    /// Candidates for each line.
+    pub n_best: usize,
+    /// The search.
+    pub search: Search,
+}
+
+/// Values of `evaluate`.
+#[derive(Debug)]
+pub struct Evaluate {
+    /// The model folder.
+    pub model: PathBuf,
+    /// Sources and references.
+    pub pairs: SourceSpec,
+    /// What is measured, each once, gates included.
+    pub metrics: Vec<Metric>,
+    /// The gates.
+    pub gates: Vec<Gate>,
+    /// How many examples are shown.
+    pub examples: usize,
+    /// JSON instead of text.
+    pub json: bool,
+    /// The search.
+    pub search: Search,
+}
+
+/// Values of `score`.
+#[derive(Debug)]
+pub struct Score {
+    /// The model folder.
+    pub model: PathBuf,
+    /// Sources and targets.
+    pub pairs: SourceSpec,
+    /// Also for each token.
+    pub per_token: bool,
+    /// JSON instead of text.
+    pub json: bool,
+    /// Pairs scored together.
+    pub batch: usize,
+}
+
+/// Where and how to draw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figure {
+    /// The file.
+    pub output: PathBuf,
+    /// Its format, from its name.
+    pub image: Image,
+    /// A font tried first.
+    pub font: Option<PathBuf>,
+    /// Headline, if not the one that is made up.
+    pub title: Option<String>,
+}
+
+/// Formats of figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Image {
+    /// Vectors.
+    Svg,
+    /// Pixels.
+    Png,
+}
+
+/// Values of `plot attention`.
+#[derive(Debug)]
+pub struct PlotAttention {
+    /// The model folder.
+    pub model: PathBuf,
+    /// What to translate, each with the figure it goes to.
+    pub texts: Vec<(String, Figure)>,
+    /// The search.
+    pub search: Search,
+}
+
+/// Turns raw flags into a job.
+///
+/// # Errors
+/// A usage [`Failure`] that names the options that do not go together.
+pub fn resolve(args: args::Args) -> Outcome<Job> {
+    let args::Global { device, threads, seed, .. } = args.global;
+    let context = Context { device, threads, seed };
+    let task = match args.verb {
+        Verb::Init(args::Init { dir, preset }) => Task::Init { dir, preset },
+        Verb::Train(raw) => Task::Train(train(raw, &context)?),
+        Verb::Translate(raw) => Task::Translate(translate(raw)?),
+        Verb::Evaluate(raw) => Task::Evaluate(evaluate(raw)?),
+        Verb::Score(args::Score { model, pairs: raw, per_token, json, batch }) => {
+            Task::Score(Score { model: model.dir, pairs: pairs(raw)?, per_token, json, batch })
+        }
+        Verb::Info(args::Info { path, json, .. }) => match path {
+            Some(path) => Task::Info { path, json },
+            None => Task::System { json },
+        },
+        Verb::Plot(args::Plot::Attention(raw)) => Task::PlotAttention(plot_attention(raw)?),
+        Verb::Plot(args::Plot::Curves(args::PlotCurves { runs, figure: raw })) => {
+            Task::PlotCurves { runs, figure: figure(raw, "curves.svg")? }
+        }
+        Verb::Config(args::Config::Show(raw)) => Task::ConfigShow(config_sources(raw.config, raw.set)?),
+        Verb::Config(args::Config::Check(raw)) => Task::ConfigCheck(config_sources(raw.config, raw.set)?),
+        Verb::Config(args::Config::Schema) => Task::ConfigSchema,
+        Verb::Config(args::Config::Explain(raw)) => Task::ConfigExplain { key: raw.key },
+        Verb::Completions(args::Completions { shell }) => Task::Completions(shell),
+    };
+    Ok(Job { context, task })
+}
+
+fn train(raw: args::Train, context: &Context) -> Outcome<Train> {
+    let args::Train { config, set, run, max_steps, overwrite, dry_run } = raw;
+    let mut config = config_sources(config, set)?;
+    // Options are short forms of --set, so that the resolved config in the run folder shows them.
+    if let Some(run) = run {
+        config.sets.extend(run_folder(&run)?);
+    }
+    if let Some(max_steps) = max_steps {
+        config.sets.push(format!("train.max_steps={max_steps}"));
+    }
+    let Context { device, threads, seed } = context;
+    config.sets.extend(seed.map(|seed| format!("seed={seed}")));
+    config.sets.extend(threads.map(|threads| format!("run.threads={threads}")));
+    config.sets.extend(device.map(|device| format!("run.device=\"{device}\"")));
+    Ok(Train { config, overwrite, dry_run })
+}
+
+/// A run folder is `run.dir` / `name` in the config.
+fn run_folder(run: &Path) -> Outcome<[String; 2]> {
+    let wrong = |what: &str| {
+        Failure::usage(format!("--run {}: {what}", run.display())).help("for example --run runs/first")
+    };
+    let run = std::path::absolute(run).map_err(|e| wrong(&e.to_string()))?;
+    let name = run.file_name().ok_or_else(|| wrong("expected the name of a folder"))?;
+    let dir = run.parent().unwrap_or(Path::new(""));
+    match (dir.to_str(), name.to_str()) {
+        (Some(dir), Some(name)) => {
+            Ok([format!("run.dir={}", toml_string(dir)), format!("name={}", toml_string(name))])
+        }
+        _ => Err(wrong("expected a path in UTF-8")),
+    }
+}
+
+fn config_sources(files: Vec<PathBuf>, sets: Vec<String>) -> Outcome<ConfigSources> {
+    for set in &sets {
+        if set.split_once('=').is_none_or(|(key, _)| key.trim().is_empty()) {
+            return Err(Failure::usage(format!("--set {set}: expected KEY=VALUE"))
+                .help("for example --set train.max_steps=500"));
+        }
+    }
+    Ok(ConfigSources { files, sets })
+}
+
+fn translate(raw: args::Translate) -> Outcome<Translate> {
+    let args::Translate { model, input, output, format, with, n_best, search: raw_search } = raw;
+    let search = search(raw_search)?;
+    let n_best = n_best.unwrap_or(1);
+    if format == Format::Text && (n_best > 1 || !with.is_empty()) {
+        let option = if n_best > 1 { "--n-best" } else { "--with" };
+        return Err(Failure::usage(format!(
+            "{option} has no place in text output, which is one line per line"
+        ))
+        .help("add --format jsonl"));
+    }
+    if search.beam.is_some_and(|beam| n_best > beam) {
+        let beam = search.beam.unwrap_or_default();
+        return Err(Failure::usage(format!("--n-best {n_best} is more than a beam of {beam} can give"))
+            .help(format!("use --beam {n_best} or more")));
+    }
+    let input = match stream(input) {
+        None => Source::Stdin,
+        Some(path) => Source::File(path),
+    };
+    let output = match stream(output) {
+        None => Sink::Stdout,
+        Some(path) => Sink::File(path),
+    };
+    if let (Source::File(from), Sink::File(to)) = (&input, &output)
+        && same_file(from, to)
+    {
+        return Err(Failure::usage("--input and --output are the same file").at(from.display()));
+    }
+    let fields = Fields {
+        score: with.contains(&Field::Score),
+        align: with.contains(&Field::Align),
+        tokens: with.contains(&Field::Tokens),
+    };
+    Ok(Translate { model: model.dir, input, output, format, fields, n_best, search })
+}
+
+fn evaluate(raw: args::Evaluate) -> Outcome<Evaluate> {
+    let args::Evaluate {
+        model,
+        pairs: raw_pairs,
+        metrics: wanted,
+        fail_under: gates,
+        examples,
+        json,
+        search: raw_search,
+    } = raw;
+    let mut metrics: Vec<Metric> = Vec::new();
+    for metric in wanted.into_iter().chain(gates.iter().map(|gate| gate.metric)) {
+        if !metrics.contains(&metric) {
+            metrics.push(metric);
+        }
+    }
+    let (pairs, search) = (pairs(raw_pairs)?, search(raw_search)?);
+    Ok(Evaluate { model: model.dir, pairs, metrics, gates, examples, json, search })
+}
+
+fn search(raw: args::Search) -> Outcome<Search> {
+    let args::Search { beam, length_penalty, coverage_penalty, max_len, min_len, batch } = raw;
+    if let (Some(min), Some(MaxLen { ratio: 0.0, add: max })) = (min_len, max_len)
+        && min > max
+    {
+        return Err(Failure::usage(format!("--min-len {min} is more than --max-len {max}")));
+    }
+    Ok(Search { beam, length_penalty, coverage_penalty, max_len, min_len, batch })
+}
+
+fn pairs(raw: args::Pairs) -> Outcome<SourceSpec> {
+    match (raw.tsv, raw.src, raw.tgt) {
+        (Some(path), ..) => Ok(SourceSpec::Tsv { path }),
+        (None, Some(src), Some(tgt)) => Ok(SourceSpec::Parallel { src, tgt }),
+        // The parser asks for exactly this; it is its contract, said once more.
+        _ => Err(Failure::usage("expected --tsv FILE or two files SRC TGT")),
+    }
+}
+
+fn figure(raw: args::Figure, default: &str) -> Outcome<Figure> {
+    let args::Figure { output, font, title } = raw;
+    let output = output.unwrap_or_else(|| default.into());
+    let extension = output.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+    let image = match extension.as_deref() {
+        Some("svg") => Image::Svg,
+        Some("png") => Image::Png,
+        _ => {
+            return Err(Failure::usage("a figure is written as .svg or .png")
+                .at(output.display())
+                .help("give the file one of these endings"));
+        }
+    };
+    Ok(Figure { output, image, font, title })
+}
+
+fn plot_attention(raw: args::PlotAttention) -> Outcome<PlotAttention> {
+    let args::PlotAttention { model, text, figure: raw_figure, search: raw_search } = raw;
+    let figure = figure(raw_figure, "attention.svg")?;
+    let several = text.len() > 1;
+    let texts = text.into_iter().enumerate().map(|(i, text)| {
+        let output = if several { numbered(&figure.output, i + 1) } else { figure.output.clone() };
+        (text, Figure { output, ..figure.clone() })
+    });
+    Ok(PlotAttention { model: model.dir, texts: texts.collect(), search: search(raw_search)? })
+}
+
+/// `dir/attention.svg` → `dir/attention-2.svg`
+fn numbered(path: &Path, number: usize) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = path.extension().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("{stem}-{number}.{extension}"))
+}
+
+/// A named file, or `None` for the standard stream.
+fn stream(path: Option<PathBuf>) -> Option<PathBuf> {
+    path.filter(|path| path.as_os_str() != "-")
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// A TOML basic string.
+fn toml_string(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", c as u32)),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    use crate::exit::Exit;
+
+    fn job(line: &str) -> Outcome<Job> {
+        let words = ["seqweave"].into_iter().chain(line.split(' '));
+        resolve(args::Args::try_parse_from(words).map_err(|e| Failure::usage(e.to_string()))?)
+    }
+
+    fn task(line: &str) -> Task {
+        job(line).unwrap_or_else(|e| panic!("{line}: {}", e.render(str::to_owned))).task
+    }
+
+    fn refused(line: &str) -> String {
+        let failure = job(line).expect_err(line);
+        assert_eq!(failure.exit, Exit::Usage, "{line}");
+        failure.render(str::to_owned)
+    }
+
+    #[test]
+    fn translate_defaults_to_text_through_standard_streams() {
+        let Task::Translate(t) = task("translate -m m") else { panic!() };
+        assert_eq!((t.input, t.output, t.format, t.n_best), (Source::Stdin, Sink::Stdout, Format::Text, 1));
+        assert_eq!(t.fields, Fields::default());
+        assert_eq!((t.search.beam, t.search.batch), (None, 32));
+        let Task::Translate(t) = task("translate -m m -i - -o -") else { panic!() };
+        assert_eq!((t.input, t.output), (Source::Stdin, Sink::Stdout));
+    }
+
+    #[test]
+    fn translate_reads_every_search_option() {
+        let line = "translate -m m -b 4 --n-best 4 --length-penalty gnmt=0.8 --coverage-penalty 0.2 \
+                    --max-len 3x+1 --min-len 2 --batch 7 --format jsonl --with score,align";
+        let Task::Translate(t) = task(&line.split_whitespace().collect::<Vec<_>>().join(" ")) else {
+            panic!()
+        };
+        let search = Search {
+            beam: Some(4),
+            length_penalty: Some(LengthPenalty::Gnmt { alpha: 0.8 }),
+            coverage_penalty: Some(0.2),
+            max_len: Some(MaxLen { ratio: 3.0, add: 1 }),
+            min_len: Some(2),
+            batch: 7,
+        };
+        assert_eq!((t.search, t.n_best), (search, 4));
+        assert_eq!(t.fields, Fields { score: true, align: true, tokens: false });
+    }
+
+    #[test]
+    fn what_is_not_said_comes_with_the_model() {
+        let Task::Translate(t) = task("translate -m m --min-len 3") else { panic!() };
+        let model = SearchOptions { beam: 7, n_best: 4, coverage_penalty: 0.2, ..SearchOptions::default() };
+        let want = SearchOptions { n_best: 1, min_len: 3, ..model.clone() };
+        assert_eq!(t.search.over(model), want);
+    }
+
+    #[test]
+    fn options_that_do_not_go_together_are_refused() {
+        for (line, message) in [
+            ("translate -m m --n-best 3", "--n-best has no place in text output"),
+            ("translate -m m --with score", "--with has no place in text output"),
+            ("translate -m m --format jsonl --n-best 6 -b 5", "--n-best 6 is more than a beam of 5"),
+            ("translate -m m --min-len 9 --max-len 8", "--min-len 9 is more than --max-len 8"),
+            ("translate -m m -b 0", "expected a whole number from 1 to 1024"),
+            ("translate -m m --coverage-penalty=-1", "expected a number of at least 0"),
+            ("translate -m m --with colour", "invalid value 'colour'"),
+            ("translate -m m -q -v", "cannot be used with"),
+            ("train -c a.toml --set nokey", "--set nokey: expected KEY=VALUE"),
+            ("train -c a.toml --max-steps 0", "invalid value '0'"),
+            ("train", "--config <FILE>"),
+            ("evaluate -m m", "required arguments"),
+            ("evaluate -m m a.src", "required arguments"),
+            ("evaluate -m m --tsv a.tsv b.src b.tgt", "cannot be used with"),
+            ("evaluate -m m --tsv a.tsv --metrics bleu", "unknown metric `bleu`"),
+            ("evaluate -m m --tsv a.tsv --fail-under wer", "expected NAME=BOUND"),
+            ("info", "required arguments"),
+            ("info x --system", "cannot be used with"),
+            ("train -c a.toml --run /", "expected the name of a folder"),
+            ("plot curves r -o a.gif", "a figure is written as .svg or .png"),
+            ("info x --device tpu", "expected auto, cpu, cuda or cuda:N"),
+        ] {
+            let text = refused(line);
+            assert!(text.contains(message), "{line}: {text}");
+        }
+    }
+
+    #[test]
+    fn input_must_not_be_output() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.txt");
+        std::fs::write(&file, "x\n").unwrap();
+        let (a, b) = (file.display(), dir.path().join(".").join("a.txt"));
+        let text = refused(&format!("translate -m m -i {a} -o {}", b.display()));
+        assert!(text.contains("are the same file"), "{text}");
+    }
+
+    #[test]
+    fn short_forms_become_overrides_that_win() {
+        let Task::Train(t) = task(
+            "train -c a.toml b.toml --set train.max_steps=9 --run r/x --max-steps 5 --seed 3 --device cpu",
+        ) else {
+            panic!()
+        };
+        assert_eq!(t.config.files, [PathBuf::from("a.toml"), "b.toml".into()]);
+        let here = std::env::current_dir().unwrap();
+        let dir = format!("run.dir={}", toml_string(here.join("r").to_str().unwrap()));
+        let sets =
+            ["train.max_steps=9", &dir, "name=\"x\"", "train.max_steps=5", "seed=3", "run.device=\"cpu\""];
+        assert_eq!(t.config.sets, sets);
+        assert!(!t.overwrite && !t.dry_run);
+        assert_eq!(toml_string("a\"b\\c\n"), r#""a\"b\\c\u000A""#);
+    }
+
+    #[test]
+    fn gates_are_measured_once() {
+        let Task::Evaluate(e) =
+            task("evaluate -m m --tsv t.tsv --metrics per,wer,per --fail-under wer=30,acc=50")
+        else {
+            panic!()
+        };
+        assert_eq!(e.metrics, [Metric::Per, Metric::Wer, Metric::Acc]);
+        assert_eq!(e.gates.len(), 2);
+        assert_eq!(e.pairs, SourceSpec::Tsv { path: "t.tsv".into() });
+        let Task::Evaluate(e) = task("evaluate -m m a.src a.tgt") else { panic!() };
+        assert_eq!(e.pairs, SourceSpec::Parallel { src: "a.src".into(), tgt: "a.tgt".into() });
+        assert_eq!(e.metrics, [Metric::Wer, Metric::Per]);
+    }
+
+    #[test]
+    fn several_texts_get_numbered_figures() {
+        let Task::PlotAttention(p) = task("plot attention -m m --text a -t b -o d/x.png") else { panic!() };
+        let files: Vec<_> = p.texts.iter().map(|(text, f)| (text.as_str(), f.output.clone())).collect();
+        assert_eq!(files, [("a", "d/x-1.png".into()), ("b", "d/x-2.png".into())]);
+        assert!(p.texts.iter().all(|(_, f)| f.image == Image::Png));
+        let Task::PlotAttention(p) = task("plot attention -m m --text a") else { panic!() };
+        assert_eq!(p.texts[0].1.output, PathBuf::from("attention.svg"));
+        let Task::PlotCurves { figure, .. } = task("plot curves r1 r2") else { panic!() };
+        assert_eq!((figure.output, figure.image), ("curves.svg".into(), Image::Svg));
+    }
+
+    #[test]
+    fn global_options_work_after_the_verb() {
+        let job = job("info --system --device cuda:1 --threads 2 --seed 7").unwrap();
+        assert_eq!(
+            job.context,
+            Context { device: Some(DeviceChoice::Cuda(1)), threads: Some(2), seed: Some(7) }
+        );
+        assert!(matches!(job.task, Task::System { json: false }));
+    }
+}
