@@ -236,10 +236,11 @@ fn remove_file(storage: &dyn Storage, path: &Path) -> Result<()> {
     }
 }
 
-/// Removes a checkpoint folder, renamed first: a crash on the way must not leave half of it under its name.
+/// Removes a checkpoint folder, after it has lost its name for good: a crash must not leave half of it under that name.
 fn remove_folder(storage: &dyn Storage, folders: &Path, name: &str) -> Result<()> {
     let (folder, doomed) = (folders.join(name), folders.join(format!(".tmp-pruned-{name}")));
     storage.rename(&folder, &doomed).map_err(io_error("remove", &folder))?;
+    storage.sync_dir(folders).map_err(io_error("sync", folders))?;
     storage.remove_dir_all(&doomed).map_err(io_error("remove", &doomed))
 }
 
