@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AttentionKind {
-    /// No attention.
+    /// No attention: what the bridge hands over is all the decoder knows of the source.
     None,
     /// qᵀ·k. (Luong et al. 2015, section 3.1, "dot".)
     Dot,
