@@ -112,13 +112,15 @@ mod tests {
     fn setup(dropout: Float, kind: OptimizerKind) -> Setup {
         let config = ModelConfig { emb: 6, hidden: 8, dropout, ..ModelConfig::default() };
         let (model, params) = Seq2Seq::build(&config, VOCAB, VOCAB, &Device::cpu(), 3).unwrap();
-        let optimizer = Optimizer::new(&OptimizerConfig { kind, ..OptimizerConfig::default() }, &params).unwrap();
+        let optimizer =
+            Optimizer::new(&OptimizerConfig { kind, ..OptimizerConfig::default() }, &params).unwrap();
         Setup { model, params, optimizer }
     }
 
     impl Setup {
         fn update(&mut self, batches: &[Batch], clip: Option<Float>) -> Update {
-            let options = UpdateOptions { smoothing: 0.1, clip, lr: 0.5, dropout: Philox { seed: 9, step: 4 } };
+            let options =
+                UpdateOptions { smoothing: 0.1, clip, lr: 0.5, dropout: Philox { seed: 9, step: 4 } };
             update(&self.model, &mut self.params, &mut self.optimizer, batches, &options).unwrap()
         }
 
@@ -149,7 +151,8 @@ mod tests {
         let rows = rows(12);
         let mut whole = setup(0.0, OptimizerKind::Sgd);
         let before = whole.params.values().to_vec();
-        let Update::Done { nll, count, correct, grad_norm } = whole.update(&batches(&rows, &[12]), Some(1.0)) else {
+        let Update::Done { nll, count, correct, grad_norm } = whole.update(&batches(&rows, &[12]), Some(1.0))
+        else {
             panic!("a finite step")
         };
         assert!(grad_norm > 0.0 && whole.params.values().to_vec() != before);
@@ -157,11 +160,16 @@ mod tests {
         for sizes in [&[4, 4, 4][..], &[1, 11], &[1; 12], &[7, 2, 3]] {
             let mut parts = setup(0.0, OptimizerKind::Sgd);
             let done = parts.update(&batches(&rows, sizes), Some(1.0));
-            let Update::Done { nll: part_nll, count: part_count, correct: part_correct, grad_norm: norm } = done else {
+            let Update::Done { nll: part_nll, count: part_count, correct: part_correct, grad_norm: norm } =
+                done
+            else {
                 panic!("a finite step")
             };
             assert_eq!((part_count, part_correct), (count, correct), "{sizes:?}");
-            assert!((part_nll / nll - 1.0).abs() < 1e-6 && (norm / grad_norm - 1.0).abs() < 1e-5, "{sizes:?}");
+            assert!(
+                (part_nll / nll - 1.0).abs() < 1e-6 && (norm / grad_norm - 1.0).abs() < 1e-5,
+                "{sizes:?}"
+            );
             let what = format!("weights after micro-batches of {sizes:?}");
             assert_close(&parts.params.values().to_vec(), &whole.params.values().to_vec(), 1e-5, 1e-6, &what);
         }
@@ -176,7 +184,8 @@ mod tests {
             setup.params.values().to_vec()
         };
         assert_eq!(after(0.3, 2), after(0.3, 2));
-        let far = |a: &[Float], b: &[Float]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, Float::max);
+        let far =
+            |a: &[Float], b: &[Float]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, Float::max);
         // Twice the same batch has the gradient of one, unless something random was drawn anew.
         assert!(far(&after(0.0, 1), &after(0.0, 2)) < 1e-5);
         assert!(far(&after(0.3, 1), &after(0.3, 2)) > 1e-3);
