@@ -63,6 +63,13 @@ pub(crate) fn update(
         count += stats.1;
         correct += stats.2;
     }
+    // Without a limit on the norm, squares of a finite gradient may overflow, and Adam would keep the infinity for ever.
+    if options.clip.is_none() {
+        let norm = params.grad_norm()?;
+        if norm.is_finite() && !((norm * norm) as Float).is_finite() {
+            return Ok(Update::NotFinite { tensor: "the square of the gradient".to_owned() });
+        }
+    }
     match optimizer.step(params, options.lr, options.clip) {
         Ok(report) => Ok(Update::Done { nll, count, correct, grad_norm: report.grad_norm }),
         Err(seqweave_nn::Error::NonFiniteGradient { name }) => {
@@ -195,8 +202,13 @@ mod tests {
     fn a_step_that_is_not_finite_is_named_and_leaves_every_bit() {
         let batches = batches(&rows(4), &[2, 2]);
         // Embeddings that are large under weights that are small give ordinary gates: where the one meets what flows back
-        // through the other, the gradient overflows, and the loss does not.
-        for (output, embeddings, expected) in [(3e37, 1.0, "loss"), (1e34, 1e8, "the gradient of decoder.")] {
+        // through the other, the gradient overflows, and the loss does not. Squares overflow earlier, unless clipped.
+        let cases = [
+            (3e37, 1.0, "loss", &[None, Some(1.0)][..]),
+            (1e34, 1e8, "the gradient of decoder.", &[None, Some(1.0)]),
+            (1e14, 1e8, "the square of the gradient", &[None]),
+        ];
+        for (output, embeddings, expected, clips) in cases {
             let mut setup = setup(0.0, OptimizerKind::Adam);
             setup.update(&batches, None);
             let names: Vec<String> = setup.params.names().map(str::to_owned).collect();
@@ -212,7 +224,7 @@ mod tests {
                 setup.params.set_by_name(&name, &values).unwrap();
             }
             let (bits, state) = (setup.bits(), setup.optimizer.state());
-            for clip in [None, Some(1.0)] {
+            for &clip in clips {
                 let Update::NotFinite { tensor } = setup.update(&batches, clip) else { panic!("{expected}") };
                 assert!(tensor.starts_with(expected), "{tensor}");
                 assert_eq!(setup.bits(), bits, "{tensor}");
