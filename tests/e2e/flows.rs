@@ -1,10 +1,10 @@
 //! From nothing to a model that is trained, measured, looked into and drawn.
 
-use std::io::Write;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::bad_input::gzip;
 use crate::dir::Dir;
 use crate::models::{tiny, trained};
 
@@ -124,13 +124,6 @@ fn a_corpus_is_the_same_corpus_in_every_form() {
     for other in ["test.src test.tgt", "--tsv crlf.tsv", "--tsv test.tsv.gz"] {
         assert_eq!(measure(other), tsv, "{other}");
     }
-}
-
-/// Bytes as a gzip file.
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
 }
 
 #[test]
