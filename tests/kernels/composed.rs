@@ -19,7 +19,8 @@ fn assert_equal(
     fused: impl Fn(&[Var]) -> Result<Vec<Var>>,
     composed: impl Fn(&[Var]) -> Result<Vec<Var>>,
 ) {
-    let run = |f: &dyn Fn(&[Var]) -> Result<Vec<Var>>| -> Result<(Vec<Vec<Float>>, Vec<Vec<Float>>)> {
+    type Outcome = (Vec<Vec<Float>>, Vec<Vec<Float>>); // outputs, gradients
+    let run = |f: &dyn Fn(&[Var]) -> Result<Vec<Var>>| -> Result<Outcome> {
         let tape = Tape::new();
         let x: Vec<Var> = inputs.iter().map(|x| tape.leaf(x.clone())).collect();
         let outputs = f(&x)?;

@@ -159,7 +159,8 @@ fn difference(
     eps: Float,
 ) -> Result<f64> {
     let x = &inputs[input];
-    let (mut moved, values): (Vec<Var>, _) = (inputs.iter().cloned().map(Var::constant).collect(), x.to_vec());
+    let (mut moved, values): (Vec<Var>, _) =
+        (inputs.iter().cloned().map(Var::constant).collect(), x.to_vec());
     let mut at = |steps: Float| -> Result<f64> {
         let mut values = values.clone();
         values[position] += steps * eps;

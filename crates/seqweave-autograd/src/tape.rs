@@ -205,7 +205,7 @@ impl Grads<'_> {
             Target::Slot(slot) => match &mut self.slots[slot] {
                 Some(sum) => write(owned(sum)?, Acc::Add)?,
                 empty => {
-                    let mut fresh = Tensor::zeros(self.device, edge.shape);
+                    let mut fresh = Tensor::scratch(self.device, edge.shape);
                     write(fresh.view_mut()?, Acc::Set)?;
                     *empty = Some(fresh);
                 }

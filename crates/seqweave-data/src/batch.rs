@@ -52,12 +52,15 @@ pub struct Lens {
 #[serde(deny_unknown_fields, default)]
 pub struct BatchConfig {
     /// The budget of a batch in padded tokens of both sides, special tokens included:
-    /// sentences · ((longest source + 1) + (longest target + 1)); default 4096.
+    /// sentences · ((longest source + 1) + (longest target + 1)).
+    #[schemars(range(min = 4, max = 100_000_000))]
     pub tokens: usize,
-    /// The largest number of sentences in a batch; 0 means no limit; default 0.
+    /// The most sentences of a batch; 0 is no limit.
+    #[schemars(range(max = 1_000_000))]
     pub max_sentences: usize,
-    /// How many shuffled examples are sorted by length together; 0 means all, larger means less padding and
-    /// less random batches; default 10000.
+    /// How many shuffled examples are sorted by length together; more means less padding and less random batches, and
+    /// 0 means all.
+    #[schemars(range(max = 1_000_000_000))]
     pub window: usize,
 }
 

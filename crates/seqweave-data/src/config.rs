@@ -16,7 +16,7 @@ use crate::vocab::SPECIALS;
 /// As TOML:
 ///
 /// ```toml
-/// train = { tsv = "train.tsv" }
+/// train = "train.tsv"
 /// dev = { src = "dev.de", tgt = "dev.en" }
 ///
 /// [src]
@@ -36,28 +36,32 @@ use crate::vocab::SPECIALS;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
-    /// The training corpus: `{ tsv = "file" }` or `{ src = "file", tgt = "file" }`; needed, no default.
+    /// Training pairs: a file of lines `source<TAB>target`, or `{ src = "…", tgt = "…" }` for two files whose lines
+    /// correspond; plain or gzip. Required.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train: Option<SourceSpec>,
-    /// The corpus measured during training; default: a part of the training corpus, see `split`.
+    /// Validation pairs, measured during training, in the same forms; without them, `split` takes some from the
+    /// training pairs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dev: Option<SourceSpec>,
-    /// The corpus measured at the end; default: a part of the training corpus, see `split`.
+    /// Test pairs, which training never looks at, in the same forms; without them, `split` takes some from the
+    /// training pairs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<SourceSpec>,
-    /// Whether training pairs whose source is also in the dev or test corpus are dropped; default `true`.
+    /// Whether training pairs whose source is also a validation or test source are dropped.
     pub exclude_held_out: bool,
-    /// The longest accepted line of a corpus in bytes, a longer one is an error; default 1048576 (1 MiB).
+    /// The longest line that is accepted, in bytes; a longer one is an error.
+    #[schemars(range(min = 1, max = 1_073_741_824))]
     pub max_line_bytes: usize,
-    /// Whether both sides use one vocabulary, counted over both; default `false`.
+    /// Whether both sides use one vocabulary, counted over both; `min_freq` and `max_vocab` are then the same on both.
     pub shared_vocab: bool,
-    /// The source side.
+    /// How source text becomes tokens, and which of them the model knows.
     pub src: SideConfig,
-    /// The target side.
+    /// How target text becomes tokens, and which of them the model knows.
     pub tgt: SideConfig,
     /// Which training pairs are dropped.
     pub filter: FilterConfig,
-    /// How the training corpus is divided where dev or test has no corpus of its own.
+    /// How the training pairs are divided where `dev` or `test` is missing.
     pub split: SplitConfig,
 }
 
@@ -82,13 +86,15 @@ impl Default for DataConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SideConfig {
-    /// What a token is: `word` (between white space) or `char` (grapheme cluster); default `word`.
+    /// What a token is.
     pub level: Level,
-    /// Whether text is put into lower case (Unicode, no locale); default `false`.
+    /// Whether text is put into lower case first (Unicode, no locale).
     pub lowercase: bool,
-    /// How often a token must be seen in training to enter the vocabulary, in occurrences; default 1.
+    /// How often a token must occur in the training pairs to be known.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
     pub min_freq: u64,
-    /// The largest vocabulary in tokens, the four special ones included; 0 means no limit; default 32000.
+    /// The largest vocabulary, the most frequent tokens first and the four special ones included; 0 is no limit.
+    #[schemars(range(max = 16_000_000))]
     pub max_vocab: usize,
 }
 

@@ -20,9 +20,9 @@ use crate::lines::{Lines, read_lines};
 
 /// Where sentence pairs come from.
 ///
-/// In a configuration it is `{ tsv = "train.tsv" }` or `{ src = "train.de", tgt = "train.en" }`.
+/// In a configuration it is the path of a TSV file, `"train.tsv"`, or `{ src = "train.de", tgt = "train.en" }`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "SourceKeys", into = "SourceKeys")]
+#[serde(from = "Written", into = "Written")]
 pub enum SourceSpec {
     /// One file of lines `source<TAB>target`.
     Tsv {
@@ -38,43 +38,41 @@ pub enum SourceSpec {
     },
 }
 
-/// Where sentence pairs come from: `tsv` alone, or `src` and `tgt` together.
+/// A [`SourceSpec`] as a configuration writes it.
 #[derive(Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct SourceKeys {
-    /// A file of lines `source<TAB>target`, plain or gzip; excludes `src` and `tgt`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    tsv: Option<PathBuf>,
-    /// The source side of two parallel files, plain or gzip; needs `tgt`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    src: Option<PathBuf>,
-    /// The target side of two parallel files, plain or gzip; needs `src`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    tgt: Option<PathBuf>,
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "expected the path of a TSV file, or { src = \"file\", tgt = \"file\" }"
+)]
+enum Written {
+    /// One file of lines `source<TAB>target`.
+    Tsv(#[schemars(extend("format" = "path"))] PathBuf),
+    /// Two files whose lines correspond.
+    Parallel {
+        /// The source side.
+        #[schemars(extend("format" = "path"))]
+        src: PathBuf,
+        /// The target side.
+        #[schemars(extend("format" = "path"))]
+        tgt: PathBuf,
+    },
 }
 
-impl TryFrom<SourceKeys> for SourceSpec {
-    type Error = String;
-
-    fn try_from(keys: SourceKeys) -> Result<Self, String> {
-        match keys {
-            SourceKeys { tsv: Some(path), src: None, tgt: None } => Ok(Self::Tsv { path }),
-            SourceKeys { tsv: None, src: Some(src), tgt: Some(tgt) } => Ok(Self::Parallel { src, tgt }),
-            SourceKeys { tsv, src, tgt } => {
-                let given = [("tsv", tsv.is_some()), ("src", src.is_some()), ("tgt", tgt.is_some())];
-                let given: Vec<&str> = given.iter().filter(|(_, is)| *is).map(|(key, _)| *key).collect();
-                let found = if given.is_empty() { "no key".to_owned() } else { given.join(", ") };
-                Err(format!("expected either `tsv` alone or both `src` and `tgt`, found {found}"))
-            }
+impl From<Written> for SourceSpec {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Tsv(path) => Self::Tsv { path },
+            Written::Parallel { src, tgt } => Self::Parallel { src, tgt },
         }
     }
 }
 
-impl From<SourceSpec> for SourceKeys {
+impl From<SourceSpec> for Written {
     fn from(spec: SourceSpec) -> Self {
         match spec {
-            SourceSpec::Tsv { path } => Self { tsv: Some(path), src: None, tgt: None },
-            SourceSpec::Parallel { src, tgt } => Self { tsv: None, src: Some(src), tgt: Some(tgt) },
+            SourceSpec::Tsv { path } => Self::Tsv(path),
+            SourceSpec::Parallel { src, tgt } => Self::Parallel { src, tgt },
         }
     }
 }
@@ -258,24 +256,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_is_tsv_alone_or_both_sides() {
+    fn a_source_is_a_path_or_both_sides() {
         let parse = |text: &str| serde_json::from_str::<SourceSpec>(text).map_err(|e| e.to_string());
         let tsv = SourceSpec::Tsv { path: "a.tsv".into() };
         let parallel = SourceSpec::Parallel { src: "a.de".into(), tgt: "a.en".into() };
-        assert_eq!(parse(r#"{"tsv":"a.tsv"}"#), Ok(tsv.clone()));
+        assert_eq!(parse(r#""a.tsv""#), Ok(tsv.clone()));
         assert_eq!(parse(r#"{"src":"a.de","tgt":"a.en"}"#), Ok(parallel.clone()));
         for spec in [tsv, parallel] {
             let text = serde_json::to_string(&spec).expect("paths are UTF-8");
             assert_eq!(parse(&text), Ok(spec));
         }
-        for (text, found) in [
-            ("{}", "found no key"),
-            (r#"{"src":"a"}"#, "found src"),
-            (r#"{"tsv":"a","tgt":"b"}"#, "found tsv, tgt"),
-            (r#"{"path":"a"}"#, "unknown field `path`"),
-        ] {
+        for text in ["{}", "1", r#"{"src":"a"}"#, r#"{"tsv":"a"}"#, r#"{"src":"a","tgt":"b","tsv":"c"}"#] {
             let message = parse(text).expect_err(text);
-            assert!(message.contains(found), "{text}: {message}");
+            assert!(message.contains("expected the path of a TSV file, or { src = "), "{text}: {message}");
         }
     }
 }

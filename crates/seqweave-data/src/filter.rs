@@ -14,16 +14,20 @@ use crate::tokenize::Tokenizer;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FilterConfig {
-    /// The longest source that is kept, in tokens; default 200.
+    /// The longest source that is kept, in tokens.
+    #[schemars(range(min = 1, max = 100_000))]
     pub max_src_len: usize,
-    /// The longest target that is kept, in tokens; default 200.
+    /// The longest target that is kept, in tokens.
+    #[schemars(range(min = 1, max = 100_000))]
     pub max_tgt_len: usize,
-    /// The shortest side that is kept, in tokens; default 1.
+    /// The shortest side that is kept, in tokens.
+    #[schemars(range(min = 1, max = 100_000))]
     pub min_len: usize,
-    /// The largest ratio of the longer side to the shorter one, in tokens per token; default: no limit.
+    /// The largest ratio of the longer side to the shorter one, in tokens per token; without it there is no limit.
+    #[schemars(range(min = 1.0, max = 1e6))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_len_ratio: Option<f64>,
-    /// Whether only the first of several pairs with the same tokens on both sides is kept; default `false`.
+    /// Whether only the first of several pairs with the same tokens on both sides is kept.
     pub dedup: bool,
 }
 

@@ -54,7 +54,7 @@ pub struct Corpora {
 /// Bad values, a fault of a corpus (see [`Error`]), or an empty part.
 pub fn load_corpora(config: &DataConfig) -> Result<Corpora> {
     let mut problems = config.problems();
-    let expected = "a corpus, { tsv = \"file\" } or { src = \"file\", tgt = \"file\" }";
+    let expected = "the path of a TSV file, or { src = \"file\", tgt = \"file\" }";
     problems.require(config.train.is_some(), "train", expected, "nothing");
     problems.into_result()?;
     let read = |source: &SourceSpec| -> Result<Vec<Pair>> {

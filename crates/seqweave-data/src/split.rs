@@ -104,13 +104,11 @@ impl JsonSchema for Amount {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SplitConfig {
-    /// How much goes to the dev set: a share of the sources (`0.05`) or a number of pairs (`500`);
-    /// default 0.05.
+    /// How much goes to validation: a share of the distinct sources (`0.05`) or a number of pairs (`500`).
     pub dev: Amount,
-    /// How much goes to the test set: a share of the sources (`0.05`) or a number of pairs (`500`);
-    /// default 0.
+    /// How much goes to the test set: a share of the distinct sources (`0.05`) or a number of pairs (`500`).
     pub test: Amount,
-    /// The seed of the division, any whole number from 0; default 1.
+    /// Seed of the division, apart from that of the run, so that runs with other seeds are measured on the same pairs.
     pub seed: u64,
 }
 

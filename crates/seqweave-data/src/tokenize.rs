@@ -55,9 +55,9 @@ impl Level {
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Tokenizer {
-    /// What a token is: `word` (between white space) or `char` (grapheme cluster); default `word`.
+    /// What a token is.
     pub level: Level,
-    /// Whether text is put into lower case (Unicode, no locale) before it is split; default `false`.
+    /// Whether text is put into lower case (Unicode, no locale) before it is split.
     pub lowercase: bool,
 }
 

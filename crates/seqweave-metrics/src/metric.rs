@@ -23,15 +23,15 @@ use crate::Error;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Metric {
-    /// Word error rate: items whose output equals none of the references ([`crate::ItemErrors`]).
+    /// Word error rate: items whose output equals none of the references.
     Wer,
-    /// Phoneme (token) error rate ([`crate::TokenErrors`] over whitespace-separated tokens).
+    /// Phoneme (token) error rate: edits per reference token, tokens being separated by white space.
     Per,
-    /// Character error rate ([`crate::TokenErrors`] over characters).
+    /// Character error rate: edits per reference character.
     Cer,
     /// Exact match: items whose output equals a reference; 100 − WER.
     Acc,
-    /// Perplexity of the reference under the model ([`crate::Perplexity`]).
+    /// Perplexity of the references under the model.
     Ppl,
     /// Tokens predicted right when the reference so far is given (teacher forcing).
     TokenAcc,

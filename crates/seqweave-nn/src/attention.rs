@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AttentionKind {
-    /// No attention.
+    /// No attention: what the bridge hands over is all the decoder knows of the source.
     None,
     /// qᵀ·k. (Luong et al. 2015, section 3.1, "dot".)
     Dot,
@@ -25,14 +25,14 @@ pub enum AttentionKind {
 
 /// Attention over the encoder's states.
 ///
-/// query q: [T,B,H], encoder states: [S,B,D] → context: [T,B,D] and alignment: [T,B,S]:
+/// query q: `[T,B,H]`, encoder states: `[S,B,D]` → context: `[T,B,D]` and alignment: `[T,B,S]`:
 /// align = softmax over the S steps within a row's length of score(q, key), context = Σₛ alignₛ · stateₛ.
 ///
 /// | kind | parameters | needs |
 /// |---|---|---|
 /// | dot, scaled-dot | none | H = D |
-/// | general | `weight` [H,D] | |
-/// | additive | `query.weight` [A,H], `key.weight` [A,D], `v` [A] | |
+/// | general | `weight` `[H,D]` | |
+/// | additive | `query.weight` `[A,H]`, `key.weight` `[A,D]`, `v` `[A]` | |
 #[derive(Clone, Debug)]
 pub struct Attention {
     kind: AttentionKind,
@@ -51,11 +51,11 @@ enum Score {
 /// What a decoder attends to: a value, made once a batch and read at every step.
 #[derive(Clone, Debug)]
 pub struct Memory {
-    /// What queries are compared with: [S,B,H] for the dot kinds, [S,B,A] for additive.
+    /// What queries are compared with: `[S,B,H]` for the dot kinds, `[S,B,A]` for additive.
     pub keys: Var,
-    /// What contexts are made of: [S,B,D].
+    /// What contexts are made of: `[S,B,D]`.
     pub values: Var,
-    /// Length of each row: [B].
+    /// Length of each row: `[B]`.
     pub lens: Ids,
 }
 
@@ -96,7 +96,7 @@ impl Attention {
         self.kind
     }
 
-    /// Prepares encoder states [S,B,D] with lengths [B]: whatever does not depend on the query is computed here, once.
+    /// Prepares encoder states `[S,B,D]` with lengths `[B]`: whatever does not depend on the query is computed here, once.
     ///
     /// # Errors
     /// Tensor errors for shapes.
@@ -109,7 +109,7 @@ impl Attention {
         Ok(Memory { keys, values: states.clone(), lens: lens.clone() })
     }
 
-    /// Attends from all queries [T,B,H] at once; returns the context [T,B,D] and the alignment [T,B,S].
+    /// Attends from all queries `[T,B,H]` at once; returns the context `[T,B,D]` and the alignment `[T,B,S]`.
     ///
     /// No gradient flows through the returned alignment.
     ///

@@ -4,13 +4,13 @@ use crate::{Ctx, Init, ParamId, Result, Scope};
 use seqweave_autograd::{self as ag, Var};
 use seqweave_tensor::{Float, Ids};
 
-/// y = W[ids], with W: [V,E], ids: [..], y: [..,E].
+/// `y = W[ids]`, with W: `[V,E]`, ids: `[..]`, y: `[..,E]`.
 ///
 /// Parameter `weight`, drawn normal with standard deviation 1/√E, so that the same matrix can serve as the output
 /// projection (Press and Wolf 2017, "Using the output embedding to improve language models").
 #[derive(Clone, Copy, Debug)]
 pub struct Embedding {
-    /// W: [V,E].
+    /// W: `[V,E]`.
     pub weight: ParamId,
     /// The id whose row gets no gradient.
     pub pad: Option<u32>,
@@ -23,7 +23,7 @@ impl Embedding {
         Self { weight: scope.param("weight", [vocab, dim], Init::Normal(std)), pad }
     }
 
-    /// ids: [..] → y: [..,E].
+    /// ids: `[..]` → y: `[..,E]`.
     ///
     /// # Errors
     /// A tensor error that names the position of an id outside the table.

@@ -4,15 +4,15 @@ use crate::{Ctx, Init, ParamId, Result, Scope};
 use seqweave_autograd::{self as ag, Var};
 use seqweave_tensor::Float;
 
-/// y = γ ∘ (x − mean) / √(var + eps) + β over the last axis, with x, y: [..,C], γ, β: [C].
+/// y = γ ∘ (x − mean) / √(var + eps) + β over the last axis, with x, y: `[..,C]`, γ, β: `[C]`.
 ///
 /// Parameters `weight` (γ, ones) and `bias` (β, zeros).
 /// (Ba, Kiros and Hinton 2016, "Layer normalization", section 3.)
 #[derive(Clone, Copy, Debug)]
 pub struct LayerNorm {
-    /// γ: [C].
+    /// γ: `[C]`.
     pub weight: ParamId,
-    /// β: [C].
+    /// β: `[C]`.
     pub bias: ParamId,
     /// Added to the variance; 1e-5 as in PyTorch.
     pub eps: Float,
@@ -25,7 +25,7 @@ impl LayerNorm {
         Self { weight, bias: scope.param("bias", [features], Init::Zeros), eps: 1e-5 }
     }
 
-    /// x: [..,C] → y: [..,C].
+    /// x: `[..,C]` → y: `[..,C]`.
     ///
     /// # Errors
     /// A tensor error if the last axis of `x` is not C.

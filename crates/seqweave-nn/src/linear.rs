@@ -3,14 +3,14 @@
 use crate::{Ctx, Init, ParamId, Result, Scope};
 use seqweave_autograd::{self as ag, Var};
 
-/// y = x·Wᵀ + b, with x: [..,K], W: [M,K], b: [M], y: [..,M].
+/// y = x·Wᵀ + b, with x: `[..,K]`, W: `[M,K]`, b: `[M]`, y: `[..,M]`.
 ///
 /// Parameters `weight` (Xavier uniform) and `bias` (zeros), laid out as in PyTorch.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear {
-    /// W: [M,K].
+    /// W: `[M,K]`.
     pub weight: ParamId,
-    /// b: [M].
+    /// b: `[M]`.
     pub bias: Option<ParamId>,
 }
 
@@ -26,7 +26,7 @@ impl Linear {
         Self { weight: scope.param("weight", [outputs, inputs], Init::XavierUniform), bias: None }
     }
 
-    /// x: [..,K] → y: [..,M].
+    /// x: `[..,K]` → y: `[..,M]`.
     ///
     /// # Errors
     /// A tensor error if the last axis of `x` is not K.

@@ -23,21 +23,27 @@ pub enum OptimizerKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OptimizerConfig {
-    /// The update rule: "adam", "adamw" or "sgd". Default "adam".
+    /// The update rule.
     pub kind: OptimizerKind,
-    /// Learning rate before the schedule. Default 0.001.
+    /// Learning rate before the schedule.
+    #[schemars(range(max = 1000.0), extend("exclusiveMinimum" = 0.0))]
     pub lr: Float,
-    /// Decay of the mean of gradients (Adam). Default 0.9.
+    /// Decay of the mean of gradients (`adam`, `adamw`).
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub beta1: Float,
-    /// Decay of the mean of squared gradients (Adam). Default 0.999.
+    /// Decay of the mean of squared gradients (`adam`, `adamw`).
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub beta2: Float,
-    /// Added to the root of the mean square (Adam). Default 1e-8.
+    /// Added to the root of the mean square, so that the division stays finite (`adam`, `adamw`).
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     pub eps: Float,
-    /// Share of the previous step that is kept (SGD). Default 0.
+    /// Share of the previous step that is kept (`sgd`).
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub momentum: Float,
-    /// Whether momentum looks ahead (SGD). Default false.
+    /// Whether the gradient is taken ahead of the momentum (`sgd`).
     pub nesterov: bool,
-    /// Pull of every parameter towards zero. Default 0.
+    /// Pull of every parameter towards zero: on the parameter itself for `adamw`, through the gradient otherwise.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub weight_decay: Float,
 }
 
@@ -78,8 +84,12 @@ impl OptimizerConfig {
             }
         }
         if self.nesterov && self.momentum == 0.0 {
-            let expected = "a momentum above 0 beside it";
-            return Err(Error::Config { field: "nesterov", expected, found: "momentum 0".to_owned() });
+            let expected = "a `momentum` above 0, along which to look ahead";
+            return Err(Error::Config {
+                field: "nesterov",
+                expected,
+                found: "true with momentum 0".to_owned(),
+            });
         }
         Ok(())
     }

@@ -43,7 +43,8 @@ pub struct RecurrentConfig {
     pub hidden: usize,
     /// Number of stacked layers L. Default 1.
     pub layers: usize,
-    /// Whether a second pass runs from the end of each row; outputs are then \[forward | reverse\], 2·H wide. Default false.
+    /// Whether a second pass runs from the end of each row; outputs are then forward and reverse side
+    /// by side, 2·H wide. Default false.
     pub bidirectional: bool,
     /// Whether a layer above the first adds its input to its output. Default false.
     pub residual: bool,
@@ -97,9 +98,9 @@ impl RecurrentConfig {
 /// The state of one layer in one direction.
 #[derive(Clone, Debug)]
 pub struct CellState {
-    /// Hidden state h: [B,H].
+    /// Hidden state h: `[B,H]`.
     pub h: Var,
-    /// Cell state c: [B,H], for an LSTM.
+    /// Cell state c: `[B,H]`, for an LSTM.
     pub c: Option<Var>,
 }
 
@@ -127,11 +128,11 @@ impl RnnState {
 
 /// A stack of recurrent layers over time-major sequences.
 ///
-/// x: [T,B,E] → y: [T,B,H], or [T,B,2H] with both directions. A layer's input projection is one matrix product over all
+/// x: `[T,B,E]` → y: `[T,B,H]`, or `[T,B,2H]` with both directions. A layer's input projection is one matrix product over all
 /// T·B rows; the recurrence is one fused operation a layer and direction. Beyond the length of a row its state is copied
 /// and its output is zero, so padding never changes a result.
 ///
-/// For layer l the parameters are `l{l}.fwd.weight_ih` [G,E], `weight_hh` [G,H], `bias_ih` [G], `bias_hh` [G] with
+/// For layer l the parameters are `l{l}.fwd.weight_ih` `[G,E]`, `weight_hh` `[G,H]`, `bias_ih` `[G]`, `bias_hh` `[G]` with
 /// G = gates·H, and the same under `l{l}.rev`. Names, layouts and gate orders (LSTM i,f,g,o; GRU r,z,n) are PyTorch's, so
 /// weights can be exchanged. Input weights start Xavier uniform and recurrent weights orthogonal, gate by gate.
 ///
@@ -168,9 +169,9 @@ impl Recurrent {
         &self.config
     }
 
-    /// Runs the stack over x: [T,B,E] from `initial` (zeros if `None`); `lens`: [B] are the lengths of the rows.
+    /// Runs the stack over x: `[T,B,E]` from `initial` (zeros if `None`); `lens`: `[B]` are the lengths of the rows.
     ///
-    /// Returns y: [T,B,H·directions] of the last layer and the state of every layer and direction after the last step of
+    /// Returns y: `[T,B,H·directions]` of the last layer and the state of every layer and direction after the last step of
     /// each row (the first, for the reverse direction).
     ///
     /// # Errors
@@ -261,7 +262,7 @@ impl Cell {
         }
     }
 
-    /// x: [T,B,E] → y: [T,B,H] and the state after the last step.
+    /// x: `[T,B,E]` → y: `[T,B,H]` and the state after the last step.
     fn forward(
         &self,
         cx: &Ctx<'_>,

@@ -25,17 +25,22 @@ pub enum ScheduleKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScheduleConfig {
-    /// The shape: "constant", "inverse-sqrt", "plateau" or "cosine". Default "constant".
+    /// The rule after the warm-up.
     pub kind: ScheduleKind,
-    /// Steps over which lr rises linearly from 0. Default 0; inverse-sqrt needs at least 1.
+    /// Warm-up: steps over which lr rises in a line from 0; `inverse-sqrt` needs at least 1.
+    #[schemars(range(max = 1_000_000_000_000u64))]
     pub warmup: u64,
-    /// What lr is multiplied by on a plateau. Default 0.5.
+    /// What lr is multiplied by on a plateau (`plateau`).
+    #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
     pub factor: Float,
-    /// Validations without improvement before a plateau is called. Default 3.
+    /// Validations without improvement before a plateau is called (`plateau`).
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub patience: u32,
-    /// Where lr stops falling. Default 0.
+    /// Where lr stops falling (`plateau`, `cosine`).
+    #[schemars(range(min = 0.0, max = 1000.0))]
     pub min_lr: Float,
-    /// The step at which a cosine reaches `min_lr`. Default 0; cosine needs more than `warmup`.
+    /// The step, above `warmup`, at which lr reaches `min_lr` (`cosine`); a training run takes 0 for all its steps.
+    #[schemars(range(max = 1_000_000_000_000u64))]
     pub total: u64,
 }
 

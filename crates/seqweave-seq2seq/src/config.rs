@@ -14,27 +14,27 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelConfig {
-    /// Recurrent cell of encoder and decoder: `lstm`, `gru` or `rnn`. Default `lstm`.
+    /// Recurrent cell of encoder and decoder.
     pub cell: CellKind,
-    /// Embedding size E of source and target tokens, in units; at least 1. Default 256.
+    /// Embedding size E of source and target tokens, in units.
+    #[schemars(range(min = 1, max = 65_536))]
     pub emb: usize,
-    /// Hidden size H of encoder output and decoder state, in units; at least 1, and even when the encoder is
-    /// bidirectional (each direction has H/2). Default 256.
+    /// Hidden size H of encoder output and decoder state, in units; even when the encoder is bidirectional, which has
+    /// H/2 in each direction.
+    #[schemars(range(min = 1, max = 65_536))]
     pub hidden: usize,
     /// The encoder's stack.
     pub encoder: EncoderConfig,
     /// The decoder's stack.
     pub decoder: DecoderConfig,
-    /// How the decoder looks at the source: `none`, `dot`, `scaled-dot`, `general` or `additive`.
-    /// Default `general`.
+    /// How the decoder looks at the source.
     pub attention: AttentionKind,
-    /// How the decoder's first state is made from the encoder's last: `zero`, `copy` or `dense`.
-    /// Default `dense`.
+    /// How the decoder's first state is made from the encoder's last.
     pub bridge: BridgeKind,
-    /// Which embedding matrices are one: `none`, `softmax` or `all`. Default `none`.
+    /// Which embedding matrices are one.
     pub tie: Tie,
-    /// Probability of dropping a unit of the embeddings and of the attentional state while training;
-    /// 0 to below 1. Default 0.2.
+    /// Probability of dropping a unit of the embeddings and of the attentional state while training.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: Float,
 }
 
@@ -42,13 +42,15 @@ pub struct ModelConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EncoderConfig {
-    /// Number of layers; 1 to 64. Default 1.
+    /// Number of layers.
+    #[schemars(range(min = 1, max = 64))]
     pub layers: usize,
-    /// Whether each layer reads the source in both directions, with H/2 units a direction. Default `true`.
+    /// Whether each layer reads the source in both directions, with H/2 units a direction.
     pub bidirectional: bool,
-    /// Whether a layer's input is added to its output, from the second layer on. Default `false`.
+    /// Whether a layer's input is added to its output, from the second layer on.
     pub residual: bool,
-    /// Probability of dropping a unit between two layers while training; 0 to below 1. Default 0.
+    /// Probability of dropping a unit between two layers while training.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: Float,
 }
 
@@ -56,14 +58,16 @@ pub struct EncoderConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DecoderConfig {
-    /// Number of layers; 1 to 64. Default 1.
+    /// Number of layers.
+    #[schemars(range(min = 1, max = 64))]
     pub layers: usize,
-    /// Whether a layer's input is added to its output, from the second layer on. Default `false`.
+    /// Whether a layer's input is added to its output, from the second layer on.
     pub residual: bool,
-    /// Probability of dropping a unit between two layers while training; 0 to below 1. Default 0.
+    /// Probability of dropping a unit between two layers while training.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: Float,
     /// Whether the attentional state of the last step is joined to the input of the next (Luong et al. 2015,
-    /// section 3.3). Slower to train, since the decoder then has to step through time. Default `false`.
+    /// section 3.3). Slower to train, since the decoder then has to step through time.
     pub input_feeding: bool,
 }
 
@@ -91,7 +95,8 @@ pub enum Tie {
     /// The output projection is the target embedding. Where `emb` and `hidden` differ, a learned projection
     /// from H to E comes first.
     Softmax,
-    /// As `softmax`, and the source embedding is the same matrix too; both sides share one vocabulary.
+    /// As `softmax`, and the source embedding is the same matrix too; both sides share one vocabulary
+    /// (`data.shared_vocab` in a training configuration).
     All,
 }
 
@@ -125,16 +130,18 @@ impl Default for DecoderConfig {
 
 /// More layers than any recurrent model was trained with; a larger number is a slip of the pen.
 const MAX_LAYERS: usize = 64;
-/// The largest vocabulary, embedding or hidden size accepted.
-const MAX_SIZE: usize = 1 << 24;
+/// The largest embedding or hidden size accepted.
+const MAX_UNITS: usize = 1 << 16;
+/// The largest vocabulary accepted.
+const MAX_VOCAB: usize = 1 << 24;
 
 impl ModelConfig {
     /// Everything that is wrong with this configuration; empty when it can be built.
     pub fn check(&self) -> Vec<ConfigProblem> {
         let mut problems = Vec::new();
         for (key, size) in [("emb", self.emb), ("hidden", self.hidden)] {
-            if size == 0 || size > MAX_SIZE {
-                problems.push(ConfigProblem::Size { key, found: size, max: MAX_SIZE });
+            if size == 0 || size > MAX_UNITS {
+                problems.push(ConfigProblem::Size { key, found: size, max: MAX_UNITS });
             }
         }
         for (key, layers) in
@@ -154,7 +161,7 @@ impl ModelConfig {
                 problems.push(ConfigProblem::Probability { key, found: p });
             }
         }
-        if self.encoder.bidirectional && self.hidden % 2 != 0 {
+        if self.encoder.bidirectional && !self.hidden.is_multiple_of(2) {
             problems.push(ConfigProblem::OddHidden { found: self.hidden });
         }
         problems
@@ -167,8 +174,8 @@ impl ModelConfig {
     pub fn check_vocab(&self, src_vocab: usize, tgt_vocab: usize) -> Vec<ConfigProblem> {
         let mut problems = Vec::new();
         for (side, size) in [("source", src_vocab), ("target", tgt_vocab)] {
-            if !(4..=MAX_SIZE).contains(&size) {
-                problems.push(ConfigProblem::Vocab { side, found: size, max: MAX_SIZE });
+            if !(4..=MAX_VOCAB).contains(&size) {
+                problems.push(ConfigProblem::Vocab { side, found: size, max: MAX_VOCAB });
             }
         }
         if self.tie == Tie::All && src_vocab != tgt_vocab {

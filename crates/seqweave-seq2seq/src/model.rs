@@ -202,3 +202,56 @@ impl Seq2Seq {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(config: &ModelConfig) -> Vec<String> {
+        let (_, params) = Seq2Seq::build(config, 7, 7, &Device::cpu(), 1).unwrap();
+        params.names().map(str::to_string).collect()
+    }
+
+    #[test]
+    fn parameters_have_the_documented_names() {
+        let mut config = ModelConfig { emb: 3, hidden: 4, ..Default::default() };
+        let mut want = Vec::new();
+        let mut expect = |prefix: &str, names: &str| {
+            want.extend(names.split(' ').map(|name| format!("{prefix}{name}")));
+        };
+        const CELL: &str = "weight_ih weight_hh bias_ih bias_hh";
+        expect("", "decoder.embedding.weight encoder.embedding.weight");
+        expect("encoder.l0.fwd.", CELL);
+        expect("encoder.l0.rev.", CELL);
+        expect("bridge.l0.", "c.weight c.bias h.weight h.bias");
+        expect("decoder.l0.fwd.", CELL);
+        expect("decoder.", "attention.weight combine.weight");
+        expect("output.", "weight bias");
+        assert_eq!(names(&config), want);
+
+        config.tie = Tie::All;
+        want.retain(|name| name != "encoder.embedding.weight");
+        let at = want.iter().position(|name| name == "output.weight").unwrap();
+        want[at] = "output.project.weight".to_string();
+        assert_eq!(names(&config), want);
+        config.emb = 4;
+        want.remove(at);
+        assert_eq!(names(&config), want);
+    }
+
+    #[test]
+    fn a_shape_that_cannot_be_built_is_refused_with_every_reason() {
+        let config = ModelConfig { hidden: 3, tie: Tie::All, ..Default::default() };
+        let error = Seq2Seq::build(&config, 7, 8, &Device::cpu(), 1).err().unwrap();
+        let text = error.to_string();
+        assert!(matches!(error, Error::Config { problems } if problems.len() == 2));
+        assert!(text.starts_with("the model configuration has 2 problem(s): `hidden` is 3"), "{text}");
+    }
+
+    #[test]
+    fn an_output_is_exact_if_every_token_is_hit() {
+        let forced = Forced { log_probs: vec![-1.0, -0.5], hits: vec![true, true] };
+        assert_eq!((forced.log_prob(), forced.exact()), (-1.5, true));
+        assert!(!Forced { hits: vec![true, false], ..forced }.exact());
+    }
+}

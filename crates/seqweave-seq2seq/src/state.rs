@@ -78,7 +78,7 @@ fn select_sentences(memory: &Memory, kept: &[u32]) -> Result<Memory> {
 /// Length of the shortest beginning of `items` that, repeated, gives all of it.
 fn cycle(items: &[u32]) -> usize {
     let n = items.len();
-    let repeats = |c: &usize| n % c == 0 && (*c..n).all(|i| items[i] == items[i - c]);
+    let repeats = |c: &usize| n.is_multiple_of(*c) && (*c..n).all(|i| items[i] == items[i - c]);
     (1..=n).find(repeats).unwrap_or(0)
 }
 

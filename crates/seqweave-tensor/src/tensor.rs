@@ -24,8 +24,9 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// A tensor whose elements are yet to be written.
-    pub(crate) fn scratch(device: &Device, shape: impl Into<Shape>) -> Tensor {
+    /// A tensor whose elements are yet to be written: they hold what the last owner of the memory left, or NaN in debug
+    /// builds. For a destination that is about to be set as a whole.
+    pub fn scratch(device: &Device, shape: impl Into<Shape>) -> Tensor {
         let shape = shape.into();
         let Device::Cpu(cpu) = device;
         let buf = Arc::new(Buffer::Cpu(cpu.alloc(shape.numel())));

@@ -76,7 +76,7 @@ pub struct MetricTable {
 pub struct MetricRow {
     /// Optimizer step.
     pub step: u64,
-    /// Epoch, from 0.
+    /// The epoch of that step, from 1.
     pub epoch: u64,
     /// One value a column; none where the metric was not measured at this step.
     pub values: Vec<Option<f64>>,
@@ -208,10 +208,7 @@ pub fn prune(storage: &dyn Storage, run: &Path, keep_last: usize, keep: &[String
         if verified <= keep_last.max(2) || keep.contains(&name) {
             continue;
         }
-        // Renamed first: a crash during the removal must not leave half a checkpoint under its name.
-        let doomed = folders.join(format!(".tmp-pruned-{name}"));
-        storage.rename(&folder, &doomed).map_err(io_error("remove", &folder))?;
-        storage.remove_dir_all(&doomed).map_err(io_error("remove", &doomed))?;
+        remove_folder(storage, &folders, &name)?;
         pruned.removed.push(folder);
     }
     Ok(pruned)
@@ -224,16 +221,27 @@ pub fn prune(storage: &dyn Storage, run: &Path, keep_last: usize, keep: &[String
 pub fn remove_all(storage: &dyn Storage, run: &Path) -> Result<()> {
     let folders = checkpoints_folder(run);
     for pointer in [Pointer::Best, Pointer::Last] {
-        let path = folders.join(pointer.file_name());
-        if storage.entry(&path).map_err(io_error("look at", &path))?.is_some() {
-            storage.remove_file(&path).map_err(io_error("remove", &path))?;
-        }
+        remove_file(storage, &folders.join(pointer.file_name()))?;
     }
     for name in list(storage, run)? {
-        let folder = folders.join(name);
-        storage.remove_dir_all(&folder).map_err(io_error("remove", &folder))?;
+        remove_folder(storage, &folders, &name)?;
     }
     Ok(())
+}
+
+fn remove_file(storage: &dyn Storage, path: &Path) -> Result<()> {
+    match storage.entry(path).map_err(io_error("look at", path))? {
+        Some(_) => storage.remove_file(path).map_err(io_error("remove", path)),
+        None => Ok(()),
+    }
+}
+
+/// Removes a checkpoint folder, after it has lost its name for good: a crash must not leave half of it under that name.
+fn remove_folder(storage: &dyn Storage, folders: &Path, name: &str) -> Result<()> {
+    let (folder, doomed) = (folders.join(name), folders.join(format!(".tmp-pruned-{name}")));
+    storage.rename(&folder, &doomed).map_err(io_error("remove", &folder))?;
+    storage.sync_dir(folders).map_err(io_error("sync", folders))?;
+    storage.remove_dir_all(&doomed).map_err(io_error("remove", &doomed))
 }
 
 /// The names of a run's checkpoint folders, oldest first. They are not verified.
@@ -273,6 +281,19 @@ impl Pointer {
             Pointer::Best => "best",
             Pointer::Last => "last",
         }
+    }
+}
+
+/// Makes `best` or `last` point to the checkpoint of a step, or to nothing, unless it does so already.
+///
+/// # Errors
+/// [`Error::Store`] from writing, [`Error::Io`] when the pointer can neither be read nor removed.
+pub fn point(storage: &dyn Storage, run: &Path, to: Pointer, step: Option<u64>) -> Result<()> {
+    let path = checkpoints_folder(run).join(to.file_name());
+    match step {
+        Some(step) if pointer(storage, run, to)? == Some(folder_name(step)) => Ok(()),
+        Some(step) => set_pointer(storage, run, to, step),
+        None => remove_file(storage, &path),
     }
 }
 

@@ -17,7 +17,6 @@
 //! ```
 
 mod check;
-mod convert;
 mod guide;
 mod problem;
 mod sections;
@@ -33,6 +32,9 @@ pub use guide::{json_schema, render_guide};
 pub use problem::{Place, Problem, ProblemKind, Problems};
 pub use sections::*;
 
+use seqweave_nn::ScheduleKind;
+
+use self::check::is_inside;
 use self::shape::{Checker, Shape};
 use self::tree::{Node, Texts, Value};
 use crate::{Error, Result};
@@ -83,14 +85,13 @@ impl Config {
 
     /// Everything that is wrong with a configuration that was built in a program; empty when it is fine.
     pub fn check(&self) -> Vec<Problem> {
-        let json = match serde_json::to_value(self) {
-            Ok(json) => json,
-            // The one thing JSON cannot hold is a path that is not UTF-8.
+        let node = match self.to_node() {
+            Ok(node) => node,
             Err(error) => return vec![refused("", error.to_string())],
         };
         let texts = Texts::default();
         let mut checker = Checker { texts: &texts, problems: Vec::new() };
-        checker.check(Shape::of_config(), &Node::from_json(&json), "");
+        checker.check(Shape::of_config(), &node, "");
         let mut problems = checker.problems;
         for found in check::conflicts(self) {
             if !found.involves_any(&problems) {
@@ -118,26 +119,43 @@ impl Config {
     /// Left out are names and paths (the data have their own fingerprint), limits and intervals that only decide
     /// when to stop, log or save, decoding defaults, and the machine.
     pub fn hash(&self) -> String {
-        let mut kept = self.clone();
-        let default = Config::default();
-        kept.name = default.name;
-        kept.data.train = default.data.train;
-        kept.data.dev = kept.data.dev.map(|_| Corpus::default());
-        kept.data.test = None;
-        kept.train.epochs = default.train.epochs;
-        // The cosine's length is the number of steps unless it is given.
-        if kept.train.schedule.kind != ScheduleKind::Cosine || kept.train.schedule.total > 0 {
-            kept.train.max_steps = default.train.max_steps;
+        blake3::hash(self.hashed().join("\n").as_bytes()).to_hex().to_string()
+    }
+
+    /// The settings covered by [`Config::hash`] that another configuration has not, and those it has instead.
+    pub(crate) fn differences(&self, other: &Config) -> (Vec<String>, Vec<String>) {
+        let (ours, theirs) = (self.hashed(), other.hashed());
+        let only = |a: &[String], b: &[String]| a.iter().filter(|line| !b.contains(line)).cloned().collect();
+        (only(&ours, &theirs), only(&theirs, &ours))
+    }
+
+    /// What [`Config::hash`] covers, as lines `key = value`.
+    ///
+    /// The keys are sorted, so that their order in the structs does not matter, and floats are written exactly.
+    fn hashed(&self) -> Vec<String> {
+        let mut kept = match self.to_node() {
+            Ok(node) => node,
+            // A path that JSON cannot hold; such a configuration does not pass `check` either.
+            Err(error) => return vec![error.to_string()],
+        };
+        let schedule = &self.train.schedule;
+        let ends_with_run = schedule.kind == ScheduleKind::Cosine && schedule.total == 0;
+        for key in NOT_HASHED {
+            // The cosine's length is the number of steps unless it is given.
+            if !(ends_with_run && matches!(*key, "train.epochs" | "train.max_steps")) {
+                kept = kept.without(key);
+            }
         }
-        kept.train.log_every = default.train.log_every;
-        kept.train.max_bad_steps = default.train.max_bad_steps;
-        kept.valid.patience = default.valid.patience;
-        kept.valid.samples = default.valid.samples;
-        kept.checkpoint = default.checkpoint;
-        kept.decode = default.decode;
-        kept.run = default.run;
-        // `Debug` writes every field in a fixed order, and floats so that different ones differ.
-        blake3::hash(format!("{kept:?}").as_bytes()).to_hex().to_string()
+        let is_leaf = |node: &&Node| !matches!(node.value, Value::Table(_));
+        let line = |key: String| Some(format!("{key} = {}", kept.find(&key).filter(is_leaf)?.to_toml()));
+        kept.keys().into_iter().filter_map(line).collect()
+    }
+
+    /// The configuration as a tree without places.
+    fn to_node(&self) -> serde_json::Result<Node> {
+        // Through text, where an `f32` is written by its own shortest digits and not by those of the nearest `f64`.
+        // The one thing JSON cannot hold is a path that is not UTF-8.
+        Ok(Node::from_json(&serde_json::from_str(&serde_json::to_string(self)?)?))
     }
 
     /// The folder of this run: `run.dir` / `name`.
@@ -145,6 +163,25 @@ impl Config {
         self.run.dir.join(&self.name)
     }
 }
+
+/// Keys that do not decide the weights after a given number of steps.
+const NOT_HASHED: &[&str] = &[
+    "version",
+    "name",
+    "data.train",
+    "data.dev",
+    "data.test",
+    "data.max_line_bytes",
+    "train.epochs",
+    "train.max_steps",
+    "train.log_every",
+    "train.max_bad_steps",
+    "valid.patience",
+    "valid.samples",
+    "checkpoint",
+    "decode",
+    "run",
+];
 
 struct Loader {
     shape: &'static Shape,
@@ -222,11 +259,21 @@ impl Loader {
             root = root.without(broken);
         }
         self.make_absolute(&mut root);
-        let mut value = match read::<Config>(&root) {
-            Ok(value) => value,
-            Err((key, detail)) => {
-                problems.push(self.placed(refused(&key, detail)));
-                return Err(Error::Config(Problems(problems)));
+        let mut whole = Config::default().to_node().unwrap_or_else(|_| Node::empty());
+        whole.merge(root);
+        let mut value = loop {
+            match read::<Config>(&whole) {
+                Ok(value) => break value,
+                // Without its broken key a table may lack one that it needs; then it goes as well.
+                Err((key, _))
+                    if whole.find(&key).is_some() && problems.iter().any(|p| is_inside(&p.key, &key)) =>
+                {
+                    whole = whole.without(&key);
+                }
+                Err((key, detail)) => {
+                    problems.push(self.placed(refused(&key, detail), &[]));
+                    return Err(Error::Config(Problems(problems)));
+                }
             }
         };
         if value.run.dir.is_relative() && !value.run.dir.as_os_str().is_empty() {
@@ -235,7 +282,7 @@ impl Loader {
         }
         for found in check::conflicts(&value) {
             if !found.involves_any(&problems) {
-                problems.push(self.placed(found.problem));
+                problems.push(self.placed(found.problem, found.others));
             }
         }
         if !problems.is_empty() {
@@ -245,13 +292,14 @@ impl Loader {
             return Err(Error::Config(Problems(problems)));
         }
         let unused = check::unused(&value, |key| self.root.find(key).is_some());
-        Ok(Loaded { unused: unused.into_iter().map(|problem| self.placed(problem)).collect(), value })
+        Ok(Loaded { unused: unused.into_iter().map(|problem| self.placed(problem, &[])).collect(), value })
     }
 
-    /// Adds the place of its key to a problem.
-    fn placed(&self, mut problem: Problem) -> Problem {
-        let origin = self.root.find(&problem.key).and_then(|node| node.origin.as_ref());
-        problem.place = origin.map(|origin| self.texts.place(origin));
+    /// Adds the place of its key to a problem; of another key it rests on, where its own has kept its default.
+    fn placed(&self, mut problem: Problem, others: &[&str]) -> Problem {
+        let origin = |key: &str| self.root.find(key).and_then(|node| node.origin.as_ref());
+        let place = origin(&problem.key).or_else(|| others.iter().find_map(|key| origin(key)));
+        problem.place = place.map(|place| self.texts.place(place));
         problem
     }
 

@@ -17,10 +17,9 @@ pub(crate) struct Dataset {
 
 impl Dataset {
     pub(crate) fn open(config: &Config) -> Result<Dataset> {
-        let data = config.data_config();
-        let corpora = load_corpora(&data)?;
-        let prepared = prepare(&corpora.train, &data)?;
-        let plan = BatchPlan::of(&prepared.examples, config.batch_config())?;
+        let corpora = load_corpora(&config.data)?;
+        let prepared = prepare(&corpora.train, &config.data)?;
+        let plan = BatchPlan::of(&prepared.examples, config.train.batch.clone())?;
         let waste = plan.waste(&plan.epoch(config.seed, 0));
         let mut facts = vec![prepared.report.filter.to_string()];
         if corpora.held_out > 0 {
@@ -47,11 +46,17 @@ impl Dataset {
             hash.ids(&example.src);
             hash.ids(&example.tgt);
         }
+        let mut text = |text: &str| {
+            hash.number(text.len() as u64);
+            hash.bytes(text.as_bytes());
+        };
+        // Ids mean nothing without their tokens.
+        for (token, _) in self.source.vocab.iter().chain(self.target.vocab.iter()) {
+            text(token);
+        }
         for pair in &self.dev {
-            for side in [&pair.src, &pair.tgt] {
-                hash.number(side.len() as u64);
-                hash.bytes(side.as_bytes());
-            }
+            text(&pair.src);
+            text(&pair.tgt);
         }
         format!("{:016x}", hash.finish())
     }

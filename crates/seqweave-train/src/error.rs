@@ -148,3 +148,14 @@ pub enum Error {
         columns: Vec<String>,
     },
 }
+
+impl Error {
+    /// Whether the model gave a score that is not a number.
+    pub(crate) fn is_not_a_number(&self) -> bool {
+        use seqweave_seq2seq::Error::NotANumber;
+        matches!(
+            self,
+            Error::Model(NotANumber { .. }) | Error::Store(seqweave::Error::Model(NotANumber { .. }))
+        )
+    }
+}

@@ -18,7 +18,7 @@ pub struct EvaluateOptions {
 }
 
 /// Scores of a model, and the outputs they come from.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Evaluation {
     /// Lines read.
     pub lines: usize,
@@ -98,12 +98,17 @@ struct Forced {
 
 fn forced(folder: &ModelFolder, pairs: &[Pair], batch: usize) -> Result<Forced> {
     let encode = |pair: &Pair| (folder.source.encode(&pair.src), folder.target.encode(&pair.tgt));
-    let mut rows: Vec<(Vec<u32>, Vec<u32>)> = pairs.iter().map(encode).collect();
+    let rows: Vec<(Vec<u32>, Vec<u32>)> = pairs.iter().map(encode).collect();
     // Rows of like length share a batch; by batch invariance the sums do not depend on it, but for their order.
-    rows.sort_by_key(|(x, y)| (x.len(), y.len()));
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by_key(|&i| (rows[i].0.len(), rows[i].1.len()));
     let (cx, mut sums) = (Ctx::infer(&folder.params), Forced::default());
-    for part in rows.chunks(batch.max(1)) {
-        for row in folder.model.forced(&cx, &Batch::from_rows(part)?)? {
+    for part in order.chunks(batch.max(1)) {
+        let batch: Vec<(&[u32], &[u32])> = part.iter().map(|&i| (&rows[i].0[..], &rows[i].1[..])).collect();
+        for (&sentence, row) in part.iter().zip(folder.model.forced(&cx, &Batch::from_rows(&batch)?)?) {
+            if let Some(step) = row.log_probs.iter().position(|p| p.is_nan()) {
+                return Err(seqweave_seq2seq::Error::NotANumber { sentence, step }.into());
+            }
             sums.perplexity.add(-row.log_prob(), row.log_probs.len() as u64);
             sums.tokens.add(row.hits.iter().filter(|&&hit| hit).count() as u64, row.hits.len() as u64);
             sums.sequences.add_one(row.exact());

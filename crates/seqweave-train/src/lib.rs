@@ -28,6 +28,7 @@ mod error;
 mod evaluate;
 mod event;
 mod feed;
+mod progress;
 pub mod run_folder;
 pub mod state_file;
 mod trainer;

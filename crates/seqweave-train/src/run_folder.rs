@@ -17,7 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use seqweave::store::{self, Disk};
 
-use crate::checkpoint::{MetricRow, MetricTable};
+use crate::checkpoint::{self, MetricRow, MetricTable};
 use crate::{Error, Result};
 
 /// A run folder that this process holds; dropping it lets the next trainer in.
@@ -93,6 +93,32 @@ impl RunFolder {
     /// [`Error::Store`] naming call and path.
     pub fn write(&self, path: &Path, text: &str) -> Result<()> {
         Ok(store::write_file_atomic(&Disk, path, text.as_bytes())?)
+    }
+
+    /// Removes the checkpoints, samples and logs of an earlier run.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when one of them is there and cannot be removed.
+    pub fn start_over(&self) -> Result<()> {
+        checkpoint::remove_all(&Disk, &self.root)?;
+        let failed = |op, path: &Path| {
+            let path = path.to_path_buf();
+            move |source| Error::Io { op, path, source }
+        };
+        let samples = self.root.join("samples");
+        let mut files = vec![self.metrics_path(), self.log_path(), self.train_log_path()];
+        for entry in fs::read_dir(&samples).map_err(failed("list", &samples))? {
+            files.push(entry.map_err(failed("list", &samples))?.path());
+        }
+        for path in files {
+            match fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed("remove", &path)(source));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Opens the event log for appending.

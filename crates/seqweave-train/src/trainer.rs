@@ -3,11 +3,12 @@
 //! Everything a step depends on is in [`TrainState`] and the model's files; whatever happens between two checkpoints is
 //! a pure function of the first. So a run that was killed and started again ends in the same bits.
 
-use crate::checkpoint::{self, Best, MetricRow, Pointer, TrainState};
-use crate::config::Config;
+use crate::checkpoint::{self, Best, Checkpoint, MetricRow, Pointer, TrainState};
+use crate::config::{Config, Problem, ProblemKind, Problems, Sources};
 use crate::dataset::Dataset;
-use crate::event::{Event, Outcome, Sample, Started, StepReport, Validation};
-use crate::feed::{Feed, FeedSource, Position};
+use crate::event::{Event, Outcome, Sample, Started, Validation};
+use crate::feed::{Feed, FeedSource};
+use crate::progress::{Progress, Window};
 use crate::run_folder::{EventLog, MetricsFile, RunFolder};
 use crate::update::{Update, UpdateOptions, update};
 use crate::{Error, EvaluateOptions, Evaluation, Result, evaluate};
@@ -15,7 +16,7 @@ use seqweave::store::Disk;
 use seqweave::{ModelFolder, TranslateOptions, Translator};
 use seqweave_data::{Pair, prefetch};
 use seqweave_metrics::Metric;
-use seqweave_nn::{Optimizer, Schedule};
+use seqweave_nn::{Optimizer, Schedule, ScheduleKind};
 use seqweave_seq2seq::Seq2Seq;
 use seqweave_tensor::{Device, Philox};
 use std::path::Path;
@@ -46,46 +47,11 @@ pub struct Trainer {
     data_fingerprint: String,
 }
 
-/// Where the run stands; with weights, optimizer, schedule and metric table, all there is to resume from.
-#[derive(Debug, Clone, PartialEq)]
-struct Progress {
-    step: u64,
-    position: Position,
-    best: Option<Best>,
-    bad_validations: u64,
-    bad_steps: u64,
-    /// Training sums since the last validation.
-    since_validation: Sums,
-}
-
-/// Sums over target tokens of the training data.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Sums {
-    nll: f64,
-    count: u64,
-    correct: u64,
-}
-
-impl Sums {
-    fn add(&mut self, nll: f64, count: u64, correct: u64) {
-        self.nll += nll;
-        self.count += count;
-        self.correct += correct;
-    }
-
-    fn xent(&self) -> Option<f64> {
-        (self.count > 0).then(|| self.nll / self.count as f64)
-    }
-
-    fn acc(&self) -> Option<f64> {
-        (self.count > 0).then(|| 100.0 * self.correct as f64 / self.count as f64)
-    }
-}
-
 /// What to do with a run folder that is there already.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OpenOptions {
-    /// Start over: remove the checkpoints of an earlier run in this folder.
+    /// Start over: remove the checkpoints, samples and logs of an earlier run in this folder. They go when all else is
+    /// in order, so that a mistake in the configuration or the data costs nothing.
     pub overwrite: bool,
 }
 
@@ -94,29 +60,31 @@ impl Trainer {
     ///
     /// # Errors
     /// Anything wrong with configuration, data or run folder; a checkpoint made with other settings or other data.
-    pub fn open(config: Config, run: &Path, device: (Device, String), options: OpenOptions) -> Result<Trainer> {
+    pub fn open(
+        config: Config,
+        run: &Path,
+        device: (Device, String),
+        options: OpenOptions,
+    ) -> Result<Trainer> {
+        let resolved = config.resolved()?;
         let run = RunFolder::open(run)?;
-        if options.overwrite {
-            checkpoint::remove_all(&Disk, run.root())?;
-        }
-        let data = Dataset::open(&config)?;
+        let mut data = Dataset::open(&config)?;
         let (config_hash, data_fingerprint) = (config.hash(), data.fingerprint());
         let (device, why) = device;
-        let latest = checkpoint::load_latest(&Disk, run.root())?;
-        let refused: Vec<String> =
-            latest.refused.iter().map(|r| format!("{}: {}", r.folder.display(), r.error)).collect();
-        let (folder, state) = match latest.checkpoint {
+        let (found, refused) = if options.overwrite { (None, Vec::new()) } else { newest(&run)? };
+        let (folder, state) = match found {
             Some(found) => {
-                check_same(&found.folder, "settings", &found.state.config_hash, &config_hash)?;
+                check_settings(&run, &found, &config)?;
                 check_same(&found.folder, "training data", &found.state.data_fingerprint, &data_fingerprint)?;
-                (ModelFolder::from_sealed(&found.files, &device)?, Some(found.state))
+                let mut folder = ModelFolder::from_sealed(&found.files, &device)?;
+                // How to decode may be changed between two starts; it decides no weight.
+                folder.generation = config.decode.clone();
+                (folder, Some(found.state))
             }
-            None if !refused.is_empty() => return Err(Error::NoGoodCheckpoint { run: run.root().into(), refused }),
             None => {
                 let sizes = (data.source.vocab.len(), data.target.vocab.len());
-                let shape = config.model_config();
-                let (model, params) = Seq2Seq::build(&shape, sizes.0, sizes.1, &device, config.seed)?;
-                let generation = config.search_options();
+                let (model, params) = Seq2Seq::build(&config.model, sizes.0, sizes.1, &device, config.seed)?;
+                let generation = config.decode.clone();
                 (ModelFolder { model, params, source: data.source, target: data.target, generation }, None)
             }
         };
@@ -127,9 +95,8 @@ impl Trainer {
             accumulate: config.train.accumulate as usize,
         });
         let total_steps = planned_steps(&config, source.steps_per_epoch());
-        let optimizer_config = config.optimizer_config();
-        let mut optimizer = Optimizer::new(&optimizer_config, &folder.params)?;
-        let mut schedule = Schedule::new(&config.schedule_config(total_steps), optimizer_config.lr)?;
+        let mut optimizer = Optimizer::new(&config.train.optimizer, &folder.params)?;
+        let mut schedule = planned_schedule(&config, total_steps)?;
         let metrics = config.valid.metrics.clone();
         let mut table = checkpoint::MetricTable { columns: columns(&metrics), rows: Vec::new() };
         let mut progress = Progress::new();
@@ -140,6 +107,12 @@ impl Trainer {
             progress = Progress::from_state(&state);
             resumed = Some(Event::Resumed { step: state.step, refused });
             table = state.metrics;
+            // A kill between a save and its pointers leaves these behind, and a refused checkpoint must not be the best.
+            checkpoint::point(&Disk, run.root(), Pointer::Best, state.best.map(|best| best.step))?;
+            checkpoint::point(&Disk, run.root(), Pointer::Last, Some(state.step))?;
+        }
+        if config.valid.max_sentences > 0 {
+            data.dev.truncate(config.valid.max_sentences as usize);
         }
         let parameters = folder.params.numel();
         let started = Started {
@@ -152,7 +125,10 @@ impl Trainer {
             data: data.facts,
             total_steps,
         };
-        run.write(&run.config_path(), &config.resolved()?)?;
+        if options.overwrite {
+            run.start_over()?;
+        }
+        run.write(&run.config_path(), &resolved)?;
         Ok(Trainer {
             table: run.metrics(table)?,
             log: run.event_log()?,
@@ -195,7 +171,12 @@ impl Trainer {
         Ok(outcome)
     }
 
-    fn train(&mut self, on_event: &mut dyn FnMut(&Event), stop: &AtomicBool, clock: Instant) -> Result<Outcome> {
+    fn train(
+        &mut self,
+        on_event: &mut dyn FnMut(&Event),
+        stop: &AtomicBool,
+        clock: Instant,
+    ) -> Result<Outcome> {
         if self.stopped_early() {
             return Ok(Outcome::StoppedEarly);
         }
@@ -215,16 +196,18 @@ impl Trainer {
             }
             let step = self.progress.step;
             if step.is_multiple_of(self.config.train.log_every) {
-                let report = window.report(&self.progress, self.total_steps, clock);
+                let report = window.report(step, feed.epoch, self.total_steps, clock);
                 self.report(on_event, Event::Step(report))?;
                 window = Window::new();
             }
             let validate = self.is_complete() || is_due(self.config.valid.every, step, feed.ends_epoch);
             let mut best = false;
             if validate {
-                best = self.validate(on_event)?;
+                best = self.validate(feed.epoch, on_event)?;
             }
-            if validate || self.config.checkpoint.every > 0 && step.is_multiple_of(self.config.checkpoint.every) {
+            if validate
+                || self.config.checkpoint.every > 0 && step.is_multiple_of(self.config.checkpoint.every)
+            {
                 self.save(best, on_event)?;
                 saved = Some(step);
             }
@@ -240,8 +223,8 @@ impl Trainer {
         let train = &self.config.train;
         let step = self.progress.step + 1;
         let options = UpdateOptions {
-            smoothing: train.label_smoothing as f32,
-            clip: (train.clip > 0.0).then_some(train.clip as f32),
+            smoothing: train.label_smoothing,
+            clip: (train.clip > 0.0).then_some(train.clip),
             lr: self.schedule.lr(step),
             dropout: Philox { seed: self.config.seed, step },
         };
@@ -265,21 +248,28 @@ impl Trainer {
     }
 
     /// Measures the model on the development data, writes a row of metrics, and returns whether it is the best so far.
-    fn validate(&mut self, on_event: &mut dyn FnMut(&Event)) -> Result<bool> {
-        let valid = &self.config.valid;
-        let (step, epoch) = (self.progress.step, self.progress.position.epoch);
-        let mut search = self.config.search_options();
-        (search.beam, search.n_best) = (valid.beam as usize, 1);
-        let translate = TranslateOptions { search, ..TranslateOptions::default() };
-        let options = EvaluateOptions { translate, metrics: self.metrics.clone() };
-        let evaluation = evaluate(&self.translator, &self.dev, &options)?;
-        let best_by = valid.best_by;
+    fn validate(&mut self, epoch: u64, on_event: &mut dyn FnMut(&Event)) -> Result<bool> {
+        let step = self.progress.step;
+        let (evaluation, samples) = match self.measure() {
+            Ok(measured) => measured,
+            // A model that gives NaN is no good, but whether to go on is for the steps in a row to say.
+            Err(error) if error.is_not_a_number() => {
+                let message = format!("validation at step {step}: {error}");
+                self.report(on_event, Event::Warning { message })?;
+                (Evaluation::default(), Vec::new())
+            }
+            Err(error) => return Err(error),
+        };
+        let best_by = self.config.valid.best_by;
         let score = evaluation.value(best_by);
         let sums = std::mem::take(&mut self.progress.since_validation);
         let lr = self.schedule.lr(step).into();
         let mut best = false;
         if let Some(score) = score {
-            best = self.progress.best.is_none_or(|so_far| best_by.is_better(score, so_far.score));
+            best = match self.progress.best {
+                Some(so_far) => best_by.is_better(score, so_far.score),
+                None => !score.is_nan(),
+            };
             // The schedule minimises: a score that is better when higher is handed over with its sign turned.
             self.schedule.on_validation(if best_by.higher_is_better() { -score } else { score });
         }
@@ -294,14 +284,13 @@ impl Trainer {
         values.extend(&scores);
         values.push(Some(f64::from(u8::from(best))));
         self.table.push(MetricRow { step, epoch, values })?;
-        let samples = self.samples(&evaluation);
-        self.write_samples(step, &evaluation)?;
+        self.write_samples(step, &samples)?;
         let named = self.metrics.iter().zip(scores);
         self.report(
             on_event,
             Event::Validated(Validation {
                 step,
-                epoch: epoch + 1,
+                epoch,
                 scores: named.filter_map(|(metric, value)| Some((metric.to_string(), value?))).collect(),
                 best_by: best_by.to_string(),
                 best,
@@ -312,23 +301,43 @@ impl Trainer {
         Ok(best)
     }
 
-    fn samples(&self, evaluation: &Evaluation) -> Vec<Sample> {
-        let shown = evaluation.answers.iter().take(self.config.valid.samples as usize);
-        shown
-            .map(|answer| Sample {
+    /// The scores on the development data, and what the model makes of the first few sentences.
+    fn measure(&self) -> Result<(Evaluation, Vec<Sample>)> {
+        let valid = &self.config.valid;
+        let mut search = self.config.decode.clone();
+        (search.beam, search.n_best) = (valid.beam as usize, 1);
+        let translate = TranslateOptions { search, ..TranslateOptions::default() };
+        let options = EvaluateOptions { translate, metrics: self.metrics.clone() };
+        let evaluation = evaluate(&self.translator, &self.dev, &options)?;
+        let shown = valid.samples as usize;
+        if !evaluation.answers.is_empty() {
+            let samples = evaluation.answers.iter().take(shown).map(|answer| Sample {
                 source: answer.source.clone(),
                 reference: answer.references[0].clone(),
                 hypothesis: answer.output.clone(),
-            })
-            .collect()
+            });
+            return Ok((evaluation.clone(), samples.collect()));
+        }
+        // No metric needed outputs, so only those to be shown are made.
+        let shown = &self.dev[..shown.min(self.dev.len())];
+        let sources: Vec<&str> = shown.iter().map(|pair| pair.src.as_str()).collect();
+        let outputs = self.translator.translate(&sources, &options.translate)?;
+        let samples = shown.iter().zip(outputs).map(|(pair, output)| Sample {
+            source: pair.src.clone(),
+            reference: pair.tgt.clone(),
+            hypothesis: output.text().to_owned(),
+        });
+        Ok((evaluation, samples.collect()))
     }
 
-    fn write_samples(&self, step: u64, evaluation: &Evaluation) -> Result<()> {
+    fn write_samples(&self, step: u64, samples: &[Sample]) -> Result<()> {
+        if samples.is_empty() {
+            return Ok(());
+        }
         let mut text = String::new();
-        for sample in self.samples(evaluation) {
+        for Sample { source, reference, hypothesis } in samples {
             text.push_str(&format!(
-                "source      {}\nreference   {}\nhypothesis  {}\n\n",
-                sample.source, sample.reference, sample.hypothesis
+                "source      {source}\nreference   {reference}\nhypothesis  {hypothesis}\n\n"
             ));
         }
         self.run.write(&self.run.samples_path(step), &text)
@@ -356,7 +365,15 @@ impl Trainer {
     /// Writes a checkpoint, points to it, and removes checkpoints nobody needs any more.
     fn save(&mut self, best: bool, on_event: &mut dyn FnMut(&Event)) -> Result<()> {
         let (step, run) = (self.progress.step, self.run.root());
-        let files = self.translator.model().to_files()?;
+        let files = match self.translator.model().to_files() {
+            Ok(files) => files,
+            // Weights that are not finite are of no use to anyone; the last good checkpoint stays the last.
+            Err(error @ seqweave::Error::NonFinite { .. }) => {
+                let message = format!("no checkpoint of step {step}: {error}");
+                return self.report(on_event, Event::Warning { message });
+            }
+            Err(error) => return Err(error.into()),
+        };
         let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, &bytes[..])).collect();
         let path = checkpoint::save(&Disk, run, &self.state(), &files)?;
         // The order matters: a kill between any two of these leaves a run that resumes exactly.
@@ -371,7 +388,8 @@ impl Trainer {
     }
 
     fn state(&self) -> TrainState {
-        let Progress { step, position, best, bad_validations, bad_steps, since_validation: sums } = self.progress;
+        let Progress { step, position, best, bad_validations, bad_steps, since_validation: sums } =
+            self.progress;
         TrainState {
             step,
             epoch: position.epoch,
@@ -404,87 +422,26 @@ impl Trainer {
     }
 }
 
-impl Progress {
-    fn new() -> Progress {
-        Progress {
-            step: 0,
-            position: Position { epoch: 0, step: 0 },
-            best: None,
-            bad_validations: 0,
-            bad_steps: 0,
-            since_validation: Sums::default(),
-        }
-    }
-
-    fn from_state(state: &TrainState) -> Progress {
-        let running = |name: &str| state.running.iter().find(|(n, _)| n == name).map_or(0.0, |(_, value)| *value);
-        Progress {
-            step: state.step,
-            position: Position { epoch: state.epoch, step: state.next_batch },
-            best: state.best,
-            bad_validations: state.bad_validations,
-            bad_steps: state.bad_steps,
-            since_validation: Sums {
-                nll: running("nll"),
-                count: running("count") as u64,
-                correct: running("correct") as u64,
-            },
-        }
-    }
-}
-
-/// What happened since the last progress report.
-struct Window {
-    since: Instant,
-    sums: Sums,
-    src_tokens: u64,
-    tgt_tokens: u64,
-    grad_norm: f64,
-    lr: f64,
-}
-
-impl Window {
-    fn new() -> Window {
-        Window {
-            since: Instant::now(),
-            sums: Sums::default(),
-            src_tokens: 0,
-            tgt_tokens: 0,
-            grad_norm: 0.0,
-            lr: 0.0,
-        }
-    }
-
-    fn add(&mut self, feed: &Feed, (nll, count, correct): (f64, u64, u64), grad_norm: f64, lr: f64) {
-        self.sums.add(nll, count, correct);
-        self.src_tokens += feed.src_tokens;
-        self.tgt_tokens += feed.tgt_tokens;
-        (self.grad_norm, self.lr) = (grad_norm, lr);
-    }
-
-    fn report(&self, progress: &Progress, total: u64, clock: Instant) -> StepReport {
-        let seconds = self.since.elapsed().as_secs_f64().max(1e-9);
-        let xent = self.sums.xent().unwrap_or(f64::NAN);
-        StepReport {
-            step: progress.step,
-            total,
-            epoch: progress.position.epoch + 1,
-            acc: self.sums.acc().unwrap_or(f64::NAN),
-            ppl: xent.exp(),
-            xent,
-            lr: self.lr,
-            grad_norm: self.grad_norm,
-            src_tok_s: self.src_tokens as f64 / seconds,
-            tgt_tok_s: self.tgt_tokens as f64 / seconds,
-            seconds: clock.elapsed().as_secs_f64(),
-        }
-    }
-}
-
 /// Steps the run will make: exact for a step limit, to a few steps for an epoch limit.
 fn planned_steps(config: &Config, steps_per_epoch: u64) -> u64 {
     let limits = [config.train.max_steps, config.train.epochs * steps_per_epoch];
     limits.into_iter().filter(|&limit| limit > 0).min().unwrap_or(u64::MAX)
+}
+
+/// The schedule of a run of `total_steps` steps, which is the length of a cosine unless it has its own.
+fn planned_schedule(config: &Config, total_steps: u64) -> Result<Schedule> {
+    let mut planned = config.train.schedule.clone();
+    if planned.total == 0 {
+        planned.total = total_steps;
+    }
+    if planned.kind == ScheduleKind::Cosine && planned.warmup >= planned.total {
+        let rule =
+            format!("all the run has {total_steps} steps, at the last of which the cosine ends: take fewer");
+        let kind = ProblemKind::Conflict { found: planned.warmup.to_string(), rule };
+        let problem = Problem { key: "train.schedule.warmup".into(), kind, place: None };
+        return Err(Error::Config(Problems(vec![problem])));
+    }
+    Ok(Schedule::new(&planned, config.train.optimizer.lr)?)
 }
 
 /// Every `every` steps, or at the end of each epoch if that is zero.
@@ -496,6 +453,30 @@ fn is_due(every: u64, step: u64, ends_epoch: bool) -> bool {
 fn columns(metrics: &[Metric]) -> Vec<String> {
     let fixed = ["lr", "train_xent", "train_acc"].map(str::to_owned);
     fixed.into_iter().chain(metrics.iter().map(Metric::to_string)).chain(["best".to_owned()]).collect()
+}
+
+/// The newest checkpoint that verifies, and newer ones with the reasons why they do not.
+fn newest(run: &RunFolder) -> Result<(Option<Checkpoint>, Vec<String>)> {
+    let latest = checkpoint::load_latest(&Disk, run.root())?;
+    let refused: Vec<String> =
+        latest.refused.iter().map(|r| format!("{}: {}", r.folder.display(), r.error)).collect();
+    if latest.checkpoint.is_none() && !refused.is_empty() {
+        return Err(Error::NoGoodCheckpoint { run: run.root().into(), refused });
+    }
+    Ok((latest.checkpoint, refused))
+}
+
+/// Refuses a checkpoint that was made with other settings, and names them if the run folder still has them.
+fn check_settings(run: &RunFolder, found: &Checkpoint, config: &Config) -> Result<()> {
+    let (hash, expected) = (&found.state.config_hash, config.hash());
+    let sources = Sources { files: vec![run.config_path()], sets: Vec::new() };
+    match Config::load(&sources) {
+        Ok(then) if *hash != expected && then.value.hash() == *hash => {
+            let (then, now) = then.value.differences(config);
+            check_same(&found.folder, "settings", &then.join(", "), &now.join(", "))
+        }
+        _ => check_same(&found.folder, "settings", hash, &expected),
+    }
 }
 
 fn check_same(folder: &Path, what: &'static str, found: &str, expected: &str) -> Result<()> {

@@ -3,17 +3,17 @@
 use crate::Result;
 use seqweave_nn::{Ctx, Optimizer, Params};
 use seqweave_seq2seq::{Batch, Seq2Seq};
-use seqweave_tensor::Philox;
+use seqweave_tensor::{Float, Philox};
 
 /// How a step is made.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct UpdateOptions {
     /// Label smoothing ε.
-    pub(crate) smoothing: f32,
+    pub(crate) smoothing: Float,
     /// Largest norm of the gradient; a longer one is scaled down to it. `None` for no limit.
-    pub(crate) clip: Option<f32>,
+    pub(crate) clip: Option<Float>,
     /// Learning rate.
-    pub(crate) lr: f32,
+    pub(crate) lr: Float,
     /// Key of this step's dropout.
     pub(crate) dropout: Philox,
 }
@@ -56,17 +56,20 @@ pub(crate) fn update(
     for (i, batch) in batches.iter().enumerate() {
         // Micro-batches of one step draw different masks: the seed's high half tells them apart.
         let dropout = Philox { seed: options.dropout.seed ^ ((i as u64) << 48), ..options.dropout };
-        let stats = accumulate_gradient(model, params, batch, options.smoothing, 1.0 / tokens as f32, dropout)?;
+        let stats =
+            accumulate_gradient(model, params, batch, options.smoothing, 1.0 / tokens as Float, dropout)?;
         let Some(stats) = stats else { return Ok(Update::NotFinite { tensor: "loss".to_owned() }) };
         nll += stats.0;
         count += stats.1;
         correct += stats.2;
     }
-    if let Some(name) = params.non_finite_grad()? {
-        return Ok(Update::NotFinite { tensor: format!("the gradient of {name}") });
+    match optimizer.step(params, options.lr, options.clip) {
+        Ok(report) => Ok(Update::Done { nll, count, correct, grad_norm: report.grad_norm }),
+        Err(seqweave_nn::Error::NonFiniteGradient { name }) => {
+            Ok(Update::NotFinite { tensor: format!("the gradient of {name}") })
+        }
+        Err(error) => Err(error.into()),
     }
-    let report = optimizer.step(params, options.lr, options.clip)?;
-    Ok(Update::Done { nll, count, correct, grad_norm: report.grad_norm })
 }
 
 /// Adds the gradient of `scale · Σ loss` to the parameters' gradients; `None` if the loss is not finite.
@@ -74,8 +77,8 @@ fn accumulate_gradient(
     model: &Seq2Seq,
     params: &mut Params,
     batch: &Batch,
-    smoothing: f32,
-    scale: f32,
+    smoothing: Float,
+    scale: Float,
     dropout: Philox,
 ) -> Result<Option<(f64, u64, u64)>> {
     let tape = seqweave_autograd::Tape::new();
@@ -88,4 +91,124 @@ fn accumulate_gradient(
     }
     tape.backward(&loss, Some(params.grads_mut()))?;
     Ok(Some((stats.nll, stats.count as u64, stats.correct as u64)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seqweave_nn::{OptimizerConfig, OptimizerKind};
+    use seqweave_seq2seq::ModelConfig;
+    use seqweave_tensor::Device;
+    use seqweave_testkit::{SplitMix64, assert_close};
+
+    const VOCAB: usize = 11;
+
+    struct Setup {
+        model: Seq2Seq,
+        params: Params,
+        optimizer: Optimizer,
+    }
+
+    fn setup(dropout: Float, kind: OptimizerKind) -> Setup {
+        let config = ModelConfig { emb: 6, hidden: 8, dropout, ..ModelConfig::default() };
+        let (model, params) = Seq2Seq::build(&config, VOCAB, VOCAB, &Device::cpu(), 3).unwrap();
+        let optimizer = Optimizer::new(&OptimizerConfig { kind, ..OptimizerConfig::default() }, &params).unwrap();
+        Setup { model, params, optimizer }
+    }
+
+    impl Setup {
+        fn update(&mut self, batches: &[Batch], clip: Option<Float>) -> Update {
+            let options = UpdateOptions { smoothing: 0.1, clip, lr: 0.5, dropout: Philox { seed: 9, step: 4 } };
+            update(&self.model, &mut self.params, &mut self.optimizer, batches, &options).unwrap()
+        }
+
+        fn bits(&self) -> Vec<u64> {
+            self.params.values().to_vec().into_iter().map(|x| f64::from(x).to_bits()).collect()
+        }
+    }
+
+    /// Pairs of 1 to 6 tokens a side.
+    fn rows(n: usize) -> Vec<(Vec<u32>, Vec<u32>)> {
+        let mut rng = SplitMix64::new(1);
+        let mut side = || (0..1 + rng.below(6)).map(|_| 4 + rng.below(VOCAB - 4) as u32).collect();
+        (0..n).map(|_| (side(), side())).collect()
+    }
+
+    fn batches(rows: &[(Vec<u32>, Vec<u32>)], sizes: &[usize]) -> Vec<Batch> {
+        let mut rest = rows;
+        let mut take = |&n: &usize| {
+            let (part, others) = rest.split_at(n);
+            rest = others;
+            Batch::from_rows(part).unwrap()
+        };
+        sizes.iter().map(&mut take).collect()
+    }
+
+    #[test]
+    fn micro_batches_of_any_size_make_the_step_of_one_big_batch() {
+        let rows = rows(12);
+        let mut whole = setup(0.0, OptimizerKind::Sgd);
+        let before = whole.params.values().to_vec();
+        let Update::Done { nll, count, correct, grad_norm } = whole.update(&batches(&rows, &[12]), Some(1.0)) else {
+            panic!("a finite step")
+        };
+        assert!(grad_norm > 0.0 && whole.params.values().to_vec() != before);
+        // Parts of unlike size have unlike numbers of tokens: a mean of their means would be another gradient.
+        for sizes in [&[4, 4, 4][..], &[1, 11], &[1; 12], &[7, 2, 3]] {
+            let mut parts = setup(0.0, OptimizerKind::Sgd);
+            let done = parts.update(&batches(&rows, sizes), Some(1.0));
+            let Update::Done { nll: part_nll, count: part_count, correct: part_correct, grad_norm: norm } = done else {
+                panic!("a finite step")
+            };
+            assert_eq!((part_count, part_correct), (count, correct), "{sizes:?}");
+            assert!((part_nll / nll - 1.0).abs() < 1e-6 && (norm / grad_norm - 1.0).abs() < 1e-5, "{sizes:?}");
+            let what = format!("weights after micro-batches of {sizes:?}");
+            assert_close(&parts.params.values().to_vec(), &whole.params.values().to_vec(), 1e-5, 1e-6, &what);
+        }
+    }
+
+    #[test]
+    fn micro_batches_draw_their_own_masks_and_a_step_repeats() {
+        let batch = batches(&rows(3), &[3]).remove(0);
+        let after = |dropout: Float, n: usize| {
+            let mut setup = setup(dropout, OptimizerKind::Sgd);
+            setup.update(&vec![batch.clone(); n], None);
+            setup.params.values().to_vec()
+        };
+        assert_eq!(after(0.3, 2), after(0.3, 2));
+        let far = |a: &[Float], b: &[Float]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, Float::max);
+        // Twice the same batch has the gradient of one, unless something random was drawn anew.
+        assert!(far(&after(0.0, 1), &after(0.0, 2)) < 1e-5);
+        assert!(far(&after(0.3, 1), &after(0.3, 2)) > 1e-3);
+    }
+
+    #[test]
+    fn a_step_that_is_not_finite_is_named_and_leaves_every_bit() {
+        let batches = batches(&rows(4), &[2, 2]);
+        // Embeddings that are large under weights that are small give ordinary gates: where the one meets what flows back
+        // through the other, the gradient overflows, and the loss does not.
+        for (output, embeddings, expected) in [(3e37, 1.0, "loss"), (1e34, 1e8, "the gradient of decoder.")] {
+            let mut setup = setup(0.0, OptimizerKind::Adam);
+            setup.update(&batches, None);
+            let names: Vec<String> = setup.params.names().map(str::to_owned).collect();
+            for name in names {
+                let factor: Float = match name.as_str() {
+                    "output.weight" => output,
+                    "decoder.embedding.weight" => embeddings,
+                    name if name.starts_with("decoder") && name.ends_with("weight_ih") => 1.0 / embeddings,
+                    _ => continue,
+                };
+                let values = setup.params.by_name(&name).unwrap().to_vec();
+                let values: Vec<Float> = values.into_iter().map(|x| x * factor).collect();
+                setup.params.set_by_name(&name, &values).unwrap();
+            }
+            let (bits, state) = (setup.bits(), setup.optimizer.state());
+            for clip in [None, Some(1.0)] {
+                let Update::NotFinite { tensor } = setup.update(&batches, clip) else { panic!("{expected}") };
+                assert!(tensor.starts_with(expected), "{tensor}");
+                assert_eq!(setup.bits(), bits, "{tensor}");
+                assert_eq!(setup.optimizer.state(), state, "{tensor}");
+            }
+        }
+    }
 }

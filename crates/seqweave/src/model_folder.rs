@@ -55,7 +55,7 @@ impl ModelFolder {
     /// The files of this model, by name, without the manifest.
     ///
     /// # Errors
-    /// [`Error::Weights`] if a weight is not finite: such a model is never written.
+    /// [`Error::NonFinite`] if a weight is not finite: such a model is never written.
     pub fn to_files(&self) -> Result<Vec<(&'static str, Vec<u8>)>> {
         let config = ConfigFile {
             format: FORMAT,
@@ -84,7 +84,7 @@ impl ModelFolder {
     /// Writes the model as a sealed folder that must not exist yet.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Weights`], or that the folder exists.
+    /// [`Error::Io`], [`Error::NonFinite`], or that the folder exists.
     pub fn save(&self, storage: &dyn Storage, dir: &Path) -> Result<()> {
         let files = self.to_files()?;
         let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, &bytes[..])).collect();

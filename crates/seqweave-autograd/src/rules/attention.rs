@@ -5,7 +5,7 @@ use seqweave_tensor::{Float, Ids, Tensor, ops};
 
 /// Dot-product attention over a source-major memory.
 ///
-/// q: [T,B,H], keys: [S,B,H], values: [S,B,D], lens: [B] → (context: [T,B,D], alignment: [T,B,S]).
+/// q: `[T,B,H]`, keys: `[S,B,H]`, values: `[S,B,D]`, lens: `[B]` → (context: `[T,B,D]`, alignment: `[T,B,S]`).
 /// align = softmax over s < len of scale·q·keyₛ, context = Σₛ alignₛ·valueₛ; no gradient flows through the returned
 /// alignment. (Luong et al. 2015, "Effective approaches to attention-based neural machine translation", section 3.1.)
 pub fn dot_attention(q: &Var, keys: &Var, values: &Var, lens: &Ids, scale: Float) -> Result<(Var, Tensor)> {
@@ -23,8 +23,8 @@ pub fn dot_attention(q: &Var, keys: &Var, values: &Var, lens: &Ids, scale: Float
 
 /// Additive attention over a source-major memory.
 ///
-/// qp: [T,B,A] and kp: [S,B,A] are the projected query and keys, v: [A], values: [S,B,D], lens: [B]
-/// → (context: [T,B,D], alignment: [T,B,S]). score = vᵀ·tanh(qp + kpₛ).
+/// qp: `[T,B,A]` and kp: `[S,B,A]` are the projected query and keys, v: `[A]`, values: `[S,B,D]`, lens: `[B]`
+/// → (context: `[T,B,D]`, alignment: `[T,B,S]`). score = vᵀ·tanh(qp + kpₛ).
 /// (Bahdanau, Cho and Bengio 2015, "Neural machine translation by jointly learning to align and translate", A.1.2.)
 pub fn additive_attention(qp: &Var, kp: &Var, v: &Var, values: &Var, lens: &Ids) -> Result<(Var, Tensor)> {
     let [qv, kv, wv, vv] = [qp, kp, v, values].map(|x| x.value().clone());

@@ -30,7 +30,7 @@ pub fn mul(a: &Var, b: &Var) -> Result<Var> {
     })
 }
 
-/// y = x + b in every row, with x: [..,C], b: [C]. dx = dy, db = column sums of dy.
+/// y = x + b in every row, with x: `[..,C]`, b: `[C]`. dx = dy, db = column sums of dy.
 pub fn add_bias(x: &Var, b: &Var) -> Result<Var> {
     record(ops::add_bias(x.value(), b.value())?, [x, b], |dy, [x, b], g| {
         g.accumulate(b, |db, acc| ops::bias_backward(&dy, acc, db))?;

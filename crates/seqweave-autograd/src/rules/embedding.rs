@@ -3,9 +3,10 @@
 use crate::{Result, Var, record};
 use seqweave_tensor::{Ids, ops};
 
-/// y[n] = w[ids[n]], with w: [V,E], ids: [..], y: [..,E].
+/// `y[n] = w[ids[n]]`, with w: `[V,E]`, ids: `[..]`, y: `[..,E]`.
 ///
-/// dw[v] = Σ dy[n] over the positions n with ids[n] = v, in order of position; the row of `pad` gets no gradient.
+/// `dw[v]` is the sum of `dy[n]` over the positions n with `ids[n] = v`, in order of position; the row of `pad` gets no
+/// gradient.
 pub fn embedding(w: &Var, ids: &Ids, pad: Option<u32>) -> Result<Var> {
     let ids = ids.clone();
     record(ops::embedding(w.value(), &ids)?, [w], move |dy, [w], g| {

@@ -4,7 +4,7 @@ use crate::{Result, Var, record};
 use seqweave_tensor::Trans::{N, T};
 use seqweave_tensor::ops;
 
-/// y = x·w, with x: [..,K], w: [K,M], y: [..,M].
+/// y = x·w, with x: `[..,K]`, w: `[K,M]`, y: `[..,M]`.
 ///
 /// dx = dy·wᵀ, dw = xᵀ·dy.
 pub fn matmul(x: &Var, w: &Var) -> Result<Var> {
@@ -15,13 +15,12 @@ pub fn matmul(x: &Var, w: &Var) -> Result<Var> {
     })
 }
 
-/// y = x·wᵀ + b, with x: [..,K], w: [M,K], b: [M], y: [..,M]; the layout of a PyTorch `Linear`.
+/// y = x·wᵀ + b, with x: `[..,K]`, w: `[M,K]`, b: `[M]`, y: `[..,M]`; the layout of a PyTorch `Linear`.
 ///
 /// dx = dy·w, dw = dyᵀ·x, db = column sums of dy.
 pub fn linear(x: &Var, w: &Var, b: Option<&Var>) -> Result<Var> {
     let (xv, wv) = (x.value().clone(), w.value().clone());
-    let y = ops::matmul(&xv, N, &wv, T)?;
-    let y = if let Some(b) = b { ops::add_bias(&y, b.value())? } else { y };
+    let y = ops::linear(&xv, &wv, b.map(Var::value))?;
     record(y, [Some(x), Some(w), b], move |dy, [x, w, b], g| {
         g.accumulate(x, |dx, acc| ops::gemm(&dy, N, &wv, N, acc, dx))?;
         g.accumulate(w, |dw, acc| ops::gemm(&dy, T, &xv, N, acc, dw))?;

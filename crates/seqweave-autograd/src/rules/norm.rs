@@ -3,7 +3,7 @@
 use crate::{Result, Var, record};
 use seqweave_tensor::{Float, ops};
 
-/// y = γ ∘ (x − mean) / √(var + eps) + β along the last axis, with x: [..,C], γ, β: [C].
+/// y = γ ∘ (x − mean) / √(var + eps) + β along the last axis, with x: `[..,C]`, γ, β: `[C]`.
 ///
 /// (Ba, Kiros and Hinton 2016, "Layer normalization", section 3.)
 pub fn layer_norm(x: &Var, gamma: &Var, beta: &Var, eps: Float) -> Result<Var> {

@@ -6,8 +6,8 @@ use seqweave_tensor::ops::{self, Direction};
 
 /// Long short-term memory over a whole sequence.
 ///
-/// xp: [T,B,4H] (input projection with both biases, gate order i,f,g,o), w_hh: [4H,H], h0, c0: [B,H], lens: [B]
-/// → (y: [T,B,H], h_n, c_n: [B,H]). Beyond the length of a row its state is copied and its output is zero.
+/// xp: `[T,B,4H]` (input projection with both biases, gate order i,f,g,o), w_hh: `[4H,H]`, h0, c0: `[B,H]`, lens: `[B]`
+/// → (y: `[T,B,H]`, h_n, c_n: `[B,H]`). Beyond the length of a row its state is copied and its output is zero.
 /// (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000.)
 pub fn lstm(
     xp: &Var,
@@ -32,8 +32,8 @@ pub fn lstm(
 
 /// Gated recurrent unit over a whole sequence.
 ///
-/// xp: [T,B,3H] (input projection with the input bias, gate order r,z,n), w_hh: [3H,H], b_hh: [3H], h0: [B,H], lens: [B]
-/// → (y: [T,B,H], h_n: [B,H]). The candidate is n = tanh(xₙ + r ∘ (W·h + b)), as in PyTorch.
+/// xp: `[T,B,3H]` (input projection with the input bias, gate order r,z,n), w_hh: `[3H,H]`, b_hh: `[3H]`, h0: `[B,H]`, lens: `[B]`
+/// → (y: `[T,B,H]`, h_n: `[B,H]`). The candidate is n = tanh(xₙ + r ∘ (W·h + b)), as in PyTorch.
 /// (Cho et al. 2014, "Learning phrase representations using RNN encoder–decoder", section 2.3.)
 pub fn gru(
     xp: &Var,
@@ -57,7 +57,7 @@ pub fn gru(
 
 /// Simple (Elman) recurrent layer with tanh over a whole sequence.
 ///
-/// xp: [T,B,H] (input projection with both biases), w_hh: [H,H], h0: [B,H], lens: [B] → (y: [T,B,H], h_n: [B,H]).
+/// xp: `[T,B,H]` (input projection with both biases), w_hh: `[H,H]`, h0: `[B,H]`, lens: `[B]` → (y: `[T,B,H]`, h_n: `[B,H]`).
 /// (Elman 1990, "Finding structure in time".)
 pub fn rnn(xp: &Var, w_hh: &Var, h0: &Var, lens: Option<&Ids>, dir: Direction) -> Result<(Var, Var)> {
     let w = w_hh.value().clone();

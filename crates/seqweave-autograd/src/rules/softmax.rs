@@ -3,7 +3,7 @@
 use crate::{Result, Var, record};
 use seqweave_tensor::{Float, Ids, ops};
 
-/// yᵢ = e^xᵢ / Σⱼ e^xⱼ along the last axis: [..,C] → [..,C]. dxᵢ = yᵢ·(dyᵢ − Σⱼ yⱼ·dyⱼ).
+/// yᵢ = e^xᵢ / Σⱼ e^xⱼ along the last axis: `[..,C]` → `[..,C]`. dxᵢ = yᵢ·(dyᵢ − Σⱼ yⱼ·dyⱼ).
 pub fn softmax(x: &Var) -> Result<Var> {
     let y = ops::softmax(x.value())?;
     record(y.clone(), [x], move |dy, [x], g| {
@@ -11,7 +11,7 @@ pub fn softmax(x: &Var) -> Result<Var> {
     })
 }
 
-/// yᵢ = xᵢ − ln Σⱼ e^xⱼ along the last axis: [..,C] → [..,C]. dxᵢ = dyᵢ − e^yᵢ·Σⱼ dyⱼ.
+/// yᵢ = xᵢ − ln Σⱼ e^xⱼ along the last axis: `[..,C]` → `[..,C]`. dxᵢ = dyᵢ − e^yᵢ·Σⱼ dyⱼ.
 pub fn log_softmax(x: &Var) -> Result<Var> {
     let y = ops::log_softmax(x.value())?;
     record(y.clone(), [x], move |dy, [x], g| {
@@ -32,8 +32,8 @@ pub struct CrossEntropyStats {
 
 /// Label-smoothed cross entropy, summed over the rows whose target is not `ignore`, times `scale`.
 ///
-/// logits: [N,V], targets: [N] → [1]; with p = softmax(logits) and ε = `smoothing`:
-/// loss = scale·Σₙ (1−ε)·(−ln p[targetₙ]) + ε·meanᵥ(−ln p[v]).
+/// logits: `[N,V]`, targets: `[N]` → `[1]`; with p = softmax(logits) and ε = `smoothing`:
+/// `loss = scale·Σₙ (1−ε)·(−ln p[targetₙ]) + ε·meanᵥ(−ln p[v])`.
 /// (Szegedy et al. 2016, "Rethinking the Inception architecture for computer vision", section 7.)
 /// With `scale` = 1/count this is the mean.
 pub fn cross_entropy(

@@ -54,7 +54,7 @@ fn a_configuration_without_training_data_says_so() {
     let error =
         load_corpora(&DataConfig { max_line_bytes: 0, ..DataConfig::default() }).expect_err("no data");
     let message = error.to_string();
-    assert!(message.contains("train: expected a corpus, { tsv = \"file\" }"), "{message}");
+    assert!(message.contains("train: expected the path of a TSV file, or {"), "{message}");
     assert!(message.contains("max_line_bytes: expected at least 1 byte, found 0"), "{message}");
 }
 

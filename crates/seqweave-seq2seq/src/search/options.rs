@@ -9,18 +9,23 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SearchOptions {
-    /// Hypotheses kept alive per sentence, K; 1 is greedy search; 1 to 1024. Default 1.
+    /// Hypotheses kept alive per sentence, K; 1 is greedy search.
+    #[schemars(range(min = 1, max = 1024))]
     pub beam: usize,
-    /// Hypotheses returned per sentence; 1 to `beam`. Default 1.
+    /// Hypotheses returned per sentence; at most `beam`.
+    #[schemars(range(min = 1, max = 1024))]
     pub n_best: usize,
-    /// How a hypothesis of many tokens is compared with one of few. Default `average`.
+    /// How a hypothesis of many tokens is compared with one of few: `"none"`, `"average"`, or
+    /// `{ gnmt = { alpha = 0.6 } }`.
     pub length_penalty: LengthPenalty,
     /// Weight β of the coverage penalty (Wu et al. 2016, section 7), which ranks hypotheses lower that leave source
-    /// tokens unattended; 0 or more, and 0 for a model without attention. Default 0.
+    /// tokens unattended; 0 for a model without attention.
+    #[schemars(range(min = 0.0, max = 1e6))]
     pub coverage_penalty: f64,
     /// The longest output allowed, from the length of the source.
     pub max_len: MaxLen,
-    /// The fewest tokens of an output, EOS not counted; `max_len` wins where the two disagree. Default 0.
+    /// The fewest tokens of an output, EOS not counted; `max_len` wins where the two disagree.
+    #[schemars(range(max = 1_000_000))]
     pub min_len: usize,
 }
 
@@ -36,6 +41,7 @@ pub enum LengthPenalty {
     /// `score = log p / ((5 + len) / 6)^alpha` (Wu et al. 2016, section 7).
     Gnmt {
         /// Strength; 0 is none at all, 0.6 to 1 are usual.
+        #[schemars(range(min = 0.0, max = 10.0))]
         alpha: f64,
     },
 }
@@ -44,9 +50,11 @@ pub enum LengthPenalty {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MaxLen {
-    /// Output tokens per source token; 0 or more. Default 2.
+    /// Output tokens per source token.
+    #[schemars(range(min = 0.0, max = 1e6))]
     pub ratio: f64,
-    /// Output tokens allowed beyond that; 0 to a million. Default 10.
+    /// Output tokens allowed beyond that.
+    #[schemars(range(max = 1_000_000))]
     pub add: usize,
 }
 

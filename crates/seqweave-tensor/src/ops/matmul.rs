@@ -4,6 +4,7 @@
 //! number of rows nor the number of threads changes it, so a row of the result never depends on the other rows.
 
 use crate::gemm::{self, Operand};
+use crate::parallel;
 use crate::{Acc, Device, Error, Result, Tensor, TensorMut, Trans};
 
 /// `c (+)= op(a)·op(b)`, with `op(a): [M,K]`, `op(b): [K,N]`, `c: [M,N]`.
@@ -36,6 +37,25 @@ pub fn matmul(a: &Tensor, ta: Trans, b: &Tensor, tb: Trans) -> Result<Tensor> {
     let (m, n) = (extents(a, ta).0, extents(b, tb).1);
     let out = Tensor::try_build(a.device(), [m, n], |c| gemm(a, ta, b, tb, Acc::Set, c))?;
     keep_leading_axes(a, ta, out, n)
+}
+
+/// `y = x·wᵀ + b`, with `x: [..,K]`, `w: [M,K]`, `b: [M]`, `y: [..,M]`.
+///
+/// The chain of each element starts at its bias, so the bias costs no pass over `y`.
+///
+/// # Errors
+/// [`Error::Shape`] if the extents do not fit.
+pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
+    let Some(b) = b else { return matmul(x, Trans::N, w, Trans::T) };
+    let (n, m) = (extents(x, Trans::N).0, extents(w, Trans::T).1);
+    if b.shape()[..] != [m] {
+        return Err(Error::shape("linear", format!("a bias of shape [{m}]"), b.shape().to_string()));
+    }
+    let out = Tensor::try_build(x.device(), [n, m], |mut y| {
+        parallel::for_rows(y.cpu_mut(), m, m, |_, row| row.copy_from_slice(b.cpu()));
+        gemm(x, Trans::N, w, Trans::T, Acc::Add, y)
+    })?;
+    keep_leading_axes(x, Trans::N, out, m)
 }
 
 /// The right-hand side of a product, laid out once for the matrix kernels and used many times.
@@ -187,6 +207,21 @@ mod tests {
                 assert_eq!(c.to_vec(), want, "added {m}x{n}x{k} {ta:?}{tb:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_linear_layer_starts_its_chains_at_the_bias() {
+        let (x, w, b) = (wave([6, 30], 0.1), wave([7, 30], 0.7), wave([1, 7], 0.3).reshape([7]).unwrap());
+        let rows: Vec<Float> = (0..6).flat_map(|_| b.to_vec()).collect();
+        let start = Tensor::from_vec(&Device::cpu(), rows, [6, 7]).unwrap();
+        let got = linear(&x.reshape([2, 3, 30]).unwrap(), &w, Some(&b)).unwrap();
+        assert_eq!(got.shape()[..], [2, 3, 7]);
+        assert_eq!(got.to_vec(), naive(&x, Trans::N, &w, Trans::T, Some(&start)));
+        let without = linear(&x, &w, None).unwrap();
+        assert_eq!(without.to_vec(), naive(&x, Trans::N, &w, Trans::T, None));
+        let message = linear(&x, &w, Some(&x)).unwrap_err().to_string();
+        assert_eq!(message, "linear: expected a bias of shape [7], found [6, 30]");
+        assert!(linear(&w, &wave([7, 29], 0.0), Some(&b)).is_err());
     }
 
     #[test]

@@ -1,6 +1,11 @@
-//! What must hold between keys, beyond the type and range of each.
+//! What must hold between keys, beyond the type and range of each: the rules of the crates that own the sections, and
+//! those that only a training run has.
 
 use std::path::Path;
+
+use seqweave_data::{DataConfig, SourceSpec};
+use seqweave_nn::{AttentionKind, OptimizerKind, ScheduleConfig, ScheduleKind};
+use seqweave_seq2seq::Tie;
 
 use super::problem::{Problem, ProblemKind};
 use super::sections::*;
@@ -8,7 +13,7 @@ use super::sections::*;
 /// A mistake, with the other keys that it rests on.
 pub(super) struct Conflict {
     pub(super) problem: Problem,
-    others: &'static [&'static str],
+    pub(super) others: &'static [&'static str],
 }
 
 impl Conflict {
@@ -20,7 +25,8 @@ impl Conflict {
     }
 }
 
-fn is_inside(key: &str, table: &str) -> bool {
+/// Whether a dotted key is in a table.
+pub(super) fn is_inside(key: &str, table: &str) -> bool {
     key.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'))
 }
 
@@ -31,6 +37,7 @@ pub(super) fn conflicts(config: &Config) -> Vec<Conflict> {
     check_data(&config.data, &mut found);
     check_model(config, &mut found);
     check_train(&config.train, &mut found);
+    check_decode(config, &mut found);
     check_valid(&config.valid, &mut found);
     found.0
 }
@@ -40,6 +47,12 @@ struct Found(Vec<Conflict>);
 impl Found {
     fn conflict(&mut self, key: &str, value: impl ToString, others: &'static [&'static str], rule: &str) {
         self.add(key, others, ProblemKind::Conflict { found: value.to_string(), rule: rule.into() });
+    }
+
+    /// A rule of the crate that a section belongs to; `key` is relative to the section.
+    fn refused_by_owner(&mut self, section: &str, key: &str, value: String, expected: &str) {
+        let key = format!("{section}.{key}");
+        self.add(&key, others(&key), ProblemKind::OutOfRange { found: value, allowed: expected.into() });
     }
 
     fn add(&mut self, key: &str, others: &'static [&'static str], kind: ProblemKind) {
@@ -71,67 +84,42 @@ fn check_names(config: &Config, found: &mut Found) {
     }
 }
 
+/// Checks the data section: its owner's rules, and what only a training run asks of it.
 fn check_data(data: &DataConfig, found: &mut Found) {
-    let corpora = [
-        ("data.train", Some(&data.train)),
-        ("data.dev", data.dev.as_ref()),
-        ("data.test", data.test.as_ref()),
-    ];
+    let corpora = [("data.train", &data.train), ("data.dev", &data.dev), ("data.test", &data.test)];
     let is_empty = |path: &Path| path.as_os_str().is_empty();
     for (key, corpus) in corpora {
-        let has_empty = match corpus {
-            Some(Corpus::Tsv(path)) => is_empty(path),
-            Some(Corpus::Parallel(pair)) => is_empty(&pair.src) || is_empty(&pair.tgt),
-            None => false,
+        let is_missing = match corpus {
+            Some(SourceSpec::Tsv { path }) => is_empty(path),
+            Some(SourceSpec::Parallel { src, tgt }) => is_empty(src) || is_empty(tgt),
+            None => key == "data.train",
         };
-        if has_empty {
+        if is_missing {
             let expected = "the path of a TSV file, or { src = \"…\", tgt = \"…\" }".into();
             found.add(key, &[], ProblemKind::Missing { expected });
         }
     }
-    let SplitConfig { dev, test, .. } = data.split;
-    if data.dev.is_none() && dev == 0.0 {
+    if data.dev.is_none() && data.split.dev.is_zero() {
         let rule = "there is no `data.dev`: name a validation file, or set a share above 0";
-        found.conflict("data.split.dev", dev, &["data.dev"], rule);
+        found.conflict("data.split.dev", 0, &["data.dev"], rule);
     }
-    if dev + test >= 1.0 {
-        let rule = "together with `data.split.test` it leaves nothing to train on: their sum must be below 1";
-        found.conflict("data.split.dev", dev, &["data.split.test"], rule);
-    }
-    let filter = &data.filter;
-    if filter.min_len > filter.max_src_len.min(filter.max_tgt_len) {
-        let rule = "it must not be above `data.filter.max_src_len` and `data.filter.max_tgt_len`";
-        found.conflict(
-            "data.filter.min_len",
-            filter.min_len,
-            &["data.filter.max_src_len", "data.filter.max_tgt_len"],
-            rule,
-        );
-    }
-    if filter.max_len_ratio > 0.0 && filter.max_len_ratio < 1.0 {
-        let rule = "the longer side is never shorter than the shorter one: use 1 or more, or 0 for no limit";
-        found.conflict("data.filter.max_len_ratio", filter.max_len_ratio, &[], rule);
-    }
-    if data.vocab.joint && data.src.level != data.tgt.level {
-        let rule = "`data.src.level` and `data.tgt.level` differ: one vocabulary needs one kind of token";
-        found.conflict("data.vocab.joint", true, &["data.src.level", "data.tgt.level"], rule);
+    if let Err(seqweave_data::Error::Config { problems }) = data.validate() {
+        for seqweave_data::Problem { key, expected, found: value } in problems {
+            found.refused_by_owner("data", &key, value, expected);
+        }
     }
 }
 
 fn check_model(config: &Config, found: &mut Found) {
     let model = &config.model;
-    if model.encoder.bidirectional && !model.hidden.is_multiple_of(2) {
-        let rule = "a bidirectional encoder needs an even number: half for each direction";
-        found.conflict("model.hidden", model.hidden, &["model.encoder.bidirectional"], rule);
+    for problem in model.check() {
+        let key = format!("model.{}", problem.key());
+        found.add(&key, others(&key), ProblemKind::Refused { detail: problem.to_string() });
     }
-    if model.tie == Tie::All && !config.data.vocab.joint {
+    if model.tie == Tie::All && !config.data.shared_vocab {
         let rule =
-            "`data.vocab.joint` is false: one embedding needs one vocabulary; set it, or use \"softmax\"";
-        found.conflict("model.tie", "\"all\"", &["data.vocab.joint"], rule);
-    }
-    if config.decode.coverage_penalty > 0.0 && model.attention == Attention::None {
-        let rule = "`model.attention` is \"none\": coverage is a sum of attention weights";
-        found.conflict("decode.coverage_penalty", config.decode.coverage_penalty, &["model.attention"], rule);
+            "`data.shared_vocab` is false: one embedding needs one vocabulary; set it, or use \"softmax\"";
+        found.conflict("model.tie", "\"all\"", &["data.shared_vocab"], rule);
     }
 }
 
@@ -140,45 +128,62 @@ fn check_train(train: &TrainConfig, found: &mut Found) {
         let rule = "`train.max_steps` is 0 as well, so training would never end: set one of them";
         found.conflict("train.epochs", 0, &["train.max_steps"], rule);
     }
-    let optimizer = &train.optimizer;
-    if optimizer.kind == OptimizerKind::Sgd && optimizer.nesterov && optimizer.momentum == 0.0 {
-        let rule = "`train.optimizer.momentum` is 0: there is nothing to look ahead along";
-        found.conflict(
-            "train.optimizer.nesterov",
-            true,
-            &["train.optimizer.kind", "train.optimizer.momentum"],
-            rule,
-        );
+    if let Err(seqweave_data::Error::Config { problems }) = train.batch.validate() {
+        for seqweave_data::Problem { key, expected, found: value } in problems {
+            found.refused_by_owner("train.batch", &key, value, expected);
+        }
+    }
+    if let Err(seqweave_nn::Error::Config { field, expected, found: value }) = train.optimizer.validate() {
+        found.refused_by_owner("train.optimizer", field, value, expected);
     }
     let schedule = &train.schedule;
     let has_min_lr = matches!(schedule.kind, ScheduleKind::Plateau | ScheduleKind::Cosine);
-    if has_min_lr && schedule.min_lr > optimizer.lr {
+    if has_min_lr && schedule.min_lr > train.optimizer.lr {
         let rule = "it is above `train.optimizer.lr`, from which the rate falls";
-        found.conflict(
-            "train.schedule.min_lr",
-            schedule.min_lr,
-            &["train.schedule.kind", "train.optimizer.lr"],
-            rule,
-        );
+        let others = &["train.schedule.kind", "train.optimizer.lr"];
+        found.conflict("train.schedule.min_lr", schedule.min_lr, others, rule);
     }
-    match schedule.kind {
-        ScheduleKind::InverseSqrt if schedule.warmup == 0 => {
-            let rule = "the kind \"inverse-sqrt\" needs at least 1 step, from which the rate falls";
-            found.conflict("train.schedule.warmup", 0, &["train.schedule.kind"], rule);
-        }
-        ScheduleKind::Cosine if schedule.total == 0 && train.max_steps == 0 => {
-            let rule = "`train.max_steps` is 0 as well: the cosine needs a last step";
-            found.conflict("train.schedule.total", 0, &["train.schedule.kind", "train.max_steps"], rule);
-        }
-        ScheduleKind::Cosine => {
-            let total = if schedule.total > 0 { schedule.total } else { train.max_steps };
-            if schedule.warmup >= total {
-                let rule = format!("the cosine ends at step {total}: it must be below that");
-                let others = &["train.schedule.kind", "train.schedule.total", "train.max_steps"];
-                found.conflict("train.schedule.warmup", schedule.warmup, others, &rule);
-            }
-        }
-        _ => {}
+    // How many steps an epoch has is known when the data is read; until then only `max_steps` bounds the run.
+    let longest = if train.max_steps > 0 { train.max_steps } else { u64::MAX };
+    let total = if schedule.total > 0 { schedule.total } else { longest };
+    if schedule.kind == ScheduleKind::Cosine && schedule.warmup >= total {
+        let rule = format!("the cosine ends at step {total}: it must be below that");
+        let others = &["train.schedule.kind", "train.schedule.total", "train.max_steps"];
+        found.conflict("train.schedule.warmup", schedule.warmup, others, &rule);
+    } else if let Err(seqweave_nn::Error::Config { field, expected, found: value }) =
+        (ScheduleConfig { total, ..schedule.clone() }).validate()
+    {
+        found.refused_by_owner("train.schedule", field, value, expected);
+    }
+}
+
+fn check_decode(config: &Config, found: &mut Found) {
+    let decode = &config.decode;
+    if let Err(seqweave_seq2seq::Error::Option { key, expected, found: value }) = decode.check() {
+        found.refused_by_owner("decode", key, value, expected);
+    }
+    if decode.max_len.ratio == 0.0 && decode.max_len.add == 0 {
+        let rule = "`decode.max_len.ratio` is 0 as well, so every output would be empty: set one of them";
+        found.conflict("decode.max_len.add", 0, &["decode.max_len.ratio"], rule);
+    }
+    if decode.coverage_penalty > 0.0 && config.model.attention == AttentionKind::None {
+        let rule = "`model.attention` is \"none\": coverage is a sum of attention weights";
+        found.conflict("decode.coverage_penalty", decode.coverage_penalty, &["model.attention"], rule);
+    }
+}
+
+/// The other keys that an owner's rule about `key` rests on.
+fn others(key: &str) -> &'static [&'static str] {
+    match key {
+        "data.filter.min_len" => &["data.filter.max_src_len", "data.filter.max_tgt_len"],
+        "data.split.dev" => &["data.split.test"],
+        "data.tgt.min_freq" => &["data.shared_vocab", "data.src.min_freq"],
+        "data.tgt.max_vocab" => &["data.shared_vocab", "data.src.max_vocab"],
+        "model.hidden" => &["model.encoder.bidirectional"],
+        "train.optimizer.nesterov" => &["train.optimizer.momentum"],
+        "train.schedule.warmup" | "train.schedule.patience" => &["train.schedule.kind"],
+        "decode.n_best" => &["decode.beam"],
+        _ => &[],
     }
 }
 

@@ -1,13 +1,45 @@
 //! The guide to the configuration, and its JSON schema, made from the structs.
 
+use serde_json::Value as Json;
+
 use super::Config;
 use super::shape::{Field, Shape, Word, join};
+use super::tree::Node;
 
 /// The JSON schema of the configuration, for editors that complete and check TOML.
 pub fn json_schema() -> String {
-    let schema = schemars::schema_for!(Config);
+    let mut schema = schemars::schema_for!(Config).to_value();
+    let mut defaults = Vec::new();
+    collect_defaults(
+        &mut defaults,
+        &schema,
+        "",
+        &Config::default().to_node().map_or(Json::Null, |node| json(&node)),
+    );
+    for (pointer, value) in defaults {
+        if let Some(property) = schema.pointer_mut(&pointer).and_then(Json::as_object_mut) {
+            property.insert("default".into(), value);
+        }
+    }
     // A schema is made of strings and numbers, which JSON always holds.
     serde_json::to_string_pretty(&schema).unwrap_or_default()
+}
+
+/// The default of every key, by the place of the key in the schema: a section of another crate has the defaults of a
+/// training run, not those of that crate.
+fn collect_defaults(found: &mut Vec<(String, Json)>, schema: &Json, table: &str, defaults: &Json) {
+    for (name, value) in defaults.as_object().into_iter().flatten() {
+        let property = format!("{table}/properties/{name}");
+        let section = schema.pointer(&property).and_then(|property| property["$ref"].as_str());
+        if let Some(section) = section.and_then(|section| section.strip_prefix('#')) {
+            collect_defaults(found, schema, section, value);
+        }
+        found.push((property, value.clone()));
+    }
+}
+
+fn json(node: &Node) -> Json {
+    serde_json::to_value(node.to_toml()).unwrap_or_default()
 }
 
 /// The text of `docs/guide/config.md`: a table for each section, with every key.
@@ -15,7 +47,7 @@ pub fn render_guide() -> String {
     let mut text = String::from(INTRODUCTION);
     let Shape::Table(fields) = Shape::of_config() else { return text };
     // Paths with defaults stay relative here, as they are before a file is read.
-    let defaults = toml::Value::try_from(Config::default()).unwrap_or(toml::Value::Boolean(false));
+    let defaults = Config::default().to_node().unwrap_or_else(|_| Node::empty()).to_toml();
     let (sections, plain): (Vec<&Field>, Vec<&Field>) =
         fields.iter().partition(|field| matches!(field.shape, Shape::Table(_)));
     text.push_str("\n## At the top\n\n");
@@ -168,5 +200,8 @@ mod tests {
             assert!(schema["properties"].get(section).is_some(), "{section}");
         }
         assert_eq!(schema["additionalProperties"], false);
+        let beam = &schema["$defs"]["SearchOptions"]["properties"]["beam"];
+        assert_eq!((&beam["default"], &beam["maximum"]), (&5.into(), &1024.into()), "{beam}");
+        assert_eq!(schema["$defs"]["ModelConfig"]["properties"]["dropout"]["default"], 0.2);
     }
 }

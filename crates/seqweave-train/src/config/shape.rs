@@ -3,6 +3,10 @@
 use std::fmt;
 use std::sync::LazyLock;
 
+use seqweave_data::{BatchConfig, DataConfig, FilterConfig, SideConfig, SplitConfig};
+use seqweave_nn::{OptimizerConfig, ScheduleConfig};
+use seqweave_seq2seq::search::{MaxLen, SearchOptions};
+use seqweave_seq2seq::{DecoderConfig, EncoderConfig, ModelConfig};
 use serde::de::{DeserializeOwned, Visitor};
 use serde_json::Value as Json;
 
@@ -46,6 +50,8 @@ pub(super) struct Range {
     max: f64,
     min_excluded: bool,
     max_excluded: bool,
+    /// Whether the number is kept as `f32`: what counts is what it becomes then.
+    is_single: bool,
 }
 
 impl Shape {
@@ -131,7 +137,12 @@ impl fmt::Display for Shape {
 }
 
 impl Range {
-    fn contains(&self, x: f64) -> bool {
+    fn contains(&self, given: f64) -> bool {
+        let x = if self.is_single { f64::from(given as f32) } else { given };
+        if x == 0.0 && given != 0.0 {
+            // Zero often means something of its own; a tiny number must not turn into it unseen.
+            return false;
+        }
         let above = if self.min_excluded { x > self.min } else { x >= self.min };
         let below = if self.max_excluded { x < self.max } else { x <= self.max };
         x.is_finite() && above && below
@@ -190,6 +201,7 @@ fn build(schema: &Json, root: &Json) -> Shape {
                 max: below.or(schema["maximum"].as_f64()).unwrap_or(f64::INFINITY),
                 min_excluded: above.is_some(),
                 max_excluded: below.is_some(),
+                is_single: schema["format"] == "float",
             })
         }
         _ => Shape::Text { is_path: schema["format"] == "path" },
@@ -244,11 +256,9 @@ type FieldNames = fn() -> &'static [&'static str];
 const TABLES: &[(&str, FieldNames)] = &[
     ("Config", declared::<Config>),
     ("DataConfig", declared::<DataConfig>),
-    ("ParallelCorpus", declared::<ParallelCorpus>),
     ("SplitConfig", declared::<SplitConfig>),
     ("FilterConfig", declared::<FilterConfig>),
-    ("TokenizerConfig", declared::<TokenizerConfig>),
-    ("VocabConfig", declared::<VocabConfig>),
+    ("SideConfig", declared::<SideConfig>),
     ("ModelConfig", declared::<ModelConfig>),
     ("EncoderConfig", declared::<EncoderConfig>),
     ("DecoderConfig", declared::<DecoderConfig>),
@@ -258,9 +268,8 @@ const TABLES: &[(&str, FieldNames)] = &[
     ("ScheduleConfig", declared::<ScheduleConfig>),
     ("ValidConfig", declared::<ValidConfig>),
     ("CheckpointConfig", declared::<CheckpointConfig>),
-    ("DecodeConfig", declared::<DecodeConfig>),
-    ("GnmtConfig", declared::<GnmtConfig>),
-    ("MaxLenConfig", declared::<MaxLenConfig>),
+    ("SearchOptions", declared::<SearchOptions>),
+    ("MaxLen", declared::<MaxLen>),
     ("RunConfig", declared::<RunConfig>),
 ];
 

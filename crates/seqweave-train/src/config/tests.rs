@@ -1,5 +1,10 @@
 //! Tests of the configuration: a table of every key with every kind of bad value, messages, merging, round trips.
 
+use seqweave_data::{Amount, BatchConfig, DataConfig, SourceSpec};
+use seqweave_metrics::Metric;
+use seqweave_nn::CellKind;
+use seqweave_seq2seq::search::LengthPenalty;
+
 use super::*;
 
 const TRAIN: &str = "data.train = \"train.tsv\"\n";
@@ -22,6 +27,10 @@ fn message(text: &str) -> String {
     problems[0].to_string()
 }
 
+fn tsv(path: impl Into<PathBuf>) -> Option<SourceSpec> {
+    Some(SourceSpec::Tsv { path: path.into() })
+}
+
 fn overrides(sets: &[&str]) -> Result<Loaded> {
     let sets = sets.iter().map(|set| set.to_string()).collect();
     Config::load(&Sources { files: vec![], sets })
@@ -42,17 +51,32 @@ fn leaves() -> Vec<(String, Shape)> {
     keys
 }
 
+/// Whether a shape takes numbers, of one or of several kinds.
+fn is_number(shape: &Shape) -> bool {
+    match shape {
+        Shape::Either(alternatives) => alternatives.iter().all(is_number),
+        shape => matches!(shape, Shape::Int { .. } | Shape::Float(_)),
+    }
+}
+
+/// Whether a shape takes a path, or a table with two.
+fn is_corpus(shape: &Shape) -> bool {
+    matches!(shape, Shape::Either(alternatives) if matches!(alternatives[0], Shape::Text { is_path: true }))
+}
+
 /// Where 0 means something; everywhere else it must be refused.
 const ZERO_IS_FINE: &[&str] = &[
     "seed",
     "data.split.seed",
     "data.split.test",
-    "data.filter.max_len_ratio",
-    "data.vocab.max_size",
+    "data.src.max_vocab",
+    "data.tgt.max_vocab",
     "model.dropout",
     "model.encoder.dropout",
     "model.decoder.dropout",
     "train.max_steps",
+    "train.batch.max_sentences",
+    "train.batch.window",
     "train.label_smoothing",
     "train.clip",
     "train.optimizer.beta1",
@@ -60,7 +84,6 @@ const ZERO_IS_FINE: &[&str] = &[
     "train.optimizer.momentum",
     "train.optimizer.weight_decay",
     "train.schedule.warmup",
-    "train.schedule.patience",
     "train.schedule.min_lr",
     "train.schedule.total",
     "valid.every",
@@ -70,6 +93,8 @@ const ZERO_IS_FINE: &[&str] = &[
     "checkpoint.every",
     "decode.coverage_penalty",
     "decode.max_len.ratio",
+    "decode.max_len.add",
+    "decode.min_len",
     "run.threads",
 ];
 
@@ -94,9 +119,9 @@ fn every_key_with_every_bad_value() {
     ];
     type Fits = fn(&Shape) -> bool;
     let by_type: &[(&str, Fits)] = &[
-        ("0", |shape| matches!(shape, Shape::Int { .. } | Shape::Float(_))),
+        ("0", is_number),
         ("1.5", |shape| matches!(shape, Shape::Float(_))),
-        ("\"zebra\"", |shape| matches!(shape, Shape::Text { .. } | Shape::Either(_))),
+        ("\"zebra\"", |shape| matches!(shape, Shape::Text { .. }) || is_corpus(shape)),
         ("\"\"", |shape| matches!(shape, Shape::Text { .. })),
         ("true", |shape| matches!(shape, Shape::Bool)),
         ("[]", |shape| matches!(shape, Shape::List(_))),
@@ -121,7 +146,9 @@ fn every_key_with_every_bad_value() {
                     wrong.push(format!("refused: {key} = {value}: {found:?}"));
                 }
                 for problem in &found {
-                    let is_about = problem.key == key || problem.key.starts_with(&format!("{key}."));
+                    let is_about = problem.key == key
+                        || problem.key.starts_with(&format!("{key}."))
+                        || matches!(problem.kind, ProblemKind::Conflict { .. });
                     let line = problem.place.as_ref().is_some_and(|place| place.text.starts_with(key));
                     if !is_about || !line {
                         wrong.push(format!("{key} = {value} gives: {problem}"));
@@ -211,37 +238,72 @@ fn messages_name_place_value_and_remedy() {
         ("data.dev = \"\"", &["`data.dev` is missing: set it to the path of a TSV file"]),
         (
             "valid.metrics = [\"ppl\", \"blue\"]",
-            &["c.toml:2:25", "`valid.metrics` is \"blue\", expected one of \"loss\""],
+            &["c.toml:2:25", "`valid.metrics` is \"blue\", expected one of \"wer\""],
         ),
         ("valid.metrics = [\"ppl\", \"ppl\"]", &["naming \"ppl\" twice, but a metric is measured once"]),
-        ("valid.best_by = \"wer\"", &["`valid.best_by` is \"wer\", but `valid.metrics` does not measure it"]),
-        ("model.hidden = 255", &["`model.hidden` is 255, but a bidirectional encoder needs an even number"]),
-        ("model.tie = \"all\"", &["`model.tie` is \"all\", but `data.vocab.joint` is false"]),
-        ("train.epochs = 0", &["`train.epochs` is 0, but `train.max_steps` is 0 as well"]),
         (
-            "train.schedule.kind = \"cosine\"",
-            &["`train.schedule.total` is 0, but `train.max_steps` is 0 as well"],
+            "valid.metrics = [\"wer\"]",
+            &["c.toml:2:17: `valid.best_by` is \"ppl\", but `valid.metrics` does not measure it"],
         ),
+        ("valid.best_by = \"wer\"", &["`valid.best_by` is \"wer\", but `valid.metrics` does not measure it"]),
+        (
+            "model.hidden = 255",
+            &["`hidden` is 255, expected an even number because the encoder is bidirectional"],
+        ),
+        // What counts is what a number becomes as an `f32`.
+        (
+            "model.dropout = 0.99999999999",
+            &["`model.dropout` is 0.99999999999, expected a number from 0 to below 1"],
+        ),
+        ("train.optimizer.lr = 1e-60", &["`train.optimizer.lr` is 1e-60, expected a number above 0"]),
+        ("train.clip = 1e-60", &["`train.clip` is 1e-60, expected"]),
+        ("model.tie = \"all\"", &["`model.tie` is \"all\", but `data.shared_vocab` is false"]),
+        ("train.epochs = 0", &["`train.epochs` is 0, but `train.max_steps` is 0 as well"]),
         ("train.schedule = { kind = \"cosine\", total = 10, warmup = 10 }", &["the cosine ends at step 10"]),
         (
+            "train = { max_steps = 10, schedule = { kind = \"cosine\", warmup = 12 } }",
+            &["c.toml:2:66: `train.schedule.warmup` is 12, but the cosine ends at step 10"],
+        ),
+        (
             "train.schedule.kind = \"inverse-sqrt\"",
-            &["`train.schedule.warmup` is 0, but the kind \"inverse-sqrt\" needs"],
+            &["`train.schedule.warmup` is 0, expected at least 1 for \"inverse-sqrt\""],
         ),
         (
             "train.schedule.min_lr = 0.1",
             &["`train.schedule.min_lr` is 0.1, but it is above `train.optimizer.lr`"],
         ),
-        ("train.optimizer = { kind = \"sgd\", nesterov = true }", &["`train.optimizer.momentum` is 0"]),
+        (
+            "train.optimizer = { kind = \"sgd\", nesterov = true }",
+            &["`train.optimizer.nesterov` is true with momentum 0, expected a `momentum` above 0"],
+        ),
         (
             "data.split = { dev = 0.6, test = 0.4 }",
-            &["`data.split.dev` is 0.6, but together with `data.split.test`"],
+            &["`data.split.dev` is 1, expected dev and test together below 1"],
         ),
         ("data.split.dev = 0", &["`data.split.dev` is 0, but there is no `data.dev`"]),
-        ("data.filter.min_len = 300", &["`data.filter.min_len` is 300, but it must not be above"]),
-        ("data.filter.max_len_ratio = 0.5", &["`data.filter.max_len_ratio` is 0.5, but"]),
+        (
+            "data.filter.min_len = 300",
+            &["`data.filter.min_len` is 300, expected at least 1 token and at most max_src_len"],
+        ),
+        (
+            "data.filter.max_len_ratio = 0.5",
+            &["`data.filter.max_len_ratio` is 0.5, expected a number from 1 to"],
+        ),
         (
             "model.attention = \"none\"\ndecode.coverage_penalty = 0.2",
             &["`decode.coverage_penalty` is 0.2, but `model.attention`"],
+        ),
+        ("decode.n_best = 6", &["`decode.n_best` is 6 with beam 5, expected 1 to `beam`"]),
+        (
+            "decode.max_len = { ratio = 0, add = 0 }",
+            &[
+                "`decode.max_len.add` is 0, but `decode.max_len.ratio` is 0 as well, so every output would be empty",
+            ],
+        ),
+        ("data.split.dev = 1.5", &["`data.split.dev` is 1.5, expected a number from 0 to below 1"]),
+        (
+            "data.tgt.max_vocab = 4",
+            &["`data.tgt.max_vocab` is 4, expected 0 (no limit) or at least 5 tokens"],
         ),
         ("decode.length_penalty = \"gnm\"", &["expected one of \"none\", \"average\""]),
         (
@@ -269,8 +331,12 @@ fn messages_name_place_value_and_remedy() {
             assert!(message.contains(fragment), "{text:?} gives: {message}\nwithout: {fragment}");
         }
     }
-    let joint = problems("[data]\ntrain = \"t\"\nvocab.joint = true\nsrc.level = \"char\"\n");
-    assert!(joint[0].to_string().contains("`data.src.level` and `data.tgt.level` differ"), "{joint:?}");
+    let shared = problems("[data]\ntrain = \"t\"\nshared_vocab = true\nsrc.min_freq = 2\n");
+    let message = shared[0].to_string();
+    assert!(
+        message.contains("`data.tgt.min_freq` is 1 beside 2 in src, expected the value of src"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -304,7 +370,10 @@ fn a_mistake_is_not_followed_by_its_consequences() {
 #[test]
 fn defaults_are_fine_and_round_trip() {
     let loaded = load(TRAIN).unwrap();
-    assert_eq!(loaded.value.data.train, Corpus::Tsv("/base/train.tsv".into()));
+    assert_eq!(loaded.value.data.train, tsv("/base/train.tsv"));
+    let defaults = DataConfig { train: loaded.value.data.train.clone(), ..DataConfig::default() };
+    let run = RunConfig { dir: "/base/runs".into(), ..RunConfig::default() };
+    assert_eq!(loaded.value, Config { data: defaults, run, ..Config::default() });
     assert_eq!(loaded.value.run_folder(), Path::new("/base/runs/run"));
     assert_eq!(loaded.unused, []);
     let resolved = loaded.value.resolved().unwrap();
@@ -313,7 +382,7 @@ fn defaults_are_fine_and_round_trip() {
     assert_eq!(again.value.resolved().unwrap(), resolved);
     for (key, _) in leaves() {
         let last = key.rsplit('.').next().unwrap();
-        let is_optional = ["data.dev", "data.test"].contains(&key.as_str());
+        let is_optional = ["data.dev", "data.test", "data.filter.max_len_ratio"].contains(&key.as_str());
         assert!(is_optional || resolved.contains(&format!("{last} = ")), "{key} is not in\n{resolved}");
     }
 }
@@ -323,17 +392,17 @@ fn unusual_configurations_round_trip() {
     let text = r#"
         name = "all"
         seed = 9223372036854775807
-        data = { train = { src = "../a b.de", tgt = "/x/é.en" }, dev = "d.tsv.gz", test = { src = "t", tgt = "u" } }
-        valid = { metrics = [], best_by = "loss" }
+        data = { train = { src = "../a b.de", tgt = "/x/é.en" }, dev = "d.tsv.gz", test = { src = "t", tgt = "u" }, split = { test = 500 } }
+        valid = { metrics = ["acc", "wer"], best_by = "wer" }
         decode.length_penalty = { gnmt = { alpha = 0.6 } }
         train = { max_steps = 10, optimizer = { lr = 3e-4, eps = 1e-9 }, schedule = { kind = "cosine", min_lr = 0 } }
         run.device = "cuda:1"
     "#;
     let loaded = load(text).unwrap().value;
-    let Corpus::Parallel(train) = &loaded.data.train else { panic!("{loaded:?}") };
-    assert_eq!(train.src, Path::new("/base/../a b.de"));
-    assert_eq!(train.tgt, Path::new("/x/é.en"));
-    assert_eq!(loaded.decode.length_penalty, LengthPenalty::Gnmt(GnmtConfig { alpha: 0.6 }));
+    let Some(SourceSpec::Parallel { src, tgt }) = &loaded.data.train else { panic!("{loaded:?}") };
+    assert_eq!((&**src, &**tgt), (Path::new("/base/../a b.de"), Path::new("/x/é.en")));
+    assert_eq!(loaded.data.split.test, Amount::Pairs(500));
+    assert_eq!(loaded.decode.length_penalty, LengthPenalty::Gnmt { alpha: 0.6 });
     let resolved = loaded.resolved().unwrap();
     assert_eq!(load(&resolved).unwrap().value, loaded, "{resolved}");
 }
@@ -357,16 +426,17 @@ fn files_are_merged_key_by_key_and_overrides_win() {
             "name=2024",
             "model.encoder.layers = 2",
             "valid.metrics=['wer']",
+            "valid.best_by=wer",
         ]
         .map(String::from)
         .into(),
     };
     let config = Config::load(&sources).unwrap().value;
-    assert_eq!((config.model.hidden, config.model.emb, config.model.cell), (512, 32, Cell::Gru));
+    assert_eq!((config.model.hidden, config.model.emb, config.model.cell), (512, 32, CellKind::Gru));
     assert_eq!((config.name.as_str(), config.model.encoder.layers), ("2024", 2));
     assert_eq!(config.valid.metrics, [Metric::Wer]);
-    assert_eq!(config.data.train, Corpus::Tsv(parent.path().join("a/t.tsv")));
-    assert_eq!(config.data.dev, Some(Corpus::Tsv(parent.path().join("b/d.tsv"))));
+    assert_eq!(config.data.train, tsv(parent.path().join("a/t.tsv")));
+    assert_eq!(config.data.dev, tsv(parent.path().join("b/d.tsv")));
     assert_eq!(config.run.dir, parent.path().join("a/runs"));
 
     let wrong = write("c/wrong.toml", "model.hidden = 0\n");
@@ -382,12 +452,12 @@ fn overrides_take_toml_words_and_paths() {
     let config =
         overrides(&["data.train=my data/x=1.tsv", "train.optimizer.lr=1e-4", "run.dir='out'"]).unwrap().value;
     let here = std::env::current_dir().unwrap();
-    assert_eq!(config.data.train, Corpus::Tsv(here.join("my data/x=1.tsv")));
+    assert_eq!(config.data.train, tsv(here.join("my data/x=1.tsv")));
     assert_eq!(config.run.dir, here.join("out"));
     assert_eq!(config.train.optimizer.lr, 1e-4);
     let config =
         overrides(&["data.train={ src = 'a', tgt = 'b' }", "train.batch={tokens=10}"]).unwrap().value;
-    assert!(matches!(config.data.train, Corpus::Parallel(_)));
+    assert!(matches!(config.data.train, Some(SourceSpec::Parallel { .. })));
     assert_eq!(config.train.batch, BatchConfig { tokens: 10, ..BatchConfig::default() });
 
     for (set, expected) in [
@@ -454,7 +524,7 @@ fn every_cut_of_a_document_is_handled() {
 fn a_configuration_built_in_a_program_is_checked_too() {
     let mut config = load(TRAIN).unwrap().value;
     assert_eq!(config.check(), []);
-    config.model.dropout = f64::NAN;
+    config.model.dropout = seqweave_tensor::Float::NAN;
     config.model.hidden = 3;
     config.seed = u64::MAX;
     let found = config.check();
@@ -462,6 +532,38 @@ fn a_configuration_built_in_a_program_is_checked_too() {
     assert_eq!(keys, ["model.dropout", "seed", "model.hidden"], "{found:?}");
     assert!(matches!(config.resolved(), Err(Error::Config(_))));
     assert_eq!(found[0].to_string(), "`model.dropout` is NaN, expected a number from 0 to below 1");
+}
+
+#[test]
+fn a_section_of_another_crate_has_the_defaults_of_a_run() {
+    let text = "decode.n_best = 3\ntrain.schedule.warmup = 10\n";
+    let config = load(&format!("{TRAIN}{text}")).unwrap().value;
+    let default = Config::default();
+    assert_eq!((config.decode.beam, config.decode.n_best), (default.decode.beam, 3));
+    assert!(config.decode.beam > 1, "greedy search is the default of the library, not of a run");
+    assert_eq!(config.train.schedule, seqweave_nn::ScheduleConfig { warmup: 10, ..default.train.schedule });
+}
+
+#[test]
+fn a_cosine_may_take_its_length_from_the_epochs() {
+    let text = "train = { epochs = 3, schedule = { kind = \"cosine\", warmup = 100 } }\n";
+    assert_eq!(load(&format!("{TRAIN}{text}")).unwrap().unused, []);
+}
+
+#[test]
+fn the_configurations_of_the_documentation_load() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configs");
+    let mut loaded = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let sources = Sources { files: vec![path.clone()], sets: vec![] };
+            let config = Config::load(&sources).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            assert_eq!(config.unused, [], "{}", path.display());
+            loaded += 1;
+        }
+    }
+    assert!(loaded >= 3, "only {loaded} configurations in {folder}");
 }
 
 #[test]
@@ -493,23 +595,31 @@ fn the_hash_covers_what_decides_the_weights_and_nothing_else() {
         "run.dir = \"x\"",
         "train.log_every = 1",
         "data.test = \"x.tsv\"",
+        "data.dev = \"x.tsv\"",
+        "checkpoint.keep_last = 9",
+        "valid.samples = 0",
+        "train.clip = 5",
     ] {
         assert_eq!(hash(same), base, "{same}");
     }
     for other in [
         "seed = 2",
         "model.hidden = 128",
-        "model.dropout = 0.20000000000000004",
+        "model.dropout = 0.20000003",
+        "data.filter.max_len_ratio = 2",
         "train.optimizer.lr = 0.002",
         "train.batch.tokens = 4097",
         "data.filter.dedup = true",
-        "data.dev = \"x.tsv\"",
         "valid.every = 7",
     ] {
         assert_ne!(hash(other), base, "{other}");
     }
-    let cosine = |steps| hash(&format!("train = {{ schedule.kind = \"cosine\", max_steps = {steps} }}"));
-    assert_ne!(cosine(100), cosine(200));
+    let cosine = |key: &str, total| {
+        hash(&format!("train = {{ schedule = {{ kind = \"cosine\", total = {total} }}, {key} }}"))
+    };
+    assert_ne!(cosine("max_steps = 100", 0), cosine("max_steps = 200", 0));
+    assert_ne!(cosine("epochs = 3", 0), cosine("epochs = 4", 0));
+    assert_eq!(cosine("epochs = 3", 50), cosine("max_steps = 100", 50));
 }
 
 #[test]

@@ -1,0 +1,132 @@
+//! Where a run stands, and what it did since the last report.
+
+use std::time::Instant;
+
+use crate::checkpoint::{Best, TrainState};
+use crate::event::StepReport;
+use crate::feed::{Feed, Position};
+
+/// Where the run stands; with weights, optimizer, schedule and metric table, all there is to resume from.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Progress {
+    /// Optimizer steps made.
+    pub(crate) step: u64,
+    /// What comes next in the data.
+    pub(crate) position: Position,
+    /// The best validation so far.
+    pub(crate) best: Option<Best>,
+    /// Validations since then.
+    pub(crate) bad_validations: u64,
+    /// Steps in a row that were not finite.
+    pub(crate) bad_steps: u64,
+    /// Training sums since the last validation.
+    pub(crate) since_validation: Sums,
+}
+
+/// Sums over target tokens of the training data.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Sums {
+    pub(crate) nll: f64,
+    pub(crate) count: u64,
+    pub(crate) correct: u64,
+}
+
+impl Sums {
+    pub(crate) fn add(&mut self, nll: f64, count: u64, correct: u64) {
+        self.nll += nll;
+        self.count += count;
+        self.correct += correct;
+    }
+
+    pub(crate) fn xent(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.nll / self.count as f64)
+    }
+
+    pub(crate) fn acc(&self) -> Option<f64> {
+        (self.count > 0).then(|| 100.0 * self.correct as f64 / self.count as f64)
+    }
+}
+
+impl Progress {
+    pub(crate) fn new() -> Progress {
+        Progress {
+            step: 0,
+            position: Position { epoch: 0, step: 0 },
+            best: None,
+            bad_validations: 0,
+            bad_steps: 0,
+            since_validation: Sums::default(),
+        }
+    }
+
+    pub(crate) fn from_state(state: &TrainState) -> Progress {
+        let running =
+            |name: &str| state.running.iter().find(|(n, _)| n == name).map_or(0.0, |(_, value)| *value);
+        Progress {
+            step: state.step,
+            position: Position { epoch: state.epoch, step: state.next_batch },
+            best: state.best,
+            bad_validations: state.bad_validations,
+            bad_steps: state.bad_steps,
+            since_validation: Sums {
+                nll: running("nll"),
+                count: running("count") as u64,
+                correct: running("correct") as u64,
+            },
+        }
+    }
+}
+
+/// What happened since the last progress report.
+pub(crate) struct Window {
+    since: Instant,
+    sums: Sums,
+    src_tokens: u64,
+    tgt_tokens: u64,
+    grad_norm: f64,
+    lr: f64,
+}
+
+impl Window {
+    pub(crate) fn new() -> Window {
+        Window {
+            since: Instant::now(),
+            sums: Sums::default(),
+            src_tokens: 0,
+            tgt_tokens: 0,
+            grad_norm: 0.0,
+            lr: 0.0,
+        }
+    }
+
+    pub(crate) fn add(
+        &mut self,
+        feed: &Feed,
+        (nll, count, correct): (f64, u64, u64),
+        grad_norm: f64,
+        lr: f64,
+    ) {
+        self.sums.add(nll, count, correct);
+        self.src_tokens += feed.src_tokens;
+        self.tgt_tokens += feed.tgt_tokens;
+        (self.grad_norm, self.lr) = (grad_norm, lr);
+    }
+
+    pub(crate) fn report(&self, step: u64, epoch: u64, total: u64, clock: Instant) -> StepReport {
+        let seconds = self.since.elapsed().as_secs_f64().max(1e-9);
+        let xent = self.sums.xent().unwrap_or(f64::NAN);
+        StepReport {
+            step,
+            total,
+            epoch,
+            acc: self.sums.acc().unwrap_or(f64::NAN),
+            ppl: xent.exp(),
+            xent,
+            lr: self.lr,
+            grad_norm: self.grad_norm,
+            src_tok_s: self.src_tokens as f64 / seconds,
+            tgt_tok_s: self.tgt_tokens as f64 / seconds,
+            seconds: clock.elapsed().as_secs_f64(),
+        }
+    }
+}
