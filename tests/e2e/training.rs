@@ -1,0 +1,231 @@
+//! Training that is interrupted, disturbed, damaged or hopeless. `tests/resume/` kills it at random moments.
+
+use std::collections::BTreeMap;
+
+use crate::dir::{Dir, Running, skipped};
+use crate::models::tiny;
+
+/// A run of about a second, long enough to be met on its way.
+const LONG: &str = "train -c config.toml --max-steps 2000 --set train.log_every=1 --set valid.every=700 --set checkpoint.every=600";
+
+/// The files that must not depend on what happened on the way: the last checkpoint, and the table of metrics.
+fn outcome(dir: &Dir, run: &str) -> BTreeMap<String, Vec<u8>> {
+    let last = dir.text(format!("{run}/checkpoints/last"));
+    let mut files = dir.files(&format!("{run}/checkpoints/{}", last.trim()));
+    files.insert("metrics.tsv".into(), dir.read(format!("{run}/metrics.tsv")));
+    files
+}
+
+#[track_caller]
+fn assert_same(dir: &Dir, run: &str, want: &BTreeMap<String, Vec<u8>>) {
+    let got = outcome(dir, run);
+    assert_eq!(got.keys().collect::<Vec<_>>(), want.keys().collect::<Vec<_>>());
+    for (name, bytes) in want {
+        assert!(got[name] == *bytes, "{name} of {run} has other bytes than that of the undisturbed run");
+    }
+}
+
+/// Waits until a trainer has made so many steps since the start of the run.
+#[track_caller]
+fn wait_for_step(trainer: &mut Running, dir: &Dir, run: &str, step: usize) {
+    let log = dir.join(format!("{run}/log.jsonl"));
+    trainer.wait_until(&format!("step {step}"), || {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        text.matches(r#""event":"step""#).count() >= step
+    });
+}
+
+#[test]
+fn an_interrupted_run_saves_and_goes_on_to_the_same_bits() {
+    let dir = Dir::new();
+    tiny(&dir);
+    dir.seqweave(&format!("{LONG} --run whole")).run().good();
+    let want = outcome(&dir, "whole");
+
+    let command = format!("{LONG} --run parts");
+    let mut last_step = 0;
+    for (signal, code, steps) in [("INT", 130, 3), ("TERM", 143, 150), ("INT", 130, 900)] {
+        let mut trainer = dir.seqweave(&command).start();
+        wait_for_step(&mut trainer, &dir, "parts", steps);
+        trainer.signal(signal);
+        let ran = trainer.finish().exits(code).says("interrupted, state saved").says("run the same command again");
+        if last_step > 0 {
+            assert!(ran.stderr.contains(&format!("going on from step {last_step}\n")), "{}", ran.report());
+        }
+        let info = dir.seqweave("info parts --json").run().good().json();
+        let step = info["training"]["step"].as_u64().expect("a step");
+        let checkpoint = dir.text("parts/checkpoints/last");
+        last_step = checkpoint.trim().trim_start_matches("step-").parse().expect("a step");
+        assert!(last_step >= steps && step <= last_step as u64, "{info}");
+        assert_ne!(last_step, 2000, "the run was over before the signal came: it must be longer");
+    }
+    dir.seqweave(&command).run().good().says("done after 2000 steps");
+    assert_same(&dir, "parts", &want);
+}
+
+#[test]
+fn a_second_trainer_is_refused() {
+    let dir = Dir::new();
+    tiny(&dir);
+    let command = format!("{LONG} --run shared --max-steps 100000");
+    let mut first = dir.seqweave(&command.replacen(" --max-steps 2000", "", 1)).start();
+    wait_for_step(&mut first, &dir, "shared", 1);
+    for again in ["", "--overwrite"] {
+        let second = dir.seqweave(&format!("train -c config.toml --run shared {again}")).run().exits(1);
+        second.says(&format!("is in use by the training process {};", first.pid()));
+    }
+    first.signal("TERM");
+    first.finish().exits(143);
+}
+
+#[test]
+fn divergence_ends_with_a_checkpoint_that_can_be_used() {
+    let dir = Dir::new();
+    tiny(&dir);
+    // Each step multiplies the weights by -999, so they leave the range of f32 after a dozen steps.
+    let hopeless = "train -c config.toml --run hopeless --set train.optimizer.kind=sgd --set train.optimizer.lr=1000 \
+                    --set train.optimizer.weight_decay=1 --set train.clip=0 --set checkpoint.every=5";
+    let ran = dir.seqweave(hopeless).run().exits(5).says("is not finite (1 in a row)").says("is not finite (10 in a row)");
+    let checkpoint = dir.text("hopeless/checkpoints/last").trim().to_owned();
+    let ran = ran.says("error: training diverged").says(&format!("hopeless/checkpoints/{checkpoint}"));
+    assert!(!ran.stderr.contains("(11 in a row)"), "{}", ran.report());
+    let named = format!("hopeless/checkpoints/{checkpoint}");
+    dir.seqweave(&format!("info {named}")).run().good();
+    let translated = dir.seqweave(&format!("translate -m {named}")).stdin("a b\n").run().good();
+    assert_eq!(translated.lines().len(), 1);
+    // The same command comes to the same end, and does not lose the checkpoint.
+    dir.seqweave(hopeless).run().exits(5);
+    dir.seqweave(&format!("info {named}")).run().good();
+}
+
+#[test]
+fn steps_that_are_not_finite_are_left_out_until_there_are_too_many() {
+    let dir = Dir::new();
+    tiny(&dir);
+    let hopeless = "train -c config.toml --run hopeless --set train.optimizer.kind=sgd --set train.optimizer.lr=1000 \
+                    --set train.optimizer.weight_decay=1 --set train.clip=0 --set train.max_bad_steps=3";
+    let ran = dir.seqweave(hopeless).run().exits(5).says("(3 in a row)");
+    assert!(!ran.stderr.contains("(4 in a row)"), "{}", ran.report());
+    let log = dir.text("hopeless/log.jsonl");
+    assert_eq!(log.matches(r#""event":"skipped""#).count(), 3, "{log}");
+}
+
+/// A way to damage a file.
+type Damage = fn(&mut Vec<u8>);
+
+fn flip(bytes: &mut Vec<u8>) {
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+}
+
+fn cut(bytes: &mut Vec<u8>) {
+    bytes.truncate(bytes.len() - bytes.len() / 3);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over_loudly() {
+    let dir = Dir::new();
+    tiny(&dir);
+    let train = |run: &str| dir.seqweave(&format!("train -q -c config.toml --run {run}")).run();
+    train("whole").good();
+    let want = outcome(&dir, "whole");
+    let cases: [(&str, Damage, &str); 5] = [
+        ("model.safetensors", flip, "is damaged: BLAKE3"),
+        ("model.safetensors", cut, "bytes, its manifest says"),
+        ("state.bin", flip, "is damaged: BLAKE3"),
+        ("MANIFEST", flip, "is damaged at line"),
+        ("MANIFEST", cut, "is damaged at line"),
+    ];
+    for (number, (file, damage, said)) in cases.into_iter().enumerate() {
+        let run = format!("damaged-{number}");
+        dir.copy(&dir.join("whole"), &run);
+        let path = format!("{run}/checkpoints/step-00000060/{file}");
+        dir.edit(&path, damage);
+        let ran = train(&run).good().says("warning: checkpoint refused: ").says(&path).says(said);
+        assert_eq!(ran.stderr.matches("warning").count(), 1, "{}", ran.report());
+        assert_same(&dir, &run, &want);
+        // What was refused is kept for whoever wants to look into it.
+        let damaged = dir.read(format!("{run}/checkpoints/step-00000060.damaged/{file}"));
+        assert_ne!(damaged, dir.read(format!("whole/checkpoints/step-00000060/{file}")));
+        dir.seqweave(&format!("info {run}")).run().good().silent();
+    }
+}
+
+#[test]
+fn without_any_good_checkpoint_nothing_is_done() {
+    let dir = Dir::new();
+    tiny(&dir);
+    dir.seqweave("train -q -c config.toml --run r").run().good();
+    let names = dir.files("r/checkpoints").into_keys();
+    let weights: Vec<String> = names.filter(|name| name.ends_with("model.safetensors")).collect();
+    assert!(weights.len() >= 3, "{weights:?}");
+    for (i, name) in weights.iter().enumerate() {
+        dir.edit(&format!("r/checkpoints/{name}"), [flip, cut][i % 2]);
+    }
+    let before = dir.files("r/checkpoints");
+    let ran = dir.seqweave("train -c config.toml --run r").run().exits(4).says("no checkpoint of").says("--overwrite");
+    for name in &weights {
+        assert!(ran.stderr.contains(name.as_str()), "{name} is not named\n{}", ran.report());
+    }
+    assert!(dir.files("r/checkpoints") == before, "a file was changed or removed");
+    dir.seqweave("train -q -c config.toml --run r --overwrite").run().good();
+    dir.seqweave("info r").run().good();
+}
+
+#[test]
+fn other_settings_or_other_data_are_another_run() {
+    let dir = Dir::new();
+    tiny(&dir);
+    let train = |options: &str| dir.seqweave(&format!("train -c config.toml --run r {options}")).run();
+    train("").good();
+    let before = dir.files("r/checkpoints");
+    train("--set model.hidden=16").exits(3).says("settings").says("--overwrite").says("another run folder");
+    train("--seed 8").exits(3).says("settings");
+    train("--set train.optimizer.lr=0.02").exits(3).says("settings");
+    dir.edit("train.tsv", |bytes| bytes.extend(b"a b\tb a\n"));
+    train("").exits(3).says("training data");
+    assert!(dir.files("r/checkpoints") == before, "a file was changed or removed");
+    // A mistake in the data must not cost the old checkpoints either.
+    dir.edit("train.tsv", |bytes| bytes.extend(b"no tab\n"));
+    train("--overwrite").exits(4).says("train.tsv:242");
+    assert!(dir.files("r/checkpoints") == before, "--overwrite removed checkpoints before it knew that it can train");
+}
+
+#[test]
+fn limits_and_intervals_may_change_between_two_starts() {
+    let dir = Dir::new();
+    tiny(&dir);
+    let train = |options: &str| dir.seqweave(&format!("train -c config.toml {options}")).run().good();
+    train("--run whole");
+    train("--run parts --max-steps 25").says("done after 25 steps");
+    train("--run parts --set train.log_every=1 --set checkpoint.every=7").says("going on from step 25");
+    let weights = |run: &str| dir.read(format!("{run}/checkpoints/step-00000060/model.safetensors"));
+    assert!(weights("whole") == weights("parts"), "other weights");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let dir = Dir::new();
+    tiny(&dir);
+    dir.create("file", "");
+    for run in ["file", "file/run"] {
+        dir.seqweave(&format!("train -c config.toml --run {run}")).run().exits(1).says("create the run folder").says("file");
+    }
+    let open = |mode: u32, name: &str| {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(dir.join(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    // The user without privileges must reach the folder and the binary.
+    open(0o755, ".");
+    dir.create_folder("theirs");
+    open(0o555, "theirs");
+    let program = dir.join("seqweave");
+    std::fs::copy(crate::dir::binary(), &program).unwrap();
+    open(0o755, "seqweave");
+    match dir.program(&program, "--version").without_privileges().try_start() {
+        Ok(running) => running.finish().good(),
+        Err(_) => return skipped("no user without privileges: the read-only run folder"),
+    };
+    let train = dir.program(&program, "train -c config.toml --run theirs/run").without_privileges();
+    train.run().exits(1).says("the run folder").says("theirs/run cannot be written").says("run.dir");
+}
