@@ -63,7 +63,9 @@ impl Trainer {
         let mut command = Command::new(&self.binary);
         command.args(["train", "-q", "-c"]).arg(self.folder.path().join("config.toml"));
         command.arg("--run").arg(self.folder.path().join(run)).arg(format!("--threads={threads}"));
-        setting.split_whitespace().for_each(|pair| drop(command.args(["--set", pair])));
+        for pair in setting.split_whitespace() {
+            command.args(["--set", pair]);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command
     }
