@@ -1,6 +1,6 @@
 """Writes the golden files: what PyTorch computes for inputs given by formula.
 
-    python tests/golden/generate.py            # needs numpy and torch, nothing else
+    python tests/golden/generate.py FOLDER     # needs numpy and torch, nothing else; `cargo xtask golden` runs it
 
 Everything runs in float64 on the CPU. A file maps names to {"shape": [..], "values": [..]}; only results are stored,
 since inputs and weights come from `formula`, which the Rust tests repeat.
@@ -8,11 +8,12 @@ since inputs and weights come from `formula`, which the Rust tests repeat.
 
 import json
 import pathlib
+import sys
 
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-HERE = pathlib.Path(__file__).parent
+FOLDER = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "fixtures"
 torch.set_default_dtype(torch.float64)
 torch.set_num_threads(1)
 
@@ -39,7 +40,7 @@ def write(name, **tensors):
         values = [float(f"{x:.9g}") for x in value.reshape(-1).tolist()]
         entries[key] = {"shape": list(value.shape) or [1], "values": values}
     lines = [f"  {json.dumps(key)}: {json.dumps(entry)}" for key, entry in sorted(entries.items())]
-    (HERE / f"{name}.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    (FOLDER / f"{name}.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def matmul():
@@ -54,6 +55,50 @@ def linear():
     y = torch.nn.functional.linear(x, w, b)
     weighted(y).backward()
     write("linear", y=y, dx=x.grad, dw=w.grad, db=b.grad)
+
+
+def each(name, ops, *shapes):
+    """One entry a result and a gradient: `y add`, `d0 add`, `d1 add`, … for each (name, function) of `ops`."""
+    results = {}
+    for key, op in ops.items():
+        x = [leaf(shape, k) for k, shape in enumerate(shapes)]
+        y = op(*x)
+        weighted(y).backward()
+        results[f"y {key}"] = y
+        results |= {f"d{k} {key}": x.grad for k, x in enumerate(x) if x.grad is not None}
+    write(name, **results)
+
+
+def pointwise():
+    each("pointwise_one", {
+        "scale": lambda x: -2.5 * x,
+        "tanh": lambda x: torch.tanh(8 * x),
+        "sigmoid": lambda x: torch.sigmoid(8 * x),
+        "relu": torch.relu,
+        "sum": torch.sum,
+        "mean": torch.mean,
+    }, [4, 5])
+    each("pointwise_two", {"add": torch.add, "sub": torch.sub, "mul": torch.mul}, [4, 5], [4, 5])
+    each("add_bias", {"add_bias": torch.add}, [2, 4, 5], [5])
+
+
+def moves():
+    each("moves", {
+        "concat_first": lambda x, z: torch.cat([x, z, x], 0),
+        "concat_last": lambda x, z: torch.cat([x, z, x], -1),
+        "stack": lambda x, z: torch.stack([x, z, x]),
+        "slice_last": lambda x, z: x[..., 1:3],
+        "rows": lambda x, z: x[1:3],
+        "step": lambda x, z: x[2],
+        "swap01": lambda x, z: x.transpose(0, 1),
+        "reshape": lambda x, z: x.reshape(6, 4),
+    }, [3, 2, 4], [3, 2, 4])
+
+
+def reductions():
+    x = 2 * formula([3, 7], 0)
+    write("reductions", sum_rows=x.sum(0), sum_last=x.sum(-1), max_last=x.amax(-1), argmax_last=x.argmax(-1),
+          sum_squares=x.square().sum(), select_rows=x[[2, 0, 2]])
 
 
 def softmax():
@@ -190,6 +235,9 @@ def clip():
 if __name__ == "__main__":
     matmul()
     linear()
+    pointwise()
+    moves()
+    reductions()
     softmax()
     cross_entropy()
     layer_norm()

@@ -1,6 +1,6 @@
 //! Golden tests: values and gradients that PyTorch computed, from inputs given by formula.
 //!
-//! `generate.py` beside this file writes the JSON files; the snippet above each test is what it runs.
+//! `generate.py` beside this file writes the JSON files in `fixtures/`; the snippet above each test is what it runs.
 
 // In one of the two builds `Float` already is the type a cast names.
 #![allow(clippy::unnecessary_cast, clippy::useless_conversion)]
@@ -37,7 +37,7 @@ fn weighted(outputs: &[&Var]) -> Result<Var> {
 }
 
 fn golden(name: &str) -> Golden {
-    let path = format!("{}/golden/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/golden/fixtures/{name}.json", env!("CARGO_MANIFEST_DIR"));
     Golden::read(path).unwrap_or_else(|e| panic!("{e}"))
 }
 

@@ -1,8 +1,8 @@
 //! Single operations.
 
-use crate::{assert_entry, assert_gradient, formula, golden, weighted};
-use seqweave_autograd::{self as ag, Tape};
-use seqweave_tensor::{Ids, Tensor};
+use crate::{RTOL, assert_entry, assert_gradient, formula, golden, weighted};
+use seqweave_autograd::{self as ag, Result, Tape, Var};
+use seqweave_tensor::{Ids, Tensor, ops};
 use seqweave_testkit::assert_close;
 
 // x, w = leaf([4, 5], 0), leaf([5, 3], 1)
@@ -33,6 +33,90 @@ fn linear() {
     for (name, leaf) in [("dx", &x), ("dw", &w), ("db", &b)] {
         assert_gradient(&want, name, &gradients, leaf);
     }
+}
+
+/// An operation by the name of its entries, on as many inputs as its file has.
+type Op = (&'static str, fn(&[Var]) -> Result<Var>);
+
+/// Compares each operation of a file with its entries `y name`, `d0 name`, `d1 name`, …
+fn check(file: &str, shapes: &[&[usize]], ops: &[Op]) {
+    let want = golden(file);
+    let mut compared = 0;
+    for (name, op) in ops {
+        let tape = Tape::new();
+        let x: Vec<Var> = shapes.iter().enumerate().map(|(k, &s)| tape.leaf(formula(s, k))).collect();
+        let y = op(&x).unwrap();
+        let gradients = tape.backward(&weighted(&[&y]).unwrap(), None).unwrap();
+        assert_entry(&want, &format!("y {name}"), y.value());
+        compared += 1;
+        for (k, leaf) in x.iter().enumerate().filter(|(_, leaf)| gradients.get(leaf).is_some()) {
+            assert_gradient(&want, &format!("d{k} {name}"), &gradients, leaf);
+            compared += 1;
+        }
+    }
+    assert_eq!(want.names().count(), compared, "every entry of the file was compared");
+}
+
+// scale, tanh, sigmoid: -2.5 * x, torch.tanh(8 * x), torch.sigmoid(8 * x)
+// relu, sum, mean: torch.relu(x), torch.sum(x), torch.mean(x)               # x = leaf([4, 5], 0)
+#[test]
+fn pointwise_operations_of_one_input() {
+    let ops: [Op; 6] = [
+        ("scale", |x| ag::scale(&x[0], -2.5)),
+        ("tanh", |x| ag::tanh(&ag::scale(&x[0], 8.0)?)),
+        ("sigmoid", |x| ag::sigmoid(&ag::scale(&x[0], 8.0)?)),
+        ("relu", |x| ag::relu(&x[0])),
+        ("sum", |x| ag::sum(&x[0])),
+        ("mean", |x| ag::mean(&x[0])),
+    ];
+    check("pointwise_one", &[&[4, 5]], &ops);
+}
+
+// torch.add(x, z), torch.sub(x, z), torch.mul(x, z)                          # x, z = leaf([4, 5], 0), leaf([4, 5], 1)
+#[test]
+fn pointwise_operations_of_two_inputs() {
+    let ops: [Op; 3] = [
+        ("add", |x| ag::add(&x[0], &x[1])),
+        ("sub", |x| ag::sub(&x[0], &x[1])),
+        ("mul", |x| ag::mul(&x[0], &x[1])),
+    ];
+    check("pointwise_two", &[&[4, 5], &[4, 5]], &ops);
+    // x + b, with x, b = leaf([2, 4, 5], 0), leaf([5], 1)
+    check("add_bias", &[&[2, 4, 5], &[5]], &[("add_bias", |x| ag::add_bias(&x[0], &x[1]))]);
+}
+
+// x, z = leaf([3, 2, 4], 0), leaf([3, 2, 4], 1)
+// torch.cat([x, z, x], 0), torch.cat([x, z, x], -1), torch.stack([x, z, x])
+// x[..., 1:3], x[1:3], x[2], x.transpose(0, 1), x.reshape(6, 4)
+#[test]
+fn operations_that_move_elements() {
+    let ops: [Op; 8] = [
+        ("concat_first", |x| ag::concat_first(&[&x[0], &x[1], &x[0]])),
+        ("concat_last", |x| ag::concat_last(&[&x[0], &x[1], &x[0]])),
+        ("stack", |x| ag::stack(&[&x[0], &x[1], &x[0]])),
+        ("slice_last", |x| ag::slice_last(&x[0], 1, 3)),
+        ("rows", |x| ag::rows(&x[0], 1, 3)),
+        ("step", |x| ag::step(&x[0], 2)),
+        ("swap01", |x| ag::swap01(&x[0])),
+        ("reshape", |x| ag::reshape(&x[0], [6, 4])),
+    ];
+    check("moves", &[&[3, 2, 4], &[3, 2, 4]], &ops);
+}
+
+// x = 2 * formula([3, 7], 0)
+// x.sum(0), x.sum(-1), x.amax(-1), x.argmax(-1), x.square().sum(), x[[2, 0, 2]]
+#[test]
+fn operations_without_a_rule() {
+    let x = ops::scale(&formula([3, 7], 0), 2.0).unwrap();
+    let want = golden("reductions");
+    assert_entry(&want, "sum_rows", &ops::sum_rows(&x).unwrap());
+    assert_entry(&want, "sum_last", &ops::sum_last(&x).unwrap());
+    assert_entry(&want, "max_last", &ops::max_last(&x).unwrap());
+    assert_entry(&want, "select_rows", &ops::select_rows(&x, &Ids::list(vec![2, 0, 2])).unwrap());
+    let at: Vec<f64> = ops::argmax_last(&x).unwrap().as_slice().iter().map(|&id| f64::from(id)).collect();
+    assert_eq!(at, want.get("argmax_last").unwrap().values);
+    let squares = ops::sum_squares(&x).unwrap();
+    assert_close(&[squares], &want.get("sum_squares").unwrap().values, RTOL, 0.0, "sum_squares");
 }
 
 // x, z = leaf([3, 7], 0), leaf([3, 7], 1)

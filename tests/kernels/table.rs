@@ -204,7 +204,7 @@ fn shapes() -> Vec<Row> {
 
 fn losses() -> Vec<Row> {
     vec![
-        // V, E; the id 1 is padding: its row must get the gradient zero, so it is not looked up here.
+        // V, E; a padding id, whose gradient differs from the true one on purpose, has a test of its own.
         row("embedding", ROWS, one, |x, s| {
             let ids = Ids::new(ids(6, s[0]), [3, 2])?;
             Ok(vec![ag::embedding(&x[0], &ids, None)?])

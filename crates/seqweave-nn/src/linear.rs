@@ -1,7 +1,7 @@
 //! The affine layer.
 
 use crate::{Ctx, Init, ParamId, Result, Scope};
-use seqweave_autograd::{self as ag, Var};
+use seqweave_autograd::Var;
 
 /// y = x·Wᵀ + b, with x: `[..,K]`, W: `[M,K]`, b: `[M]`, y: `[..,M]`.
 ///
@@ -32,6 +32,6 @@ impl Linear {
     /// A tensor error if the last axis of `x` is not K.
     pub fn forward(&self, cx: &Ctx<'_>, x: &Var) -> Result<Var> {
         let bias = self.bias.map(|b| cx.param(b)).transpose()?;
-        Ok(ag::linear(x, &cx.param(self.weight)?, bias.as_ref())?)
+        cx.linear(x, self.weight, bias.as_ref())
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::init::{self, Init};
 use crate::{Error, Result};
-use seqweave_tensor::{Device, Float, Shape, Tensor, TensorMut, ops};
+use seqweave_tensor::ops::{self, PackedRhs};
+use seqweave_tensor::{Device, Float, Shape, Tensor, TensorMut, Trans};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A handle on one parameter: its position in the table of the [`Params`] it was declared for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +19,8 @@ pub struct Params {
     values: Tensor,
     grads: Tensor,
     table: Arc<Table>,
+    /// Weights laid out for inference, one entry a parameter: see [`Params::packed`].
+    packed: Vec<OnceLock<PackedRhs>>,
 }
 
 struct Table {
@@ -140,7 +143,7 @@ impl Params {
     /// # Errors
     /// [`Error::ParamsInUse`] while a tape or anybody else holds a view.
     pub fn values_mut(&mut self) -> Result<TensorMut<'_>> {
-        in_use(self.values.view_mut())
+        Ok(self.split_mut()?.0)
     }
 
     /// The gradient buffer, to be handed to [`Tape::backward`](seqweave_autograd::Tape::backward).
@@ -153,7 +156,10 @@ impl Params {
     /// # Errors
     /// [`Error::ParamsInUse`] while a tape or anybody else holds a view of a value.
     pub fn split_mut(&mut self) -> Result<(TensorMut<'_>, &Tensor)> {
-        Ok((in_use(self.values.view_mut())?, &self.grads))
+        let values = in_use(self.values.view_mut())?;
+        // Whoever asks for write access is taken to write: what was laid out from the old values is dropped.
+        self.packed.iter_mut().for_each(|packed| drop(packed.take()));
+        Ok((values, &self.grads))
     }
 
     /// Sets all gradients to zero.
@@ -188,7 +194,26 @@ impl Params {
     /// The same parameters in buffers of their own, with zero gradients: for averages and snapshots.
     pub fn deep_clone(&self) -> Params {
         let grads = Tensor::zeros(self.device(), [self.numel()]);
-        Params { values: self.values.deep_clone(), grads, table: self.table.clone() }
+        Params::new(self.values.deep_clone(), grads, self.table.clone())
+    }
+
+    /// The transpose of a weight `[M,K]`, laid out for matrix products: made at the first call, kept until somebody
+    /// asks for write access to the values.
+    ///
+    /// A decoder multiplies by the same weights at every token; laying them out costs more than the product of a few
+    /// rows. The price is a second copy of the weights that inference uses.
+    pub(crate) fn packed(&self, id: ParamId) -> Result<&PackedRhs> {
+        let weight = self.get(id)?;
+        if let Some(packed) = self.packed[id.0].get() {
+            return Ok(packed);
+        }
+        let packed = PackedRhs::new(&weight, Trans::T)?;
+        Ok(self.packed[id.0].get_or_init(|| packed))
+    }
+
+    fn new(values: Tensor, grads: Tensor, table: Arc<Table>) -> Params {
+        let packed = table.entries.iter().map(|_| OnceLock::new()).collect();
+        Params { values, grads, table, packed }
     }
 
     /// Where a parameter's gradient lies in the flat buffer.
@@ -270,7 +295,7 @@ impl ParamsBuilder {
         }
         let n = values.len();
         let grads = Tensor::zeros(device, [n]);
-        Ok(Params { values: Tensor::from_vec(device, values, [n])?, grads, table: Arc::new(table) })
+        Ok(Params::new(Tensor::from_vec(device, values, [n])?, grads, Arc::new(table)))
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{Ctx, Error, Init, ParamId, Result, Scope};
 use schemars::JsonSchema;
 use seqweave_autograd::{self as ag, Var};
-use seqweave_tensor::ops::Direction;
+use seqweave_tensor::ops::{self, Direction, PackedRhs};
 use seqweave_tensor::{Float, Ids, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -271,33 +271,69 @@ impl Cell {
         lens: Option<&Ids>,
         dir: Direction,
     ) -> Result<(Var, CellState)> {
-        let (w_ih, w_hh) = (cx.param(self.weight_ih)?, cx.param(self.weight_hh)?);
         let (b_ih, b_hh) = (cx.param(self.bias_ih)?, cx.param(self.bias_hh)?);
-        let h0 = &initial.h;
-        let (y, h, c) = match (self.kind, &initial.c) {
+        let bias = match self.kind {
+            // The reset gate acts on U·h + b_hh, so that bias stays inside the recurrence.
+            CellKind::Gru => b_ih,
+            // Both biases enter alike, so they are summed once and not at every step.
+            CellKind::Lstm | CellKind::Rnn => ag::add(&b_ih, &b_hh)?,
+        };
+        let xp = cx.linear(x, self.weight_ih, Some(&bias))?;
+        let CellState { h: h0, c: c0 } = initial;
+        if let Some(w) = cx.packed(self.weight_hh, &[Some(&xp), Some(h0), c0.as_ref()])? {
+            return self.infer(&xp, w, &b_hh, initial, lens, dir);
+        }
+        let w_hh = cx.param(self.weight_hh)?;
+        let (y, h, c) = match (self.kind, c0) {
             (CellKind::Lstm, Some(c0)) => {
-                // Both biases enter alike, so they are summed once and not at every step.
-                let xp = ag::linear(x, &w_ih, Some(&ag::add(&b_ih, &b_hh)?))?;
                 let (y, h, c) = ag::lstm(&xp, &w_hh, h0, c0, lens, dir)?;
                 (y, h, Some(c))
             }
-            (CellKind::Lstm, None) => {
-                return Err(Error::State { expected: "c for an LSTM".into(), found: "h alone".into() });
-            }
+            (CellKind::Lstm, None) => return Err(no_cell_state()),
             (CellKind::Rnn, _) => {
-                let xp = ag::linear(x, &w_ih, Some(&ag::add(&b_ih, &b_hh)?))?;
                 let (y, h) = ag::rnn(&xp, &w_hh, h0, lens, dir)?;
                 (y, h, None)
             }
             (CellKind::Gru, _) => {
-                // The reset gate acts on U·h + b_hh, so that bias stays inside the recurrence.
-                let xp = ag::linear(x, &w_ih, Some(&b_ih))?;
                 let (y, h) = ag::gru(&xp, &w_hh, &b_hh, h0, lens, dir)?;
                 (y, h, None)
             }
         };
         Ok((y, CellState { h, c }))
     }
+
+    /// The recurrence without a tape: the same bits from weights laid out before, `w` = U transposed; nothing is saved.
+    fn infer(
+        &self,
+        xp: &Var,
+        w: &PackedRhs,
+        b_hh: &Var,
+        initial: &CellState,
+        lens: Option<&Ids>,
+        dir: Direction,
+    ) -> Result<(Var, CellState)> {
+        let (xp, h0) = (xp.value(), initial.h.value());
+        let (y, h, c) = match (self.kind, &initial.c) {
+            (CellKind::Lstm, Some(c0)) => {
+                let (y, h, c) = ops::lstm_infer(xp, w, h0, c0.value(), lens, dir)?;
+                (y, h, Some(c.into()))
+            }
+            (CellKind::Lstm, None) => return Err(no_cell_state()),
+            (CellKind::Rnn, _) => {
+                let (y, h) = ops::rnn_infer(xp, w, h0, lens, dir)?;
+                (y, h, None)
+            }
+            (CellKind::Gru, _) => {
+                let (y, h) = ops::gru_infer(xp, w, b_hh.value(), h0, lens, dir)?;
+                (y, h, None)
+            }
+        };
+        Ok((y.into(), CellState { h: h.into(), c }))
+    }
+}
+
+fn no_cell_state() -> Error {
+    Error::State { expected: "c for an LSTM".into(), found: "h alone".into() }
 }
 
 #[cfg(test)]
@@ -372,6 +408,42 @@ mod tests {
                 assert_eq!(a.h.value().to_vec(), b.h.value().to_vec());
                 assert_eq!(a.c.is_some(), cell == CellKind::Lstm);
             }
+        }
+    }
+
+    #[test]
+    fn weights_laid_out_for_inference_give_the_bits_of_training_and_follow_the_parameters() {
+        for cell in CELLS {
+            let (net, mut params) = net(&RecurrentConfig { bidirectional: true, ..deep(cell) });
+            let (x, lens) = (input(5, 2, 4), Ids::list(vec![5, 3]));
+            let run = |cx: &Ctx<'_>| {
+                let (y, state) = net.forward(cx, &x, Some(&lens), None).unwrap();
+                (y.value().to_vec(), state.cells.iter().map(|s| s.h.value().to_vec()).collect::<Vec<_>>())
+            };
+            let first = run(&Ctx::infer(&params));
+            assert_eq!(first, run(&Ctx::infer(&params)), "{cell:?}, the second time");
+            assert_eq!(first, run(&Ctx::train(&params, Tape::new(), None)), "{cell:?}");
+            for name in ["l0.fwd.weight_ih", "l2.rev.weight_hh"] {
+                let before = run(&Ctx::infer(&params));
+                let n = params.by_name(name).unwrap().numel();
+                params.set_by_name(name, &vec![0.25; n]).unwrap();
+                let after = run(&Ctx::infer(&params));
+                assert_ne!(after, before, "{cell:?} {name}");
+                assert_eq!(after, run(&Ctx::train(&params, Tape::new(), None)), "{cell:?} {name}");
+                assert_eq!(after, run(&Ctx::infer(&params.deep_clone())), "{cell:?} {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_leaf_gets_its_gradient_in_a_pass_without_a_tape_too() {
+        for cell in CELLS {
+            let (net, params) = net(&deep(cell));
+            let tape = Tape::new();
+            let x = tape.leaf(input(3, 2, 4).into_value());
+            let (y, _) = net.forward(&Ctx::infer(&params), &x, None, None).unwrap();
+            let gradients = tape.backward(&ag::sum(&y).unwrap(), None).unwrap();
+            assert!(gradients.get(&x).unwrap().to_vec().iter().any(|&d| d != 0.0), "{cell:?}");
         }
     }
 

@@ -141,6 +141,11 @@ impl Seq2Seq {
         const LOGITS: usize = 1 << 22;
         let [_, t, b] = batch.dims()?;
         let (v, h) = (self.tgt_vocab, self.config.hidden);
+        if let Some(position) = batch.tgt_out.as_slice().iter().position(|&id| id as usize >= v) {
+            let index = batch.tgt_out.as_slice()[position] as usize;
+            let op = "decoder targets";
+            return Err(seqweave_tensor::Error::Index { op, index, bound: v, position }.into());
+        }
         let states = self.teach(cx, batch)?; // [T,B,H]
         let mut forced = vec![Forced { log_probs: Vec::new(), hits: Vec::new() }; b];
         let steps = (LOGITS / (b * v)).max(1);
@@ -192,15 +197,28 @@ impl Seq2Seq {
     }
 
     /// Refuses source rows with ids that the vocabulary does not have.
-    pub(crate) fn check_source<X: AsRef<[u32]>>(&self, rows: &[X]) -> Result<()> {
-        for (row, ids) in rows.iter().enumerate() {
-            if let Some(position) = ids.as_ref().iter().position(|&id| id as usize >= self.src_vocab) {
-                let id = ids.as_ref()[position];
-                return Err(Error::Vocabulary { side: "source", row, position, id, vocab: self.src_vocab });
-            }
-        }
-        Ok(())
+    pub(crate) fn check_source<X: AsRef<[u32]>>(&self, rows: impl IntoIterator<Item = X>) -> Result<()> {
+        check_ids("source", rows, self.src_vocab)
     }
+
+    /// Refuses target rows with ids that the vocabulary does not have.
+    pub(crate) fn check_target<Y: AsRef<[u32]>>(&self, rows: impl IntoIterator<Item = Y>) -> Result<()> {
+        check_ids("target", rows, self.tgt_vocab)
+    }
+}
+
+fn check_ids<X: AsRef<[u32]>>(
+    side: &'static str,
+    rows: impl IntoIterator<Item = X>,
+    vocab: usize,
+) -> Result<()> {
+    for (row, ids) in rows.into_iter().enumerate() {
+        let ids = ids.as_ref();
+        if let Some(position) = ids.iter().position(|&id| id as usize >= vocab) {
+            return Err(Error::Vocabulary { side, row, position, id: ids[position], vocab });
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The output layer: from attentional states to a logit per target token.
 
-use seqweave_autograd::{self as ag, Var};
+use seqweave_autograd::Var;
 use seqweave_nn::{Ctx, Embedding, Init, Linear, ParamId, Scope};
 
 use crate::{ModelConfig, Result, Tie};
@@ -36,10 +36,10 @@ impl Output {
 
     /// Logits `[..,V]` of attentional states `[..,H]`.
     pub fn logits(&self, cx: &Ctx<'_>, states: &Var) -> Result<Var> {
-        let (weight, bias) = (cx.param(self.weight)?, cx.param(self.bias)?);
+        let bias = cx.param(self.bias)?;
         match &self.project {
-            Some(project) => Ok(ag::linear(&project.forward(cx, states)?, &weight, Some(&bias))?),
-            None => Ok(ag::linear(states, &weight, Some(&bias))?),
+            Some(project) => Ok(cx.linear(&project.forward(cx, states)?, self.weight, Some(&bias))?),
+            None => Ok(cx.linear(states, self.weight, Some(&bias))?),
         }
     }
 }

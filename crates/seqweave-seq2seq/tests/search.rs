@@ -9,7 +9,7 @@ use seqweave_nn::{AttentionKind, CellKind, Ctx, Params};
 use seqweave_seq2seq::search::{
     LengthPenalty, MaxLen, SearchOptions, score_batch, translate_all, translate_batch,
 };
-use seqweave_seq2seq::{BOS, BridgeKind, EOS, Error, PAD, Seq2Seq, UNK};
+use seqweave_seq2seq::{BOS, Batch, BridgeKind, EOS, Error, PAD, Seq2Seq, UNK};
 use seqweave_tensor::{Device, Float, Ids};
 use seqweave_testkit::assert_close;
 
@@ -252,6 +252,18 @@ fn bad_input_is_an_error_that_names_the_row() {
     assert!(matches!(all(&params, &[vec![4]], &options, 0), Error::Option { key: "batch_size", .. }));
     let covered = SearchOptions { coverage_penalty: 0.1, ..options.clone() };
     assert!(matches!(all(&params, &[vec![4]], &covered, 1), Error::Option { key: "coverage_penalty", .. }));
+
+    let score =
+        |x: Vec<u32>, y: Vec<u32>| score_batch(&model, &params, &[(vec![4], vec![5]), (x, y)]).unwrap_err();
+    for (side, error) in [("source", score(vec![4, 99], vec![4])), ("target", score(vec![4, 5], vec![4, 99]))]
+    {
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("{side} row 1 holds id 99 at position 1")), "{text}");
+    }
+    let batch = Batch::from_rows(&[(vec![4], vec![5])]).unwrap();
+    let spoiled = Batch { tgt_out: Ids::new(vec![VOCAB as u32, EOS], [2, 1]).unwrap(), ..batch };
+    let error = model.forced(&Ctx::infer(&params), &spoiled).unwrap_err().to_string();
+    assert_eq!(error, "decoder targets: index 11 at position 0 is out of range, the axis has 11 entries");
 
     params.set_by_name("output.bias", &[Float::NAN; VOCAB]).unwrap();
     let error = all(&params, &[vec![4, 5], vec![4]], &options, 1);

@@ -26,6 +26,8 @@ pub struct Tensor {
 impl Tensor {
     /// A tensor whose elements are yet to be written: they hold what the last owner of the memory left, or NaN in debug
     /// builds. For a destination that is about to be set as a whole.
+    ///
+    /// The memory is always initialised, so reading it is no undefined behaviour; it is only never the same twice.
     pub fn scratch(device: &Device, shape: impl Into<Shape>) -> Tensor {
         let shape = shape.into();
         let Device::Cpu(cpu) = device;
@@ -167,7 +169,7 @@ impl Tensor {
     /// # Errors
     /// [`Error::Range`] if `t` passes the end.
     pub fn step(&self, t: usize) -> Result<Tensor> {
-        let row = self.rows(t, t + 1)?;
+        let row = self.rows(t, t.saturating_add(1))?;
         row.reshape(self.shape.tail())
     }
 
@@ -190,7 +192,7 @@ impl Tensor {
     /// [`Error::Range`] if it passes the end.
     pub fn flat(&self, start: usize, shape: impl Into<Shape>) -> Result<Tensor> {
         let shape = shape.into();
-        let (end, bound) = (start + shape.numel(), self.numel());
+        let (end, bound) = (start.saturating_add(shape.numel()), self.numel());
         if end > bound {
             return Err(Error::Range { op: "flat view", start, end, bound });
         }
@@ -308,7 +310,7 @@ impl TensorMut<'_> {
     /// [`Error::Range`] if it passes the end.
     pub fn flat_mut(&mut self, start: usize, shape: impl Into<Shape>) -> Result<TensorMut<'_>> {
         let shape = shape.into();
-        let (end, bound) = (start + shape.numel(), self.numel());
+        let (end, bound) = (start.saturating_add(shape.numel()), self.numel());
         if end > bound {
             return Err(Error::Range { op: "flat view", start, end, bound });
         }

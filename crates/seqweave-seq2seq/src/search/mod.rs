@@ -159,6 +159,8 @@ pub fn score_batch<X: AsRef<[u32]>, Y: AsRef<[u32]>>(
     params: &Params,
     rows: &[(X, Y)],
 ) -> Result<Vec<Scored>> {
+    model.check_source(rows.iter().map(|(x, _)| x))?;
+    model.check_target(rows.iter().map(|(_, y)| y))?;
     let cx = Ctx::infer(params);
     let forced = model.forced(&cx, &Batch::from_rows(rows)?)?;
     Ok(forced.into_iter().map(|f| Scored { log_prob: f.log_prob(), token_log_probs: f.log_probs }).collect())

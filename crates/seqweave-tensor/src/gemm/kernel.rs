@@ -32,18 +32,14 @@ impl Isa {
     pub(crate) fn available() -> &'static [Isa] {
         static AVAILABLE: std::sync::OnceLock<Vec<Isa>> = std::sync::OnceLock::new();
         AVAILABLE.get_or_init(|| {
-            let mut sets = Vec::new();
-            #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
-            {
-                if is_x86_feature_detected!("avx512f") {
-                    sets.push(Isa::Avx512);
-                }
-                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                    sets.push(Isa::Avx2);
-                }
-            }
-            sets.push(Isa::Portable);
-            sets
+            let kernels = [
+                #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+                (Isa::Avx512, is_x86_feature_detected!("avx512f")),
+                #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+                (Isa::Avx2, is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")),
+                (Isa::Portable, true),
+            ];
+            kernels.into_iter().filter(|(_, runs)| *runs).map(|(isa, _)| isa).collect()
         })
     }
 
@@ -125,6 +121,10 @@ macro_rules! by_rows {
     (@call $kernel:ident $n:literal ($($arg:expr),*)) => { $kernel::<$n>($($arg),*) };
 }
 
+/// A tile of `isa.nr()` columns.
+///
+/// # Safety
+/// As [`tile`], with `width = isa.nr()`.
 unsafe fn full_tile(
     isa: Isa,
     mr: usize,
@@ -275,6 +275,10 @@ unsafe fn portable_fma<const MR: usize>(
     unsafe { portable_body::<MR>(a, row, column, b, k, c, ldc, add) }
 }
 
+/// The loop that both portable kernels are compiled from.
+///
+/// # Safety
+/// As [`tile`].
 #[inline(always)]
 unsafe fn portable_body<const MR: usize>(
     a: *const Float,

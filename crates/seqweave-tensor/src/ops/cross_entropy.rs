@@ -150,9 +150,7 @@ fn check_inputs(
     smoothing: Float,
 ) -> Result<[usize; 2]> {
     let [n, v] = logits.dims("cross entropy logits [N,V]")?;
-    if targets.shape()[..] != [n] {
-        return Err(Error::shape(op, format!("targets of shape [{n}]"), targets.shape().to_string()));
-    }
+    check::shape(op, "targets", [n], targets.shape())?;
     let allowed = (0.0..=1.0).contains(&smoothing);
     check::value(op, "smoothing", "in [0, 1]", allowed, smoothing)?;
     let bad = |&target: &u32| target != ignore && target as usize >= v;

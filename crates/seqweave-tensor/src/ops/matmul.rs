@@ -3,6 +3,7 @@
 //! Every output element is one chain of fused multiply-adds over `k = 0, 1, …, K-1`. Neither blocking, packing, the
 //! number of rows nor the number of threads changes it, so a row of the result never depends on the other rows.
 
+use super::check;
 use crate::gemm::{self, Operand};
 use crate::parallel;
 use crate::{Acc, Device, Error, Result, Tensor, TensorMut, Trans};
@@ -46,14 +47,23 @@ pub fn matmul(a: &Tensor, ta: Trans, b: &Tensor, tb: Trans) -> Result<Tensor> {
 /// # Errors
 /// [`Error::Shape`] if the extents do not fit.
 pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
-    let Some(b) = b else { return matmul(x, Trans::N, w, Trans::T) };
-    let (n, m) = (extents(x, Trans::N).0, extents(w, Trans::T).1);
-    if b.shape()[..] != [m] {
-        return Err(Error::shape("linear", format!("a bias of shape [{m}]"), b.shape().to_string()));
-    }
+    let m = extents(w, Trans::T).1;
+    affine(x, m, b, |acc, y| gemm(x, Trans::N, w, Trans::T, acc, y))
+}
+
+/// `product` on top of `b: [M]` in every row, or alone without `b`: `[..,K] -> [..,M]`.
+fn affine(
+    x: &Tensor,
+    m: usize,
+    b: Option<&Tensor>,
+    product: impl FnOnce(Acc, TensorMut<'_>) -> Result<()>,
+) -> Result<Tensor> {
+    let (n, _) = extents(x, Trans::N);
     let out = Tensor::try_build(x.device(), [n, m], |mut y| {
+        let Some(b) = b else { return product(Acc::Set, y) };
+        check::shape("linear", "a bias", [m], b.shape())?;
         parallel::for_rows(y.cpu_mut(), m, m, |_, row| row.copy_from_slice(b.cpu()));
-        gemm(x, Trans::N, w, Trans::T, Acc::Add, y)
+        product(Acc::Add, y)
     })?;
     keep_leading_axes(x, Trans::N, out, m)
 }
@@ -125,6 +135,14 @@ pub fn matmul_packed(a: &Tensor, b: &PackedRhs) -> Result<Tensor> {
     let m = extents(a, Trans::N).0;
     let out = Tensor::try_build(a.device(), [m, b.n()], |c| gemm_packed(a, b, Acc::Set, c))?;
     keep_leading_axes(a, Trans::N, out, b.n())
+}
+
+/// [`linear`] with `w` packed: `PackedRhs::new(w, Trans::T)`, laid out once for many calls. The same bits.
+///
+/// # Errors
+/// As [`linear`].
+pub fn linear_packed(x: &Tensor, w: &PackedRhs, b: Option<&Tensor>) -> Result<Tensor> {
+    affine(x, w.n(), b, |acc, y| gemm_packed(x, w, acc, y))
 }
 
 /// Rows and columns of `op(x)`, leading axes folded.
@@ -214,11 +232,15 @@ mod tests {
         let (x, w, b) = (wave([6, 30], 0.1), wave([7, 30], 0.7), wave([1, 7], 0.3).reshape([7]).unwrap());
         let rows: Vec<Float> = (0..6).flat_map(|_| b.to_vec()).collect();
         let start = Tensor::from_vec(&Device::cpu(), rows, [6, 7]).unwrap();
-        let got = linear(&x.reshape([2, 3, 30]).unwrap(), &w, Some(&b)).unwrap();
-        assert_eq!(got.shape()[..], [2, 3, 7]);
-        assert_eq!(got.to_vec(), naive(&x, Trans::N, &w, Trans::T, Some(&start)));
-        let without = linear(&x, &w, None).unwrap();
-        assert_eq!(without.to_vec(), naive(&x, Trans::N, &w, Trans::T, None));
+        let (packed, folded) = (PackedRhs::new(&w, Trans::T).unwrap(), x.reshape([2, 3, 30]).unwrap());
+        for got in [linear(&folded, &w, Some(&b)), linear_packed(&folded, &packed, Some(&b))] {
+            let got = got.unwrap();
+            assert_eq!(got.shape()[..], [2, 3, 7]);
+            assert_eq!(got.to_vec(), naive(&x, Trans::N, &w, Trans::T, Some(&start)));
+        }
+        for without in [linear(&x, &w, None), linear_packed(&x, &packed, None)] {
+            assert_eq!(without.unwrap().to_vec(), naive(&x, Trans::N, &w, Trans::T, None));
+        }
         let message = linear(&x, &w, Some(&x)).unwrap_err().to_string();
         assert_eq!(message, "linear: expected a bias of shape [7], found [6, 30]");
         assert!(linear(&w, &wave([7, 29], 0.0), Some(&b)).is_err());

@@ -1,6 +1,11 @@
 //! Every operation as plain functions: `op(inputs…)` allocates its result, `op_into(…, out)` writes where it is told.
 //!
 //! A body has a fixed rhythm: destructure the shapes, check them, compute.
+//!
+//! An `op_into` that is also somebody's gradient (`add_into`, `mul_into`, `slice_last_into`, …) and every `op_backward`
+//! with a destination take an [`Acc`](crate::Acc) that says whether to set or to add; the other `op_into` set.
+//! The fused families (layer normalisation, recurrent layers, attention) return fresh gradients instead, because their
+//! backward pass makes all of them at once.
 
 pub mod attention;
 mod check;
@@ -27,7 +32,7 @@ pub use elementwise::{
     tanh, tanh_backward, tanh_into,
 };
 pub use embedding::{embedding, embedding_backward, embedding_into};
-pub use matmul::{PackedRhs, gemm, gemm_packed, linear, matmul, matmul_packed};
+pub use matmul::{PackedRhs, gemm, gemm_packed, linear, linear_packed, matmul, matmul_packed};
 pub use norm::{LayerNormSaved, layer_norm, layer_norm_backward, layer_norm_into};
 pub use optim::{AdamStep, SgdStep, adam, sgd};
 pub use recurrent::{

@@ -23,7 +23,7 @@ pub use rnn::{RnnGrads, RnnSaved, rnn_backward, rnn_forward, rnn_infer};
 
 use super::check;
 use crate::ops::PackedRhs;
-use crate::{Acc, Device, Error, Float, Ids, Result, Tensor, parallel};
+use crate::{Acc, Device, Float, Ids, Result, Shape, Tensor, parallel};
 use std::ops::Range;
 
 /// The order in which a recurrent layer reads its steps.
@@ -65,13 +65,7 @@ impl Steps {
         let [_, h] = h0.dims("initial state of a recurrent layer, h0 [B,H]")?;
         check::shape(op, "xp", [t, b, gates * h], xp.shape())?;
         check::not_empty(op, "xp", xp)?;
-        if (w.n(), w.k()) != (gates * h, h) {
-            return Err(Error::shape(
-                op,
-                format!("w_hh of shape [{}, {h}]", gates * h),
-                format!("[{}, {}]", w.n(), w.k()),
-            ));
-        }
+        check::shape(op, "w_hh", [gates * h, h], &Shape::from([w.n(), w.k()]))?;
         check::shape(op, "h0", [b, h], h0.shape())?;
         if let Some(lens) = lens {
             check::lengths(op, lens, b, t)?;

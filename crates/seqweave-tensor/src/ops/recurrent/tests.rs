@@ -1,7 +1,7 @@
 //! The three cells against scalar formulas written independently, and the promises of the module.
 
 use super::*;
-use crate::Trans;
+use crate::{Error, Trans};
 use Cell::{Gru, Lstm, Rnn};
 use Direction::{Forward, Reverse};
 use seqweave_testkit::{SplitMix64, assert_close};
