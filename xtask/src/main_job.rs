@@ -37,8 +37,8 @@ pub fn train(args: &[OsString]) -> Result<()> {
     // the trainer's code, where a plain parent would die first and leave the trainer behind.
     let xtask = std::env::current_exe().map_err(|source| Error::Spawn { program: "xtask".into(), source })?;
     let mut shell = Command::new("sh");
-    shell.args(["-c", r#"(cd "$1" && exec "$0" train -c "$2") || exit; exec "$3" report"#]);
-    shell.arg(binary).arg(root).arg(CONFIG).arg(xtask);
+    shell.args(["-c", r#"(cd "$1" && exec "$0" train -c "$2" --run "$3") || exit; exec "$4" report"#]);
+    shell.arg(binary).arg(root).arg(CONFIG).arg(RUN).arg(xtask);
     process::replace(&mut shell)
 }
 

@@ -48,7 +48,7 @@ pub struct Global {
     pub device: Option<DeviceChoice>,
     /// CPU threads; 0 means all cores
     #[arg(long, global = true, env = "SEQWEAVE_THREADS", hide_env = true, value_name = "N")]
-    #[arg(value_parser = in_range::<0, 4096>)]
+    #[arg(value_parser = in_range::<0, 1024>)]
     pub threads: Option<usize>,
     /// Seed of every random choice; overrides the config
     #[arg(long, global = true, env = "SEQWEAVE_SEED", hide_env = true, value_name = "N")]

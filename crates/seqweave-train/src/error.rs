@@ -55,9 +55,9 @@ pub enum Error {
         folder: PathBuf,
         /// What differs: settings or training data.
         what: &'static str,
-        /// Its fingerprint in the checkpoint.
+        /// What the checkpoint has: the settings that differ, or a fingerprint.
         found: String,
-        /// Its fingerprint now.
+        /// What this run has instead.
         expected: String,
     },
     /// A run folder has checkpoints and none of them can be read.

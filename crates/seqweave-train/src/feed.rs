@@ -89,7 +89,8 @@ mod tests {
 
     /// Forty examples, each with a token of its own, in batches of about three.
     fn source(accumulate: usize) -> Arc<FeedSource> {
-        let example = |i: u32| Example { src: vec![4 + i; 1 + i as usize % 3], tgt: vec![5; 1 + i as usize % 4] };
+        let example =
+            |i: u32| Example { src: vec![4 + i; 1 + i as usize % 3], tgt: vec![5; 1 + i as usize % 4] };
         let examples: Vec<Example> = (0..40).map(example).collect();
         let plan = BatchPlan::of(&examples, BatchConfig { tokens: 20, ..BatchConfig::default() }).unwrap();
         Arc::new(FeedSource { examples: Arc::new(examples), plan, seed: 5, accumulate })
@@ -134,7 +135,8 @@ mod tests {
     #[test]
     fn from_any_position_the_rest_is_the_same() {
         let source = source(2);
-        let take = |start, n| source.clone().from(start).take(n).map(|feed| feed.unwrap()).collect::<Vec<Feed>>();
+        let take =
+            |start, n| source.clone().from(start).take(n).map(|feed| feed.unwrap()).collect::<Vec<Feed>>();
         let whole = take(Position { epoch: 0, step: 0 }, 30);
         assert!(whole.iter().any(|feed| feed.epoch == 3), "the run crosses two ends of epochs");
         for (i, feed) in whole.iter().enumerate().take(29) {

@@ -63,6 +63,13 @@ pub(crate) fn update(
         count += stats.1;
         correct += stats.2;
     }
+    // Without a limit on the norm, squares of a finite gradient may overflow, and Adam would keep the infinity for ever.
+    if options.clip.is_none() {
+        let norm = params.grad_norm()?;
+        if norm.is_finite() && !((norm * norm) as Float).is_finite() {
+            return Ok(Update::NotFinite { tensor: "the square of the gradient".to_owned() });
+        }
+    }
     match optimizer.step(params, options.lr, options.clip) {
         Ok(report) => Ok(Update::Done { nll, count, correct, grad_norm: report.grad_norm }),
         Err(seqweave_nn::Error::NonFiniteGradient { name }) => {
@@ -112,13 +119,15 @@ mod tests {
     fn setup(dropout: Float, kind: OptimizerKind) -> Setup {
         let config = ModelConfig { emb: 6, hidden: 8, dropout, ..ModelConfig::default() };
         let (model, params) = Seq2Seq::build(&config, VOCAB, VOCAB, &Device::cpu(), 3).unwrap();
-        let optimizer = Optimizer::new(&OptimizerConfig { kind, ..OptimizerConfig::default() }, &params).unwrap();
+        let optimizer =
+            Optimizer::new(&OptimizerConfig { kind, ..OptimizerConfig::default() }, &params).unwrap();
         Setup { model, params, optimizer }
     }
 
     impl Setup {
         fn update(&mut self, batches: &[Batch], clip: Option<Float>) -> Update {
-            let options = UpdateOptions { smoothing: 0.1, clip, lr: 0.5, dropout: Philox { seed: 9, step: 4 } };
+            let options =
+                UpdateOptions { smoothing: 0.1, clip, lr: 0.5, dropout: Philox { seed: 9, step: 4 } };
             update(&self.model, &mut self.params, &mut self.optimizer, batches, &options).unwrap()
         }
 
@@ -149,7 +158,8 @@ mod tests {
         let rows = rows(12);
         let mut whole = setup(0.0, OptimizerKind::Sgd);
         let before = whole.params.values().to_vec();
-        let Update::Done { nll, count, correct, grad_norm } = whole.update(&batches(&rows, &[12]), Some(1.0)) else {
+        let Update::Done { nll, count, correct, grad_norm } = whole.update(&batches(&rows, &[12]), Some(1.0))
+        else {
             panic!("a finite step")
         };
         assert!(grad_norm > 0.0 && whole.params.values().to_vec() != before);
@@ -157,11 +167,16 @@ mod tests {
         for sizes in [&[4, 4, 4][..], &[1, 11], &[1; 12], &[7, 2, 3]] {
             let mut parts = setup(0.0, OptimizerKind::Sgd);
             let done = parts.update(&batches(&rows, sizes), Some(1.0));
-            let Update::Done { nll: part_nll, count: part_count, correct: part_correct, grad_norm: norm } = done else {
+            let Update::Done { nll: part_nll, count: part_count, correct: part_correct, grad_norm: norm } =
+                done
+            else {
                 panic!("a finite step")
             };
             assert_eq!((part_count, part_correct), (count, correct), "{sizes:?}");
-            assert!((part_nll / nll - 1.0).abs() < 1e-6 && (norm / grad_norm - 1.0).abs() < 1e-5, "{sizes:?}");
+            assert!(
+                (part_nll / nll - 1.0).abs() < 1e-6 && (norm / grad_norm - 1.0).abs() < 1e-5,
+                "{sizes:?}"
+            );
             let what = format!("weights after micro-batches of {sizes:?}");
             assert_close(&parts.params.values().to_vec(), &whole.params.values().to_vec(), 1e-5, 1e-6, &what);
         }
@@ -176,7 +191,8 @@ mod tests {
             setup.params.values().to_vec()
         };
         assert_eq!(after(0.3, 2), after(0.3, 2));
-        let far = |a: &[Float], b: &[Float]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, Float::max);
+        let far =
+            |a: &[Float], b: &[Float]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, Float::max);
         // Twice the same batch has the gradient of one, unless something random was drawn anew.
         assert!(far(&after(0.0, 1), &after(0.0, 2)) < 1e-5);
         assert!(far(&after(0.3, 1), &after(0.3, 2)) > 1e-3);
@@ -186,8 +202,13 @@ mod tests {
     fn a_step_that_is_not_finite_is_named_and_leaves_every_bit() {
         let batches = batches(&rows(4), &[2, 2]);
         // Embeddings that are large under weights that are small give ordinary gates: where the one meets what flows back
-        // through the other, the gradient overflows, and the loss does not.
-        for (output, embeddings, expected) in [(3e37, 1.0, "loss"), (1e34, 1e8, "the gradient of decoder.")] {
+        // through the other, the gradient overflows, and the loss does not. Squares overflow earlier, unless clipped.
+        let cases = [
+            (3e37, 1.0, "loss", &[None, Some(1.0)][..]),
+            (1e34, 1e8, "the gradient of decoder.", &[None, Some(1.0)]),
+            (1e14, 1e8, "the square of the gradient", &[None]),
+        ];
+        for (output, embeddings, expected, clips) in cases {
             let mut setup = setup(0.0, OptimizerKind::Adam);
             setup.update(&batches, None);
             let names: Vec<String> = setup.params.names().map(str::to_owned).collect();
@@ -203,7 +224,7 @@ mod tests {
                 setup.params.set_by_name(&name, &values).unwrap();
             }
             let (bits, state) = (setup.bits(), setup.optimizer.state());
-            for clip in [None, Some(1.0)] {
+            for &clip in clips {
                 let Update::NotFinite { tensor } = setup.update(&batches, clip) else { panic!("{expected}") };
                 assert!(tensor.starts_with(expected), "{tensor}");
                 assert_eq!(setup.bits(), bits, "{tensor}");

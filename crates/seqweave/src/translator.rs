@@ -143,11 +143,18 @@ impl Translator {
     ///
     /// # Errors
     /// An option out of range, or a model whose weights give NaN.
-    pub fn translate<S: AsRef<str>>(&self, lines: &[S], options: &TranslateOptions) -> Result<Vec<Translation>> {
+    pub fn translate<S: AsRef<str>>(
+        &self,
+        lines: &[S],
+        options: &TranslateOptions,
+    ) -> Result<Vec<Translation>> {
         let ModelFolder { model, params, source, target, .. } = &self.folder;
         let mut answers: Vec<Translation> = lines
             .iter()
-            .map(|line| Translation { source_tokens: source.tokenizer.encode(line.as_ref()), outputs: Vec::new() })
+            .map(|line| Translation {
+                source_tokens: source.tokenizer.encode(line.as_ref()),
+                outputs: Vec::new(),
+            })
             .collect();
         let asked: Vec<usize> = (0..lines.len()).filter(|&i| !answers[i].source_tokens.is_empty()).collect();
         let rows: Vec<Vec<u32>> = asked.iter().map(|&i| source.encode(lines[i].as_ref())).collect();

@@ -29,7 +29,7 @@ pub fn run(ui: &Ui, seed: Option<u64>, dir: &Path, preset: Preset) -> Outcome {
         Err(e) => return Err(refuse(e)),
     };
     if is_taken {
-        return Err(Failure::usage("this exists already and is not an empty folder")
+        return Err(Failure::usage("this is there already and not empty")
             .at(dir.display())
             .help("name a new one; init never overwrites"));
     }

@@ -184,7 +184,7 @@ pub struct RunConfig {
     #[schemars(extend("format" = "path"))]
     pub dir: PathBuf,
     /// CPU threads; 0 takes all cores. The result does not depend on it.
-    #[schemars(range(max = 4096))]
+    #[schemars(range(max = 1024))]
     pub threads: u64,
     /// Where the arithmetic happens: `auto`, `cpu`, `cuda` or `cuda:N`.
     pub device: String,

@@ -9,7 +9,7 @@ use seqweave_train::{Error, Event, Outcome};
 
 use crate::task::{Task, assert_same_state, damage, finish, newest, open, refusal, state};
 
-/// Settings in which every part of the state matters: dropout, accumulation, plateau, a cut epoch.
+/// Settings in which every part of the state matters: dropout, accumulation, a plateau that is reached, a cut epoch.
 const EVERYTHING: &str = "
     model.dropout = 0.2
     train.max_steps = 33
@@ -20,7 +20,9 @@ const EVERYTHING: &str = "
     train.schedule.warmup = 5
     train.optimizer.kind = adamw
     train.optimizer.weight_decay = 0.01
-    valid.every = 8
+    valid.every = 4
+    valid.metrics = ['acc', 'ppl']
+    valid.best_by = acc
     checkpoint.every = 5
 ";
 
@@ -51,6 +53,7 @@ fn interrupted_runs_end_in_the_same_bits_whatever_the_threads() {
         let last = |run: &str| newest(&task.path(run));
         let (whole, stopped) = (last("whole"), last("stopped"));
         assert_eq!(whole.state, stopped.state, "{settings}");
+        assert!(settings != EVERYTHING || whole.state.schedule.reductions > 1, "{:?}", whole.state.schedule);
         assert!(
             whole
                 .files
