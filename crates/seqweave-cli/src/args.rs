@@ -47,7 +47,8 @@ pub struct Global {
     #[arg(long, global = true, env = "SEQWEAVE_DEVICE", hide_env = true, value_name = "DEVICE")]
     pub device: Option<DeviceChoice>,
     /// CPU threads; 0 means all cores
-    #[arg(long, global = true, env = "SEQWEAVE_THREADS", hide_env = true, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(..=1024))]
+    #[arg(long, global = true, env = "SEQWEAVE_THREADS", hide_env = true, value_name = "N")]
+    #[arg(value_parser = in_range::<0, 1024>)]
     pub threads: Option<usize>,
     /// Seed of every random choice; overrides the config
     #[arg(long, global = true, env = "SEQWEAVE_SEED", hide_env = true, value_name = "N")]

@@ -14,15 +14,25 @@ pub fn step_line(report: &StepReport) -> String {
         total => format!("{step:>width$}/{total}", width = total.to_string().len()),
     };
     format!(
-        "Step {of}; acc: {acc:>6.2}; ppl: {}; xent: {xent:.2}; lr: {lr:.5}; \
+        "Step {of}; acc: {acc:>6.2}; ppl: {}; xent: {}; lr: {lr:.5}; \
          {src_tok_s:.0}/{tgt_tok_s:.0} tok/s; {seconds:>6.0} sec",
-        perplexity(*ppl)
+        perplexity(*ppl),
+        decimals(*xent)
     )
 }
 
-/// Perplexities begin in the thousands, where decimals say nothing.
+/// Perplexities begin in the thousands, where decimals say nothing; those of a run that diverges never end.
 fn perplexity(ppl: f64) -> String {
-    if ppl < 1000.0 { format!("{ppl:>6.2}") } else { format!("{ppl:>6.0}") }
+    match ppl {
+        ppl if ppl < 1e3 => format!("{ppl:>6.2}"),
+        ppl if ppl < 1e6 => format!("{ppl:>6.0}"),
+        _ => format!("{ppl:>6.0e}"),
+    }
+}
+
+/// Two decimals, unless the number would fill the line.
+fn decimals(x: f64) -> String {
+    if x.abs() < 1e6 { format!("{x:.2}") } else { format!("{x:.1e}") }
 }
 
 /// The lines of a validation: `Valid 500: wer 29.50  * best`, then a few outputs.
@@ -30,7 +40,7 @@ pub fn validation_lines(validation: &Validation) -> Vec<String> {
     let Validation { step, scores, best_by, best, since_best, samples, .. } = validation;
     let mut line = format!("Valid {step}:");
     for (name, value) in scores {
-        line.push_str(&format!("  {name} {value:.2}"));
+        line.push_str(&format!("  {name} {}", decimals(*value)));
     }
     line.push_str(&match (best, since_best) {
         (true, _) => format!("  * best {best_by}"),
@@ -120,6 +130,10 @@ mod tests {
         );
         let early = StepReport { step: 1, total: u64::MAX, ppl: 12_345.6, ..REPORT };
         assert!(step_line(&early).starts_with("Step 1; acc:  45.12; ppl:  12346; "));
+        let late = StepReport { ppl: 1e300, xent: 2.54e38, ..REPORT };
+        assert!(step_line(&late).contains("ppl:  1e300; xent: 2.5e38; lr"), "{}", step_line(&late));
+        let lost = StepReport { ppl: f64::INFINITY, xent: f64::NAN, ..REPORT };
+        assert!(step_line(&lost).contains("ppl:    inf; xent: NaN; lr"), "{}", step_line(&lost));
     }
 
     #[test]

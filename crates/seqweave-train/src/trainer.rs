@@ -205,9 +205,10 @@ impl Trainer {
             if validate {
                 best = self.validate(feed.epoch, on_event)?;
             }
-            if validate
-                || self.config.checkpoint.every > 0 && step.is_multiple_of(self.config.checkpoint.every)
-            {
+            let due = self.config.checkpoint.every > 0 && step.is_multiple_of(self.config.checkpoint.every);
+            // Steps that are left out change no weight: saving the same weights again would only push out good ones.
+            let worth_it = self.progress.bad_steps == 0 || self.is_complete();
+            if (validate || due) && worth_it {
                 self.save(best, on_event)?;
                 saved = Some(step);
             }

@@ -70,7 +70,7 @@ pub enum Error {
         folder: PathBuf,
     },
     /// The folder has no manifest, so nothing in it can be verified.
-    #[error("{} holds no file MANIFEST: it is no sealed folder, or its copy is incomplete; copy it again", folder.display())]
+    #[error("{} holds no file MANIFEST: it is no model folder, checkpoint or run folder, or its copy is incomplete; check the path", folder.display())]
     NoManifest {
         /// The folder that was opened.
         folder: PathBuf,

@@ -353,7 +353,7 @@ fn configuration() -> Vec<Row> {
                 "config.toml:3:",
                 "`model.hidden` is 0",
                 "config.toml:4:",
-                "did you mean \"adamw\"?",
+                "did you mean \"adam\"?",
                 "config.toml:5:",
                 "`valid.every` has the wrong type",
             ],
@@ -379,10 +379,10 @@ fn models() -> Vec<Row> {
         row("a folder of other things", |d| d.create("photos/cat.png", "meow"), "info photos", 4, &["photos holds no file MANIFEST"]),
         row(
             "a run folder without a checkpoint",
-            |d| d.create_folder("run/checkpoints"),
-            "translate -m run",
+            |d| d.create_folder("new/checkpoints"),
+            "translate -m new",
             4,
-            &["the run folder run has no checkpoint yet"],
+            &["the run folder new has no checkpoint yet"],
         ),
         row(
             "a file was changed",
@@ -525,8 +525,8 @@ fn runs() -> Vec<Row> {
             4,
             &["no checkpoint of", "can be read", "--overwrite"],
         ),
-        row("a folder that is not empty", nothing, "init model", 2, &["this folder is there already and not empty", "model"]),
-        row("a folder below a file", nothing, "init words.txt/demo", 1, &["words.txt/demo"]),
+        row("a folder that is not empty", nothing, "init model", 2, &["this is there already and not empty", "model"]),
+        row("a folder below a file", nothing, "init words.txt/demo", 1, &["cannot make the folder", "words.txt/demo"]),
         row("no run folder", nothing, "plot curves model", 4, &["cannot read the metrics of a run", "model/metrics.tsv"]),
         row(
             "a table of metrics that is no table",
@@ -569,7 +569,7 @@ fn options() -> Vec<Row> {
         row("an unknown device", nothing, "translate -m model --device gpu", 2, &["expected auto, cpu, cuda or cuda:N"]),
         row("an unknown device in the configuration", nothing, "train -c config.toml --set run.device=gpu", 3, &["`run.device` is \"gpu\""]),
         row("a negative number of threads", nothing, "translate -m model --threads=-1", 2, &["'--threads <N>'"]),
-        row("a million threads", nothing, "translate -m model --threads 1000000", 2, &["'--threads <N>'", "4096"]),
+        row("a million threads", nothing, "translate -m model --threads 1000000", 2, &["'--threads <N>'", "1024"]),
         row("a negative seed", nothing, "train -c config.toml --seed=-1", 2, &["'--seed <N>'"]),
         row("no steps", nothing, "train -c config.toml --max-steps 0", 2, &["'--max-steps <N>'"]),
         row("a run folder without a name", nothing, "train -c config.toml --run /", 2, &["--run /", "expected the name of a folder"]),
@@ -582,8 +582,8 @@ fn figures() -> Vec<Row> {
     vec![
         row("a kind of figure that is not drawn", nothing, "plot attention -m model -t a -o map.jpg", 2, &["written as .svg or .png", "map.jpg"]),
         row("a figure in a folder that is not there", nothing, "plot attention -m model -t a -o out/map.svg", 1, &["cannot write the figure", "out/map.svg"]),
-        row("a font that is not there", nothing, "plot attention -m model -t a -o map.png --font Noto.otf", 4, &["Noto.otf"]),
-        row("a font that is no font", nothing, "plot attention -m model -t a -o map.png --font words.txt", 4, &["words.txt"]),
+        row("a font that is not there", nothing, "plot attention -m model -t a -o map.png --font Noto.otf", 1, &["font Noto.otf: No such file"]),
+        row("a font that is no font", nothing, "plot attention -m model -t a -o map.png --font words.txt", 1, &["font words.txt: not a TrueType or OpenType font"]),
         row("a text without tokens", nothing, "plot attention -m model -t= -o map.svg", 2, &["has no tokens"]),
     ]
 }

@@ -24,11 +24,12 @@ pub fn run(ui: &Ui, seed: Option<u64>, dir: &Path, preset: Preset) -> Outcome {
     let is_taken = match fs::read_dir(dir) {
         Ok(mut entries) => entries.next().is_some(),
         Err(e) if e.kind() == io::ErrorKind::NotFound => false,
-        Err(e) if e.kind() == io::ErrorKind::NotADirectory => true,
+        // Either the path itself is a file, or a part of it, and then nothing is there.
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory && dir.exists() => true,
         Err(e) => return Err(refuse(e)),
     };
     if is_taken {
-        return Err(Failure::usage("this folder is there already and not empty")
+        return Err(Failure::usage("this is there already and not empty")
             .at(dir.display())
             .help("name a new one; init never overwrites"));
     }

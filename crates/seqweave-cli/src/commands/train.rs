@@ -8,6 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use seqweave::store::Disk;
+use seqweave_train::checkpoint::{self, Pointer};
 use seqweave_train::{Event, OpenOptions, Outcome as RunOutcome, Trainer};
 
 use super::{config, open_device, start_pool};
@@ -55,19 +57,25 @@ pub fn run(ui: &Ui, job: Train) -> Outcome {
             ui.note("run the same command again to go on");
             Ok(stop.exit())
         }
-        RunOutcome::Diverged => Err(Failure::new(
-            Exit::Diverged,
-            "training diverged: too many steps in a row were not finite",
-        )
-        .at(short(&run))
-        .help(
-            "its checkpoints are good; try a lower train.optimizer.lr or train.clip in another run folder",
-        )),
+        RunOutcome::Diverged => Err(diverged(&run)),
         _ => {
             ui.note(format!("next: seqweave translate -m {}", short(&run)));
             Ok(Exit::Good)
         }
     }
+}
+
+/// Why there are no more steps, and what is left of the run.
+fn diverged(run: &Path) -> Failure {
+    let name = |pointer| checkpoint::pointer(&Disk, run, pointer).ok().flatten();
+    let left = match name(Pointer::Best).or_else(|| name(Pointer::Last)) {
+        Some(name) => format!("{} can be used", short(&checkpoint::checkpoints_folder(run).join(name))),
+        None => "there was no checkpoint before that".to_owned(),
+    };
+    let help = "try a lower train.optimizer.lr or train.clip in another run folder";
+    Failure::new(Exit::Diverged, "training diverged: too many steps in a row were not finite")
+        .at(short(run))
+        .help(format!("{left}; {help}"))
 }
 
 /// Says what a run would work with, and ends before its first step.

@@ -38,19 +38,18 @@ pub fn run(ui: &Ui, context: &Context, job: Translate) -> Outcome {
     for chunk in chunks(read_lines(input, name), BATCHES * options.batch) {
         let lines = chunk?;
         let translations = translator.translate(&lines, &options)?;
-        for (line, translation) in lines.into_iter().zip(&translations) {
-            match job.format {
-                Format::Text => writeln!(output, "{}", translation.text())?,
-                Format::Jsonl => {
-                    let record = TranslationRecord::of(id, line, translation, job.fields, job.n_best);
-                    serde_json::to_writer(&mut output, &record).map_err(io::Error::from)?;
-                    output.write_all(b"\n")?;
-                }
-            }
-            id += 1;
-        }
+        let count = lines.len() as u64;
+        let written = match job.format {
+            Format::Text => translations.iter().try_for_each(|t| writeln!(output, "{}", t.text())),
+            Format::Jsonl => (id..).zip(lines).zip(&translations).try_for_each(|((id, line), translation)| {
+                let record = TranslationRecord::of(id, line, translation, job.fields, job.n_best);
+                serde_json::to_writer(&mut output, &record)?;
+                output.write_all(b"\n")
+            }),
+        };
         // Whoever waits for these lines gets them before the next ones are read.
-        output.flush()?;
+        written.and_then(|()| output.flush()).map_err(|e| cannot_write(&job.output, e))?;
+        id += count;
     }
     ui.detail(format!("translated {id} lines"));
     Ok(Exit::Good)
@@ -70,6 +69,14 @@ fn open_input(ui: &Ui, input: &Source) -> Outcome<(Box<dyn BufRead + Send>, Stri
             })?;
             Ok((Box::new(BufReader::new(file)), path.display().to_string()))
         }
+    }
+}
+
+/// An error of the output that names it; a reader that went away stays recognisable.
+fn cannot_write(output: &Sink, error: io::Error) -> Failure {
+    match output {
+        Sink::Stdout => Failure::from(error).context("cannot write to stdout"),
+        Sink::File(path) => Failure::from(error).context("cannot write the output").at(path.display()),
     }
 }
 
