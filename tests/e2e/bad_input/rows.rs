@@ -333,7 +333,7 @@ fn configuration() -> Vec<Row> {
             nothing,
             "train -c config.toml --set model.hidden=33",
             3,
-            &["`model.hidden` is 33, but a bidirectional encoder needs an even number"],
+            &["`hidden` is 33, expected an even number because the encoder is bidirectional"],
         ),
         row(
             "four mistakes at once",
