@@ -88,7 +88,7 @@ fn check(base: &Dir, row: &Row, wrong: &mut Vec<String>) -> String {
         skipped(&format!("no user without privileges: {}", row.input));
         return line_on_disk(&start);
     };
-    let said = flat(&said(&ran));
+    let said = flat(&said(&dir, &ran));
     let missing: Vec<_> = row.says.iter().filter(|part| !said.contains(*part)).collect();
     if ran.code != Some(row.exit) || !missing.is_empty() {
         let expected = format!("expected exit code {} and {missing:?}", row.exit);
@@ -136,14 +136,13 @@ fn compare(page: &str) {
 
 /// What is said, on one line, the same on every machine.
 fn message(dir: &Dir, ran: &Ran, says: &[&str]) -> String {
-    let here = format!("{}/", dir.path().display());
     let is_shown = |line: &&str| {
         let line = line.trim();
         let is_excerpt = line.starts_with('|') || line.split(' ').nth(1) == Some("|");
         let is_usage = line.starts_with("Usage:") || line.starts_with("For more information");
         !line.is_empty() && !is_excerpt && !is_usage
     };
-    let text = said(ran).replace(&here, "");
+    let text = said(dir, ran);
     let lines: Vec<&str> = text.lines().filter(is_shown).map(str::trim).collect();
     let shown = match (ran.code, says.first()) {
         // Where nothing is wrong in the end, the line that says it is one among others.
@@ -167,9 +166,10 @@ fn without_hash(word: &str) -> String {
     if is_hash { format!("…{}", &word[digits.len()..]) } else { word.to_owned() }
 }
 
-/// What a command says: its messages, or its results if it has none.
-fn said(ran: &Ran) -> String {
-    if ran.stderr.is_empty() { ran.text().to_owned() } else { ran.stderr.clone() }
+/// What a command says: its messages, or its results if it has none. Files have the names that they have in the folder.
+fn said(dir: &Dir, ran: &Ran) -> String {
+    let said = if ran.stderr.is_empty() { ran.text() } else { &ran.stderr };
+    said.replace(&format!("{}/", dir.path().display()), "")
 }
 
 /// A message with its line breaks as blanks.

@@ -136,6 +136,14 @@ pub fn pairs() -> Vec<Row> {
             &["pairs: expected a text file, found a directory"],
         ),
         row(
+            "a file that may not be read",
+            |d| allow(d, "dev.tsv", 0),
+            "evaluate -m model --tsv dev.tsv",
+            4,
+            &["dev.tsv: cannot open: Permission denied"],
+        )
+        .without_privileges(),
+        row(
             "a gzip file that was cut",
             |d| {
                 let whole = gzip("a b c\tc b a\n".repeat(5000).as_bytes());
@@ -238,14 +246,6 @@ pub fn training_data() -> Vec<Row> {
             4,
             &["trian.tsv: no such file"],
         ),
-        row(
-            "a file that may not be read",
-            |d| allow(d, "train.tsv", 0),
-            "train -c config.toml",
-            4,
-            &["train.tsv: cannot open: Permission denied"],
-        )
-        .without_privileges(),
         row(
             "an empty file",
             |d| d.create("train.tsv", ""),
