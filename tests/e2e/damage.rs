@@ -45,7 +45,12 @@ fn no_flipped_bit_and_no_cut_is_accepted() {
         }
         dir.create(&format!("model/{name}"), &whole[name]);
     }
-    assert!(accepted.is_empty(), "{} of {TRIALS} changes were not refused:\n{}", accepted.len(), accepted.join("\n"));
+    assert!(
+        accepted.is_empty(),
+        "{} of {TRIALS} changes were not refused:\n{}",
+        accepted.len(),
+        accepted.join("\n")
+    );
     dir.seqweave("info model").run().good();
 }
 
@@ -58,6 +63,9 @@ fn a_file_that_goes_missing_is_missed() {
     for name in dir.files("r/checkpoints/step-00000005").keys() {
         dir.copy(&checkpoint, name);
         std::fs::remove_file(dir.join(name).join(name)).unwrap();
-        dir.seqweave(&format!("info {name}")).run().exits(4).says(&format!("{name}/{name}").replace("MANIFEST/", ""));
+        dir.seqweave(&format!("info {name}"))
+            .run()
+            .exits(4)
+            .says(&format!("{name}/{name}").replace("MANIFEST/", ""));
     }
 }

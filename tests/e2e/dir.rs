@@ -1,7 +1,10 @@
 //! A fresh folder per test, and the binary run in it.
 
 use std::ffi::OsStr;
+use std::fs::Permissions;
 use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread::{self, JoinHandle};
@@ -14,8 +17,9 @@ const LIMIT: Duration = Duration::from_secs(900);
 
 /// The binary under test.
 pub fn binary() -> PathBuf {
-    let path = std::env::var_os("SEQWEAVE_BIN")
-        .expect("SEQWEAVE_BIN must name the seqweave binary to test: run `cargo xtask test e2e`, which sets it");
+    let path = std::env::var_os("SEQWEAVE_BIN").expect(
+        "SEQWEAVE_BIN must name the seqweave binary to test: run `cargo xtask test e2e`, which sets it",
+    );
     std::path::absolute(path).expect("SEQWEAVE_BIN is a path")
 }
 
@@ -111,11 +115,7 @@ impl Dir {
 
     /// `seqweave` with the words of `line`, to be run in this folder.
     pub fn seqweave(&self, line: &str) -> TestCommand {
-        self.program(&binary(), line)
-    }
-
-    pub fn program(&self, program: &Path, line: &str) -> TestCommand {
-        let mut command = Command::new(program);
+        let mut command = Command::new(binary());
         command.current_dir(&self.root).args(line.split_whitespace());
         // What the caller's shell has set must not decide a test.
         for (name, _) in std::env::vars_os() {
@@ -156,9 +156,25 @@ impl TestCommand {
     }
 
     /// Runs as a user who owns nothing, if the tests run as one who may do everything.
-    #[cfg(unix)]
-    pub fn without_privileges(mut self) -> Self {
-        std::os::unix::process::CommandExt::uid(&mut self.command, 65534);
+    ///
+    /// For such a user the folder is opened, and the binary copied into it, since it may lie where others may not go.
+    pub fn without_privileges(mut self, dir: &Dir) -> Self {
+        let metadata = std::fs::metadata(dir.path()).unwrap();
+        if metadata.uid() == 0 {
+            std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+            let program = dir.join(".seqweave");
+            std::fs::copy(binary(), &program).unwrap();
+            std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+            let mut command = Command::new(program);
+            command.current_dir(dir.path()).args(self.command.get_args()).uid(65534);
+            for (name, value) in self.command.get_envs() {
+                match value {
+                    Some(value) => command.env(name, value),
+                    None => command.env_remove(name),
+                };
+            }
+            self.command = command;
+        }
         self
     }
 

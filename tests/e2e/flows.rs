@@ -16,7 +16,15 @@ fn init_and_train_do_what_they_say() {
         assert!(demo.init.stderr.contains(said), "{said}\n{}", demo.init.report());
     }
     let train = &demo.train.stderr;
-    for said in ["Step 100/250; acc:", "; ppl:", "; lr:", " tok/s; ", "Valid 250:", "* best wer", "done after 250 steps"] {
+    for said in [
+        "Step 100/250; acc:",
+        "; ppl:",
+        "; lr:",
+        " tok/s; ",
+        "Valid 250:",
+        "* best wer",
+        "done after 250 steps",
+    ] {
         assert!(train.contains(said), "{said}\n{}", demo.train.report());
     }
     assert!(train.contains("next: seqweave translate -m"), "{}", demo.train.report());
@@ -89,7 +97,8 @@ fn evaluate_measures_and_holds_against_gates() {
     let report = dir.seqweave(all).run().good().json();
     let value = |name: &str| {
         let metrics = report["metrics"].as_array().expect("a list");
-        let metric = metrics.iter().find(|m| m["metric"] == name).unwrap_or_else(|| panic!("no {name}: {report}"));
+        let metric =
+            metrics.iter().find(|m| m["metric"] == name).unwrap_or_else(|| panic!("no {name}: {report}"));
         metric["value"].as_f64().unwrap_or_else(|| panic!("{name} is no number: {report}"))
     };
     assert_eq!(report["references"], 500);
@@ -109,13 +118,15 @@ fn evaluate_measures_and_holds_against_gates() {
 fn a_corpus_is_the_same_corpus_in_every_form() {
     let dir = trained().fresh();
     let pairs = dir.text("test.tsv");
-    let side = |column: usize| pairs.lines().map(move |l| l.split('\t').nth(column).unwrap().to_owned() + "\n");
+    let side =
+        |column: usize| pairs.lines().map(move |l| l.split('\t').nth(column).unwrap().to_owned() + "\n");
     dir.create("test.src", side(0).collect::<String>());
     dir.create("test.tgt", side(1).collect::<String>());
     dir.create("crlf.tsv", pairs.replace('\n', "\r\n"));
     dir.create("test.tsv.gz", gzip(pairs.as_bytes()));
     let measure = |what: &str| {
-        let mut report = dir.seqweave(&format!("evaluate -m run --json --metrics per,ppl {what}")).run().good().json();
+        let mut report =
+            dir.seqweave(&format!("evaluate -m run --json --metrics per,ppl {what}")).run().good().json();
         let report = report.as_object_mut().unwrap();
         assert!(report.remove("seconds").is_some() && report.remove("data").is_some());
         report.clone()
@@ -271,7 +282,8 @@ fn weights_are_safetensors_with_the_names_of_pytorch() {
     }
     assert_eq!(end_of_last as usize, data.len());
     // A GRU of 64 units, 32 in each direction: three gates by PyTorch's layout [3H, inputs].
-    let shape = |name: &str| header.get(name).map(|t| t["shape"].clone()).unwrap_or_else(|| panic!("no {name}"));
+    let shape =
+        |name: &str| header.get(name).map(|t| t["shape"].clone()).unwrap_or_else(|| panic!("no {name}"));
     let rows = |name: &str| shape(name)[0].as_u64().unwrap();
     let of_encoder = |end: &str| {
         let is_meant = |name: &&String| name.starts_with("encoder.") && name.ends_with(end);

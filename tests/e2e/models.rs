@@ -61,7 +61,8 @@ pub fn trained() -> &'static Trained {
         fs::create_dir_all(&root).expect("the folder can be made");
         let dir = Dir::at(root.canonicalize().expect("it is there"));
         let init = dir.seqweave("init demo").run().good();
-        let train = "train -c demo/config.toml --set train.max_steps=250 --set valid.every=125 --set valid.beam=2";
+        let train =
+            "train -c demo/config.toml --set train.max_steps=250 --set valid.every=125 --set valid.beam=2";
         let train = dir.seqweave(train).run().good();
         Trained { dir, init, train, _lock: lock }
     })

@@ -33,7 +33,8 @@ fn scan_simple_is_learnt() {
     let accuracy = report["metrics"][0]["value"].as_f64().expect("a number");
     // Past the capture of the test harness: the figure is wanted also when all is well.
     let seconds = trained.took.as_secs_f64();
-    writeln!(std::io::stdout(), "SCAN simple: {accuracy:.2} % exact after {seconds:.0} s of training").unwrap();
+    writeln!(std::io::stdout(), "SCAN simple: {accuracy:.2} % exact after {seconds:.0} s of training")
+        .unwrap();
     assert_eq!(report["items"], 4182, "{report}");
     assert!(accuracy >= 99.0, "{report}");
 }

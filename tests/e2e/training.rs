@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::dir::{Dir, Running, skipped};
+use crate::dir::{Dir, Running};
 use crate::models::tiny;
 
 /// A run of about a second, long enough to be met on its way.
@@ -48,7 +48,8 @@ fn an_interrupted_run_saves_and_goes_on_to_the_same_bits() {
         let mut trainer = dir.seqweave(&command).start();
         wait_for_step(&mut trainer, &dir, "parts", steps);
         trainer.signal(signal);
-        let ran = trainer.finish().exits(code).says("interrupted, state saved").says("run the same command again");
+        let ran =
+            trainer.finish().exits(code).says("interrupted, state saved").says("run the same command again");
         if last_step > 0 {
             assert!(ran.stderr.contains(&format!("going on from step {last_step}\n")), "{}", ran.report());
         }
@@ -85,7 +86,12 @@ fn divergence_ends_with_a_checkpoint_that_can_be_used() {
     // Each step multiplies the weights by -999, so they leave the range of f32 after a dozen steps.
     let hopeless = "train -c config.toml --run hopeless --set train.optimizer.kind=sgd --set train.optimizer.lr=1000 \
                     --set train.optimizer.weight_decay=1 --set train.clip=0 --set checkpoint.every=5";
-    let ran = dir.seqweave(hopeless).run().exits(5).says("is not finite (1 in a row)").says("is not finite (10 in a row)");
+    let ran = dir
+        .seqweave(hopeless)
+        .run()
+        .exits(5)
+        .says("is not finite (1 in a row)")
+        .says("is not finite (10 in a row)");
     let checkpoint = dir.text("hopeless/checkpoints/last").trim().to_owned();
     let ran = ran.says("error: training diverged").says(&format!("hopeless/checkpoints/{checkpoint}"));
     assert!(!ran.stderr.contains("(11 in a row)"), "{}", ran.report());
@@ -163,7 +169,12 @@ fn without_any_good_checkpoint_nothing_is_done() {
         dir.edit(&format!("r/checkpoints/{name}"), [flip, cut][i % 2]);
     }
     let before = dir.files("r/checkpoints");
-    let ran = dir.seqweave("train -c config.toml --run r").run().exits(4).says("no checkpoint of").says("--overwrite");
+    let ran = dir
+        .seqweave("train -c config.toml --run r")
+        .run()
+        .exits(4)
+        .says("no checkpoint of")
+        .says("--overwrite");
     for name in &weights {
         assert!(ran.stderr.contains(name.as_str()), "{name} is not named\n{}", ran.report());
     }
@@ -188,7 +199,10 @@ fn other_settings_or_other_data_are_another_run() {
     // A mistake in the data must not cost the old checkpoints either.
     dir.edit("train.tsv", |bytes| bytes.extend(b"no tab\n"));
     train("--overwrite").exits(4).says("train.tsv:242");
-    assert!(dir.files("r/checkpoints") == before, "--overwrite removed checkpoints before it knew that it can train");
+    assert!(
+        dir.files("r/checkpoints") == before,
+        "--overwrite removed checkpoints before it knew that it can train"
+    );
 }
 
 #[test]
@@ -201,31 +215,4 @@ fn limits_and_intervals_may_change_between_two_starts() {
     train("--run parts --set train.log_every=1 --set checkpoint.every=7").says("going on from step 25");
     let weights = |run: &str| dir.read(format!("{run}/checkpoints/step-00000060/model.safetensors"));
     assert!(weights("whole") == weights("parts"), "other weights");
-}
-
-#[test]
-fn a_folder_that_cannot_be_written_is_named() {
-    let dir = Dir::new();
-    tiny(&dir);
-    dir.create("file", "");
-    for run in ["file", "file/run"] {
-        dir.seqweave(&format!("train -c config.toml --run {run}")).run().exits(1).says("create the run folder").says("file");
-    }
-    let open = |mode: u32, name: &str| {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(dir.join(name), std::fs::Permissions::from_mode(mode)).unwrap();
-    };
-    // The user without privileges must reach the folder and the binary.
-    open(0o755, ".");
-    dir.create_folder("theirs");
-    open(0o555, "theirs");
-    let program = dir.join("seqweave");
-    std::fs::copy(crate::dir::binary(), &program).unwrap();
-    open(0o755, "seqweave");
-    match dir.program(&program, "--version").without_privileges().try_start() {
-        Ok(running) => running.finish().good(),
-        Err(_) => return skipped("no user without privileges: the read-only run folder"),
-    };
-    let train = dir.program(&program, "train -c config.toml --run theirs/run").without_privileges();
-    train.run().exits(1).says("the run folder").says("theirs/run cannot be written").says("run.dir");
 }

@@ -53,7 +53,8 @@ fn files_and_streams_are_the_same() {
 fn records_have_the_fields_that_were_asked_for() {
     let dir = trained().fresh();
     let input = "d b a\n\nc\n";
-    let translate = |options: &str| dir.seqweave(&format!("translate -m run {options}")).stdin(input).run().good();
+    let translate =
+        |options: &str| dir.seqweave(&format!("translate -m run {options}")).stdin(input).run().good();
     let text = translate("");
     let bare = translate("--format jsonl").jsonl();
     for (i, (record, line)) in bare.iter().zip(text.lines()).enumerate() {
@@ -83,14 +84,19 @@ fn n_best_lists_are_sorted_and_without_repetition() {
     let dir = trained().fresh();
     let input = trained().sources("test", 30).join("\n");
     let translate = |options: &str| {
-        let command = dir.seqweave(&format!("translate -m run --format jsonl --with score --beam 6 {options}"));
+        let command =
+            dir.seqweave(&format!("translate -m run --format jsonl --with score --beam 6 {options}"));
         command.stdin(input.clone()).run().good().jsonl()
     };
     let (one, five) = (translate(""), translate("--n-best 5"));
     for (one, five) in one.iter().zip(&five) {
         let list = five["n_best"].as_array().expect("a list");
         assert_eq!(list.len(), 5);
-        assert_eq!((&list[0]["tgt"], &list[0]["score"]), (&one["tgt"], &one["score"]), "the best one comes first");
+        assert_eq!(
+            (&list[0]["tgt"], &list[0]["score"]),
+            (&one["tgt"], &one["score"]),
+            "the best one comes first"
+        );
         assert_eq!((&five["tgt"], &five["score"]), (&one["tgt"], &one["score"]));
         let score = |candidate: &Value| candidate["score"].as_f64().unwrap();
         assert!(list.is_sorted_by(|a, b| score(a) >= score(b)), "{five}");
@@ -117,7 +123,11 @@ fn a_beam_of_one_is_greedy_search() {
     };
     let greedy = translate("-m greedy");
     assert_eq!(greedy.text(), translate("-m wide --beam 1").text());
-    assert_ne!(greedy.text(), translate("-m wide").text(), "a wider beam finds nothing else: the test has no teeth");
+    assert_ne!(
+        greedy.text(),
+        translate("-m wide").text(),
+        "a wider beam finds nothing else: the test has no teeth"
+    );
     // The most probable of 12 tokens has at least a twelfth of the probability.
     for record in greedy.jsonl() {
         let shares = record["token_log_probs"].as_array().expect("numbers");
@@ -131,19 +141,26 @@ fn a_line_gives_the_same_bytes_in_any_company() {
     let demo = trained();
     let dir = demo.fresh();
     let mut lines = demo.sources("test", 100);
-    lines.extend(["", "a", "unknown words only", "a a a a a a a a a a a a a a a a a a a a a a a a a"].map(String::from));
+    lines.extend(
+        ["", "a", "unknown words only", "a a a a a a a a a a a a a a a a a a a a a a a a a"]
+            .map(String::from),
+    );
     let mut order: Vec<usize> = (0..lines.len()).collect();
     SplitMix64::new(3).shuffle(&mut order);
-    let input = |order: &mut dyn Iterator<Item = usize>| order.map(|i| lines[i].clone() + "\n").collect::<String>();
+    let input =
+        |order: &mut dyn Iterator<Item = usize>| order.map(|i| lines[i].clone() + "\n").collect::<String>();
     let straight = input(&mut (0..lines.len()));
     let shuffled = input(&mut order.iter().copied());
     for beam in [1, 5] {
         let translate = |options: &str, input: &str| {
-            let options = format!("translate -m run --format jsonl --with score,align,tokens --beam {beam} {options}");
+            let options =
+                format!("translate -m run --format jsonl --with score,align,tokens --beam {beam} {options}");
             dir.seqweave(&options).stdin(input).run().good()
         };
         let want = translate("--batch 32", &straight);
-        for options in ["--batch 1", "--batch 2", "--batch 7", "--batch 64", "--threads 1", "--threads 2 --batch 7"] {
+        for options in
+            ["--batch 1", "--batch 2", "--batch 7", "--batch 64", "--threads 1", "--threads 2 --batch 7"]
+        {
             let got = translate(options, &straight);
             assert!(got.stdout == want.stdout, "beam {beam} {options}: other bytes");
         }
@@ -171,7 +188,8 @@ fn options_of_the_search_do_what_they_say() {
     }
     let env = dir.seqweave("translate --format jsonl --with score").env("SEQWEAVE_MODEL", "run");
     let env = env.env("SEQWEAVE_BEAM", "1").env("SEQWEAVE_BATCH", "1").stdin("a b\n").run().good();
-    let flags = dir.seqweave("translate -m run --beam 1 --format jsonl --with score").stdin("a b\n").run().good();
+    let flags =
+        dir.seqweave("translate -m run --beam 1 --format jsonl --with score").stdin("a b\n").run().good();
     assert_eq!(env.text(), flags.text());
 }
 
@@ -217,12 +235,14 @@ fn a_reader_that_goes_away_is_no_error() {
 #[test]
 fn stdout_has_results_and_stderr_everything_else() {
     let dir = trained().fresh();
-    let translate = |options: &str| dir.seqweave(&format!("translate -m run {options}")).stdin("a b\nc d\n").run().good();
+    let translate =
+        |options: &str| dir.seqweave(&format!("translate -m run {options}")).stdin("a b\nc d\n").run().good();
     let normal = translate("").silent();
     let quiet = translate("-q").silent();
     let verbose = translate("-v").says("device").says("translated 2 lines");
     assert_eq!((normal.text(), normal.text()), (quiet.text(), verbose.text()));
-    let evaluate = |options: &str| dir.seqweave(&format!("evaluate -m run --tsv test.tsv {options}")).run().good();
+    let evaluate =
+        |options: &str| dir.seqweave(&format!("evaluate -m run --tsv test.tsv {options}")).run().good();
     assert_eq!(evaluate("").says("evaluating").text(), evaluate("-q").silent().text());
     // Errors are said even when nothing else is.
     dir.seqweave("translate -q -m nowhere").run().exits(4).says("error: there is no folder nowhere");

@@ -92,7 +92,10 @@ impl Trainer {
         let last = std::fs::read_to_string(run.join("checkpoints/last")).expect("there is a last checkpoint");
         let folder = run.join("checkpoints").join(last.trim());
         let mut files: BTreeMap<_, _> = read_files(&folder).into_iter().collect();
-        files.insert("metrics.tsv".into(), std::fs::read(run.join("metrics.tsv")).expect("there is a metric log"));
+        files.insert(
+            "metrics.tsv".into(),
+            std::fs::read(run.join("metrics.tsv")).expect("there is a metric log"),
+        );
         files
     }
 }
@@ -100,13 +103,17 @@ impl Trainer {
 fn read_files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = std::fs::read_dir(folder).expect("the checkpoint folder is readable");
     let paths = entries.map(|entry| entry.expect("the entry is readable").path());
-    paths.map(|p| (p.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&p).unwrap())).collect()
+    paths
+        .map(|p| (p.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&p).unwrap()))
+        .collect()
 }
 
 #[test]
 fn a_killed_and_resumed_run_ends_in_the_same_bits() {
-    let binary = std::env::var_os("SEQWEAVE_BIN").expect("SEQWEAVE_BIN names the binary: run `cargo xtask test resume`");
-    let trials: u64 = std::env::var("SEQWEAVE_RESUME_TRIALS").map_or(20, |n| n.parse().expect("a number of trials"));
+    let binary = std::env::var_os("SEQWEAVE_BIN")
+        .expect("SEQWEAVE_BIN names the binary: run `cargo xtask test resume`");
+    let trials: u64 =
+        std::env::var("SEQWEAVE_RESUME_TRIALS").map_or(20, |n| n.parse().expect("a number of trials"));
     let trainer = Trainer { binary: binary.into(), folder: tempfile::tempdir().unwrap() };
     std::fs::write(trainer.folder.path().join("config.toml"), BASE).unwrap();
     Toy::reverse().write_tsv(trainer.folder.path().join("train.tsv"), 240, 1).unwrap();
@@ -130,11 +137,18 @@ fn a_killed_and_resumed_run_ends_in_the_same_bits() {
         let got = trainer.state(&run);
         if got != *want {
             let differ = |name: &&String| got.get(*name) != want.get(*name);
-            unlike.push((trial, setting, want.keys().chain(got.keys()).filter(differ).cloned().collect::<Vec<_>>()));
+            unlike.push((
+                trial,
+                setting,
+                want.keys().chain(got.keys()).filter(differ).cloned().collect::<Vec<_>>(),
+            ));
         }
         std::fs::remove_dir_all(trainer.folder.path().join(&run)).unwrap();
     }
     println!("{trials} trials, {kills} kills before the end, {} final states unlike", unlike.len());
-    assert!(kills >= trials / 2, "only {kills} of the kills came before the end: the test has lost its teeth");
+    assert!(
+        kills >= trials / 2,
+        "only {kills} of the kills came before the end: the test has lost its teeth"
+    );
     assert!(unlike.is_empty(), "final states differ: {unlike:#?}");
 }

@@ -52,6 +52,7 @@ pub struct Global {
     pub threads: Option<usize>,
     /// Seed of every random choice; overrides the config
     #[arg(long, global = true, env = "SEQWEAVE_SEED", hide_env = true, value_name = "N")]
+    #[arg(value_parser = at_least::<0>)]
     pub seed: Option<u64>,
     /// Only warnings and errors on stderr
     #[arg(short, long, global = true, conflicts_with = "verbose")]
@@ -145,7 +146,7 @@ pub struct Train {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub run: Option<PathBuf>,
     /// Stop after this many steps; overrides the config
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = at_least::<1>)]
     pub max_steps: Option<u64>,
     /// Start anew even if the run folder has checkpoints; they are removed
     #[arg(long)]
@@ -450,6 +451,14 @@ fn in_range<const LOW: usize, const HIGH: usize>(text: &str) -> Result<usize, St
     match text.parse() {
         Ok(n) if (LOW..=HIGH).contains(&n) => Ok(n),
         _ => Err(format!("expected a whole number from {LOW} to {HIGH}")),
+    }
+}
+
+/// A whole number of at least LOW, such as a configuration can hold.
+fn at_least<const LOW: u64>(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(n) if (LOW..=i64::MAX as u64).contains(&n) => Ok(n),
+        _ => Err(format!("expected a whole number from {LOW} to 2^63-1")),
     }
 }
 

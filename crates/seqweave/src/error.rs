@@ -29,6 +29,14 @@ pub enum Error {
         /// What is wrong, with line and column.
         message: String,
     },
+    /// The weights of a model folder are not those of its model.
+    #[error("{}: {source}", path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
     /// A model folder is of a format version that this program does not read.
     #[error("{} has format {found}, this program reads format {supported}; use the seqweave that wrote it", path.display())]
     FormatVersion {

@@ -125,11 +125,15 @@ impl ModelFolder {
 
 /// Replaces the values of `params` by those of `model.safetensors`: the same names, the same shapes, all finite.
 fn load_weights(folder: &SealedFolder, params: &mut Params) -> Result<()> {
-    let tensors = store::weights_from_bytes(folder.file("model.safetensors")?)?;
+    let in_file = |source| {
+        let path = folder.folder().join("model.safetensors");
+        Error::Weights { path, source: Box::new(source) }
+    };
+    let tensors = store::weights_from_bytes(folder.file("model.safetensors")?).map_err(in_file)?;
     let expected: Vec<(String, Vec<usize>)> =
         params.iter().map(|(name, shape, _)| (name.to_owned(), shape.to_vec())).collect();
     let expected: Vec<(&str, &[usize])> = expected.iter().map(|(n, s)| (n.as_str(), &s[..])).collect();
-    for tensor in store::match_weights(tensors, &expected)? {
+    for tensor in store::match_weights(tensors, &expected).map_err(in_file)? {
         params.set_by_name(&tensor.name, &tensor.data)?;
     }
     Ok(())
@@ -146,7 +150,8 @@ fn resolve(dir: &Path) -> Result<PathBuf> {
     let read = std::fs::read_to_string(&pointer);
     let name = read.map_err(|source| Error::Io { op: "read", path: pointer.clone(), source })?;
     let name = name.trim();
-    if name.is_empty() || name.contains(['/', '\\', '\0']) || name.starts_with('.') {
+    let is_plain = !name.is_empty() && !name.contains(['/', '\\', '\0']) && !name.starts_with('.');
+    if !is_plain || !checkpoints.join(name).exists() {
         return Err(Error::Pointer { path: pointer, found: name.to_owned() });
     }
     Ok(checkpoints.join(name))

@@ -41,11 +41,13 @@ pub fn run(ui: &Ui, context: &Context, job: Translate) -> Outcome {
         let count = lines.len() as u64;
         let written = match job.format {
             Format::Text => translations.iter().try_for_each(|t| writeln!(output, "{}", t.text())),
-            Format::Jsonl => (id..).zip(lines).zip(&translations).try_for_each(|((id, line), translation)| {
-                let record = TranslationRecord::of(id, line, translation, job.fields, job.n_best);
-                serde_json::to_writer(&mut output, &record)?;
-                output.write_all(b"\n")
-            }),
+            Format::Jsonl => {
+                (id..).zip(lines).zip(&translations).try_for_each(|((id, line), translation)| {
+                    let record = TranslationRecord::of(id, line, translation, job.fields, job.n_best);
+                    serde_json::to_writer(&mut output, &record)?;
+                    output.write_all(b"\n")
+                })
+            }
         };
         // Whoever waits for these lines gets them before the next ones are read.
         written.and_then(|()| output.flush()).map_err(|e| cannot_write(&job.output, e))?;

@@ -159,8 +159,9 @@ impl fmt::Display for Headline<'_> {
             ProblemKind::Syntax { detail } => write!(f, "not valid TOML: {detail}"),
             ProblemKind::UnknownKey { table, suggestion, valid } => {
                 write!(f, "unknown key `{key}`")?;
-                if let Some(suggestion) = suggestion {
-                    write!(f, "; did you mean `{suggestion}`?")?;
+                match suggestion {
+                    Some(suggestion) => write!(f, "; did you mean `{suggestion}`?")?,
+                    None => f.write_str(".")?,
                 }
                 let place = if table.is_empty() { "at the top".into() } else { format!("in [{table}]") };
                 write!(f, " Keys {place}: {}", valid.join(", "))

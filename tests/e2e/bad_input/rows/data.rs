@@ -1,0 +1,274 @@
+//! Lines and sentence pairs that cannot be used.
+
+use super::{Row, allow, gzip, nothing, row};
+use crate::dir::Dir;
+
+pub fn text() -> Vec<Row> {
+    let utf16 = |d: &Dir| {
+        d.create("words.txt", "\u{feff}a b".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>())
+    };
+    vec![
+        row(
+            "a byte that is not UTF-8",
+            |d| d.create("words.txt", b"a b\nc \xe9 d\n"),
+            "translate -m model -i words.txt",
+            4,
+            &["words.txt:2: invalid UTF-8 at byte 6", "iconv"],
+        ),
+        row("UTF-16", utf16, "translate -m model -i words.txt", 4, &["words.txt:1: invalid UTF-8", "UTF-16"]),
+        row(
+            "a NUL",
+            |d| d.create("words.txt", b"a b\n\nc\0d\n"),
+            "translate -m model < words.txt",
+            4,
+            &["stdin:3: NUL character at byte 6"],
+        ),
+        row(
+            "a line of 10 MB",
+            |d| d.create("words.txt", "a ".repeat(5 << 20)),
+            "translate -m model -i words.txt",
+            4,
+            &["words.txt:1: the line is longer than 1048576 bytes"],
+        ),
+        row("no such file", nothing, "translate -m model -i wrods.txt", 4, &["wrods.txt", "No such file"]),
+        row(
+            "a folder instead of a file",
+            |d| d.create_folder("words"),
+            "translate -m model -i words",
+            4,
+            &["words: expected a text file, found a directory"],
+        ),
+        row(
+            "a file that may not be read",
+            |d| allow(d, "words.txt", 0),
+            "translate -m model -i words.txt",
+            4,
+            &["cannot open the input: Permission denied", "words.txt"],
+        )
+        .without_privileges(),
+        row(
+            "a file that the system refuses to read",
+            nothing,
+            "translate -m model -i /proc/self/mem",
+            4,
+            &["/proc/self/mem: cannot read"],
+        ),
+        row(
+            "the output is the input",
+            nothing,
+            "translate -m model -i words.txt -o words.txt",
+            2,
+            &["are the same file", "words.txt"],
+        ),
+        row(
+            "an output in a folder that is not there",
+            nothing,
+            "translate -m model -i words.txt -o out/words.txt",
+            1,
+            &["cannot create the output", "out/words.txt"],
+        ),
+        row(
+            "an output that may not be written",
+            |d| {
+                d.create("out.txt", "precious\n");
+                allow(d, "out.txt", 0o444);
+            },
+            "translate -m model -i words.txt -o out.txt",
+            1,
+            &["cannot create the output: Permission denied", "out.txt"],
+        )
+        .without_privileges(),
+        row(
+            "an output on a full disk",
+            nothing,
+            "translate -m model -i words.txt -o /dev/full",
+            1,
+            &["/dev/full", "No space left on device"],
+        ),
+    ]
+}
+
+pub fn pairs() -> Vec<Row> {
+    vec![
+        row(
+            "a line without a tab",
+            |d| d.create("test.tsv", "a b\tb a\nc d d c\n"),
+            "evaluate -m model --tsv test.tsv",
+            4,
+            &["test.tsv:2: expected 2 columns (source<TAB>target), found 1"],
+        ),
+        row(
+            "a line with two tabs",
+            |d| d.create("test.tsv", "a b\tb a\t0.5\n"),
+            "evaluate -m model --tsv test.tsv",
+            4,
+            &["test.tsv:1: expected 2 columns (source<TAB>target), found 3"],
+        ),
+        row(
+            "an empty file",
+            |d| d.create("test.tsv", ""),
+            "evaluate -m model --tsv test.tsv",
+            4,
+            &["test.tsv: the file is empty"],
+        ),
+        row(
+            "files of different lengths",
+            |d| {
+                d.create("test.src", "a\nb\nc\nd\n");
+                d.create("test.tgt", "a\nb\n");
+            },
+            "evaluate -m model test.src test.tgt",
+            4,
+            &["test.src:3: this line has no partner: test.src has 4 lines, test.tgt has 2"],
+        ),
+        row(
+            "the second file is missing",
+            |d| d.create("test.src", "a\n"),
+            "evaluate -m model test.src test.tgt",
+            4,
+            &["test.tgt: no such file"],
+        ),
+        row(
+            "a folder instead of a file",
+            |d| d.create_folder("pairs"),
+            "score -m model --tsv pairs",
+            4,
+            &["pairs: expected a text file, found a directory"],
+        ),
+        row(
+            "a file that may not be read",
+            |d| allow(d, "dev.tsv", 0),
+            "evaluate -m model --tsv dev.tsv",
+            4,
+            &["dev.tsv: cannot open: Permission denied"],
+        )
+        .without_privileges(),
+        row(
+            "a gzip file that was cut",
+            |d| {
+                let whole = gzip("a b c\tc b a\n".repeat(5000).as_bytes());
+                d.create("test.tsv.gz", &whole[..whole.len() / 2]);
+            },
+            "evaluate -m model --tsv test.tsv.gz",
+            4,
+            &["test.tsv.gz: damaged gzip data after line"],
+        ),
+        row(
+            "a plain file with the name of a gzip file",
+            |d| d.create("test.tsv.gz", "a\ta\n"),
+            "score -m model --tsv test.tsv.gz",
+            4,
+            &["test.tsv.gz", "does not begin with the gzip magic"],
+        ),
+        row(
+            "a byte that is not UTF-8",
+            |d| d.create("test.tsv", b"a\tb\nc\xff\td\n"),
+            "score -m model --tsv test.tsv",
+            4,
+            &["test.tsv:2: invalid UTF-8 at byte 5", "byte FF"],
+        ),
+        row(
+            "a NUL",
+            |d| d.create("test.tsv", "a\tb\0\n"),
+            "evaluate -m model --tsv test.tsv",
+            4,
+            &["test.tsv:1: NUL character at byte 3"],
+        ),
+        row(
+            "a quality gate that is not met",
+            |d| d.create("test.tsv", "a\tnever said\n"),
+            "evaluate -q -m model --tsv test.tsv --fail-under acc=90",
+            6,
+            &["gate acc >= 90: NOT MET"],
+        ),
+    ]
+}
+
+pub fn training_data() -> Vec<Row> {
+    vec![
+        row(
+            "a byte that is not UTF-8",
+            |d| d.edit("train.tsv", |bytes| bytes.extend(b"a \xc3\t\xc3 a\n")),
+            "train -c config.toml",
+            4,
+            &["train.tsv:241: invalid UTF-8", "byte 3 of the line"],
+        ),
+        row(
+            "a NUL",
+            |d| d.create("train.tsv", "a\ta\n\0\tb\n"),
+            "train -c config.toml",
+            4,
+            &["train.tsv:2: NUL character"],
+        ),
+        row(
+            "a line of 10 MB",
+            |d| d.create("train.tsv", format!("a\ta\n{}\tb\n", "b ".repeat(5 << 20))),
+            "train -c config.toml",
+            4,
+            &["train.tsv:2: the line is longer than 1048576 bytes"],
+        ),
+        row(
+            "lines that are empty on one side",
+            |d| d.edit("train.tsv", |bytes| bytes.extend(b"a b\t\n\tb a\n \t \n")),
+            "train -c config.toml",
+            0,
+            &["empty"],
+        ),
+        row(
+            "every line is empty on one side",
+            |d| d.create("train.tsv", "a\t\n\tb\n"),
+            "train -c config.toml",
+            4,
+            &["no training pair is left"],
+        ),
+        row(
+            "files of different lengths",
+            |d| {
+                d.create("train.src", "a\nb\nc\n");
+                d.create("train.tgt", "a\nb\nc\nd\n");
+                d.create("parallel.toml", "data.train = { src = \"train.src\", tgt = \"train.tgt\" }");
+            },
+            "train -c parallel.toml",
+            4,
+            &["train.tgt:4: this line has no partner"],
+        ),
+        row(
+            "a line without a tab",
+            |d| d.edit("train.tsv", |bytes| bytes.extend(b"a b b a\n")),
+            "train -c config.toml",
+            4,
+            &["train.tsv:241: expected 2 columns"],
+        ),
+        row(
+            "no such file",
+            nothing,
+            "train -c config.toml --set data.train=trian.tsv",
+            4,
+            &["trian.tsv: no such file"],
+        ),
+        row(
+            "an empty file",
+            |d| d.create("train.tsv", ""),
+            "train -c config.toml",
+            4,
+            &["train.tsv: the file is empty"],
+        ),
+        row(
+            "a gzip file that was cut",
+            |d| {
+                let whole = gzip(&d.read("train.tsv"));
+                d.create("train.tsv.gz", &whole[..whole.len() - 20]);
+            },
+            "train -c config.toml --set data.train=train.tsv.gz",
+            4,
+            &["train.tsv.gz: damaged gzip data after line"],
+        ),
+        row(
+            "too few pairs to take some for validation",
+            |d| d.create("one.tsv", "a b\tb a\n"),
+            "train -c no-dev.toml --set data.train=one.tsv",
+            4,
+            &["split"],
+        ),
+    ]
+}
