@@ -9,7 +9,7 @@ use crate::{process, workspace};
 
 /// The verbs of the binary, for `tidy`, which checks what the documentation names.
 pub const VERBS: [&str; 9] =
-    ["init", "train", "translate", "evaluate", "score", "info", "plot", "completions", "help"];
+    ["init", "train", "translate", "evaluate", "score", "info", "plot", "config", "completions"];
 
 /// Builds the release binary and becomes `seqweave VERB ARGS`, in the folder where the user is.
 pub fn replace(verb: &str, args: &[OsString]) -> Result<()> {

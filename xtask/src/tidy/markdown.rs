@@ -77,6 +77,10 @@ fn normalise(folder: &str, path: &str) -> Option<String> {
 
 /// Every `cargo xtask VERB`, `cargo xtask test LEVEL` and `seqweave VERB` in code exists.
 pub fn commands(file: &File) -> Vec<Finding> {
+    // It quotes commands that must fail, and messages in the binary's words.
+    if file.path.ends_with("docs/guide/bad-input.md") {
+        return Vec::new();
+    }
     if !file.is("md") {
         return Vec::new();
     }
