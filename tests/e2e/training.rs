@@ -119,14 +119,12 @@ fn steps_that_are_not_finite_are_left_out_until_there_are_too_many() {
 /// A way to damage a file.
 type Damage = fn(&mut Vec<u8>);
 
-fn flip(bytes: &mut Vec<u8>) {
+const FLIP: Damage = |bytes| {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0x10;
-}
+};
 
-fn cut(bytes: &mut Vec<u8>) {
-    bytes.truncate(bytes.len() - bytes.len() / 3);
-}
+const CUT: Damage = |bytes| bytes.truncate(bytes.len() - bytes.len() / 3);
 
 #[test]
 fn a_damaged_checkpoint_is_passed_over_loudly() {
@@ -136,11 +134,11 @@ fn a_damaged_checkpoint_is_passed_over_loudly() {
     train("whole").good();
     let want = outcome(&dir, "whole");
     let cases: [(&str, Damage, &str); 5] = [
-        ("model.safetensors", flip, "is damaged: BLAKE3"),
-        ("model.safetensors", cut, "bytes, its manifest says"),
-        ("state.bin", flip, "is damaged: BLAKE3"),
-        ("MANIFEST", flip, "is damaged at line"),
-        ("MANIFEST", cut, "is damaged at line"),
+        ("model.safetensors", FLIP, "is damaged: BLAKE3"),
+        ("model.safetensors", CUT, "bytes, its manifest says"),
+        ("state.bin", FLIP, "is damaged: BLAKE3"),
+        ("MANIFEST", FLIP, "is damaged at line"),
+        ("MANIFEST", CUT, "is damaged at line"),
     ];
     for (number, (file, damage, said)) in cases.into_iter().enumerate() {
         let run = format!("damaged-{number}");
@@ -166,7 +164,7 @@ fn without_any_good_checkpoint_nothing_is_done() {
     let weights: Vec<String> = names.filter(|name| name.ends_with("model.safetensors")).collect();
     assert!(weights.len() >= 3, "{weights:?}");
     for (i, name) in weights.iter().enumerate() {
-        dir.edit(&format!("r/checkpoints/{name}"), [flip, cut][i % 2]);
+        dir.edit(&format!("r/checkpoints/{name}"), [FLIP, CUT][i % 2]);
     }
     let before = dir.files("r/checkpoints");
     let ran = dir
