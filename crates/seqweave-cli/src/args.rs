@@ -98,6 +98,8 @@ pub enum Verb {
     /// Show, check and explain configuration
     #[command(subcommand)]
     Config(Config),
+    /// Measure the speed of training and decoding on this machine
+    Bench(Bench),
     /// Shell completions
     Completions(Completions),
 }
@@ -154,6 +156,68 @@ pub struct Train {
     /// Check config and data, build the model, say what would happen, and stop
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// `bench`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+The network: a bidirectional LSTM encoder and an LSTM decoder with general
+attention, random tokens, full-length sentences, no dropout.
+
+  config   E    H     layers  V      batch  length
+  small    256  256   1       8000   64     20
+  medium   512  512   2       16000  64     25
+  large    512  1024  2       32000  64     30
+
+The result is checked before it is timed. Tokens are target tokens.
+
+Examples:
+  seqweave bench --config small --mode train --threads 2
+  seqweave bench --config medium --mode beam --batch 32 --json")]
+pub struct Bench {
+    /// Size of the network: small, medium or large
+    #[arg(long, value_name = "SIZE", default_value = "small", hide_possible_values = true)]
+    pub config: BenchSize,
+    /// What to time: train, greedy or beam
+    #[arg(long, value_name = "MODE", default_value = "train", hide_possible_values = true)]
+    pub mode: BenchMode,
+    /// Sentences a batch; default: that of the size
+    #[arg(long, value_name = "B", value_parser = in_range::<1, 65536>)]
+    pub batch: Option<usize>,
+    /// Beam size of --mode beam
+    #[arg(long, value_name = "K", default_value = "5", value_parser = in_range::<1, 1024>)]
+    pub beam: usize,
+    /// How long to measure, in seconds
+    #[arg(long, value_name = "S", default_value = "10", value_parser = non_negative)]
+    pub seconds: f64,
+    /// A decoder without input feeding
+    #[arg(long)]
+    pub no_input_feed: bool,
+    /// One JSON line instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Sizes of `bench`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BenchSize {
+    /// 7.5 million parameters.
+    Small,
+    /// 34 million parameters.
+    Medium,
+    /// 98 million parameters.
+    Large,
+}
+
+/// Modes of `bench`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BenchMode {
+    /// Training steps.
+    Train,
+    /// Greedy search.
+    Greedy,
+    /// Beam search.
+    Beam,
 }
 
 /// A model folder, named by every verb that uses one.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use seqweave_cli::args::Args;
 use seqweave_cli::commands::{
-    completions, config, evaluate, info, init, plot_attention, plot_curves, score, train, translate,
+    bench, completions, config, evaluate, info, init, plot_attention, plot_curves, score, train, translate,
 };
 use seqweave_cli::exit::{Exit, Outcome};
 use seqweave_cli::resolve::{Job, Task, resolve};
@@ -47,6 +47,7 @@ fn run(ui: &Ui, args: Args) -> Outcome {
         Task::ConfigCheck(sources) => config::check(ui, &sources),
         Task::ConfigSchema => config::schema(),
         Task::ConfigExplain { key } => config::explain(key.as_deref()),
+        Task::Bench { options, json } => bench::run(ui, &context, &options, json),
         Task::Completions(shell) => completions::run(shell),
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use seqweave_data::SourceSpec;
 use seqweave_metrics::Metric;
 use seqweave_seq2seq::search::{LengthPenalty, MaxLen, SearchOptions};
+use seqweave_train::bench::{BenchOptions, Mode, SIZES, Size};
 
 use crate::args::{self, Field, Format, Preset, Verb};
 use crate::exit::{Failure, Outcome};
@@ -79,6 +80,13 @@ pub enum Task {
     ConfigExplain {
         /// A key, a table, or everything.
         key: Option<String>,
+    },
+    /// `bench`
+    Bench {
+        /// What to measure.
+        options: BenchOptions,
+        /// JSON instead of text.
+        json: bool,
     },
     /// `completions`
     Completions(clap_complete::Shell),
@@ -278,6 +286,10 @@ pub fn resolve(args: args::Args) -> Outcome<Job> {
         Verb::Config(args::Config::Check(raw)) => Task::ConfigCheck(config_sources(raw.config, raw.set)?),
         Verb::Config(args::Config::Schema) => Task::ConfigSchema,
         Verb::Config(args::Config::Explain(raw)) => Task::ConfigExplain { key: raw.key },
+        Verb::Bench(raw) => {
+            let json = raw.json;
+            Task::Bench { options: bench(raw), json }
+        }
         Verb::Completions(args::Completions { shell }) => Task::Completions(shell),
     };
     Ok(Job { context, task })
@@ -324,6 +336,22 @@ fn config_sources(files: Vec<PathBuf>, sets: Vec<String>) -> Outcome<ConfigSourc
         }
     }
     Ok(ConfigSources { files, sets })
+}
+
+fn bench(raw: args::Bench) -> BenchOptions {
+    let args::Bench { config, mode, batch, beam, seconds, no_input_feed, json: _ } = raw;
+    let size = SIZES[config as usize];
+    BenchOptions {
+        size: Size { batch: batch.unwrap_or(size.batch), ..size },
+        mode: match mode {
+            args::BenchMode::Train => Mode::Train,
+            args::BenchMode::Greedy => Mode::Greedy,
+            args::BenchMode::Beam => Mode::Beam,
+        },
+        beam,
+        input_feeding: !no_input_feed,
+        seconds,
+    }
 }
 
 fn translate(raw: args::Translate) -> Outcome<Translate> {

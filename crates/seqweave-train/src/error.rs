@@ -135,6 +135,14 @@ pub enum Error {
         /// What the encoder said.
         detail: String,
     },
+    /// A benchmark found a wrong result, so it timed nothing.
+    #[error("the benchmark expected {expected}, found {found}: nothing was timed")]
+    Bench {
+        /// What a right result would be.
+        expected: &'static str,
+        /// What came.
+        found: String,
+    },
     /// A row of metrics does not fit the columns of the table.
     #[error("a row of step {step} has {found} values, the table has the {expected} columns {}", columns.join(", "))]
     MetricRow {

@@ -1,5 +1,6 @@
 //! One module a verb: each takes resolved values, calls the libraries, and prints.
 
+pub mod bench;
 pub mod completions;
 pub mod config;
 pub mod evaluate;

@@ -43,6 +43,31 @@ impl Isa {
         })
     }
 
+    /// Its name, as `info --system` prints it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+            Isa::Avx512 => "avx512",
+            #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+            Isa::Avx2 => "avx2",
+            Isa::Portable => "portable",
+        }
+    }
+
+    /// Runs `n` rounds of independent fused multiply-adds in registers and returns their FLOP; `None` for the portable
+    /// kernels.
+    pub(crate) fn multiply_adds(self, n: usize) -> Option<f64> {
+        match self {
+            // SAFETY: `available` found the instructions.
+            #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+            Isa::Avx512 => Some(unsafe { multiply_adds_avx512(n) }),
+            // SAFETY: as above.
+            #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+            Isa::Avx2 => Some(unsafe { multiply_adds_avx2(n) }),
+            Isa::Portable => None,
+        }
+    }
+
     /// Columns of a tile.
     pub(crate) fn nr(self) -> usize {
         match self {
@@ -189,6 +214,38 @@ unsafe fn avx512<const MR: usize>(
             _mm512_storeu_ps(c.add(i * ldc + 16), sum[i][1]);
         }
     }
+}
+
+/// Twenty-four chains of fused multiply-adds, as many as a tile has: enough to hide their latency.
+///
+/// # Safety
+/// With AVX-512F present.
+#[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+#[target_feature(enable = "avx512f")]
+unsafe fn multiply_adds_avx512(n: usize) -> f64 {
+    let (x, y) = (_mm512_set1_ps(std::hint::black_box(0.5)), _mm512_set1_ps(std::hint::black_box(0.25)));
+    let mut sums = [_mm512_setzero_ps(); 24];
+    for _ in 0..n {
+        sums.iter_mut().for_each(|sum| *sum = _mm512_fmadd_ps(*sum, x, y));
+    }
+    std::hint::black_box(sums);
+    (n * 24 * 16 * 2) as f64
+}
+
+/// As [`multiply_adds_avx512`], with the twelve chains of an AVX2 tile.
+///
+/// # Safety
+/// With AVX2 and FMA present.
+#[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn multiply_adds_avx2(n: usize) -> f64 {
+    let (x, y) = (_mm256_set1_ps(std::hint::black_box(0.5)), _mm256_set1_ps(std::hint::black_box(0.25)));
+    let mut sums = [_mm256_setzero_ps(); 12];
+    for _ in 0..n {
+        sums.iter_mut().for_each(|sum| *sum = _mm256_fmadd_ps(*sum, x, y));
+    }
+    std::hint::black_box(sums);
+    (n * 12 * 8 * 2) as f64
 }
 
 /// `MR` by 16 on AVX2: two registers a row.
