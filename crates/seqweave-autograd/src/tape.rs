@@ -5,6 +5,7 @@
 //! together with whatever the rule had saved. (Wengert 1964, "A simple automatic derivative evaluation program".)
 
 use crate::{Error, Result, Var};
+use seqweave_tensor::Trans::{N, T};
 use seqweave_tensor::{Acc, Device, Shape, Tensor, TensorMut, ops};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -98,6 +99,7 @@ impl Tape {
             slots: std::iter::repeat_with(|| None).take(slots).collect(),
             flat: flat.map(|t| t.view_mut()).transpose()?,
             device: &device,
+            put_off: Vec::new(),
         };
         let seed = Tensor::full(&device, *loss.shape(), 1.0);
         grads.inputs = vec![Some(Edge { target, shape: *loss.shape() })];
@@ -111,6 +113,7 @@ impl Tape {
                 (node.rule)(dys, &mut grads)?;
             }
         }
+        grads.finish_products()?;
         Ok(Gradients { tape: self.clone(), slots: grads.slots })
     }
 
@@ -180,7 +183,20 @@ pub struct Grads<'a> {
     slots: Vec<Option<Tensor>>,
     flat: Option<TensorMut<'a>>,
     device: &'a Device,
+    /// Products of parameter gradients that wait for the end of the pass, in the order in which they came.
+    put_off: Vec<Product>,
 }
+
+/// The gradient of one weight as a sum of products aᵀ·b.
+struct Product {
+    offset: usize,
+    shape: Shape,
+    /// (a: `[..,M]`, b: `[..,K]`) with equally many rows.
+    factors: Vec<(Tensor, Tensor)>,
+}
+
+/// Rows from which on a product is worth making alone.
+const ROWS_ALONE: usize = 512;
 
 impl Grads<'_> {
     /// Whether the gradient of `input` is needed: a rule asks before an expensive computation.
@@ -229,6 +245,46 @@ impl Grads<'_> {
         })
     }
 
+    /// Adds aᵀ·b to the gradient of `input` `[M,K]`, with a: `[..,M]` and b: `[..,K]` of equally many rows.
+    ///
+    /// Small products of one parameter are put off and made as one when the tape is done: a decoder that steps through time
+    /// would otherwise read and write the whole gradient of a weight at every step, for a few rows each.
+    pub fn accumulate_product(&mut self, input: Input, a: Tensor, b: Tensor) -> Result<()> {
+        let rows = a.shape().rows_and_columns().0;
+        match &self.inputs[input.0] {
+            Some(Edge { target: Target::Param { offset }, shape }) if rows < ROWS_ALONE => {
+                let (offset, shape) = (*offset, *shape);
+                match self.put_off.iter_mut().find(|p| (p.offset, p.shape) == (offset, shape)) {
+                    Some(product) => product.factors.push((a, b)),
+                    None => self.put_off.push(Product { offset, shape, factors: vec![(a, b)] }),
+                }
+                Ok(())
+            }
+            _ => self.accumulate(input, |dst, acc| ops::gemm(&a, T, &b, N, acc, dst)),
+        }
+    }
+
+    /// Makes the products that were put off. Rules run from the last operation to the first, so the factors are taken
+    /// from the back: rows then stand in the order of the forward pass.
+    fn finish_products(&mut self) -> Result<()> {
+        for Product { offset, shape, factors } in std::mem::take(&mut self.put_off) {
+            let flat = self.flat.as_mut().ok_or(Error::NoFlatBuffer { offset })?;
+            let (a, b) = match &factors[..] {
+                [(a, b)] => (a.clone(), b.clone()),
+                _ => {
+                    let all = |pick: fn(&(Tensor, Tensor)) -> &Tensor| -> Result<Tensor> {
+                        let parts: Result<Vec<Tensor>> =
+                            factors.iter().rev().map(|f| as_rows(pick(f))).collect();
+                        Ok(ops::concat_first(&parts?.iter().collect::<Vec<_>>())?)
+                    };
+                    (all(|f| &f.0)?, all(|f| &f.1)?)
+                }
+            };
+            ops::gemm(&a, T, &b, N, Acc::Add, flat.flat_mut(offset, shape)?)?;
+        }
+        Ok(())
+    }
+
     /// Hands over a finished gradient of `input`: moved in if it is the first contribution, added otherwise.
     pub fn give(&mut self, input: Input, grad: Tensor) -> Result<()> {
         let Some(edge) = &self.inputs[input.0] else { return Ok(()) };
@@ -244,6 +300,12 @@ impl Grads<'_> {
         }
         self.accumulate(input, |dst, _| ops::axpy(1.0, &grad, dst))
     }
+}
+
+/// `[..,C]` as `[N,C]`.
+fn as_rows(x: &Tensor) -> Result<Tensor> {
+    let (rows, columns) = x.shape().rows_and_columns();
+    Ok(x.reshape([rows, columns])?)
 }
 
 /// A writable view of `sum`, which is copied first if somebody else holds its buffer too.

@@ -2,6 +2,7 @@
 
 use crate::tape::{Tape, Target};
 use crate::{Error, Result};
+use seqweave_tensor::ops::Weight;
 use seqweave_tensor::{Float, Shape, Tensor};
 use std::rc::Rc;
 
@@ -14,16 +15,36 @@ use std::rc::Rc;
 pub struct Var {
     value: Tensor,
     place: Option<(Rc<Tape>, Target)>,
+    /// What products with this matrix were laid out as.
+    weight: Option<Weight>,
 }
 
 impl Var {
     /// A value without a gradient.
     pub fn constant(value: Tensor) -> Self {
-        Self { value, place: None }
+        Self { value, place: None, weight: None }
     }
 
     pub(crate) fn on_tape(value: Tensor, tape: Rc<Tape>, target: Target) -> Self {
-        Self { value, place: Some((tape, target)) }
+        Self { value, place: Some((tape, target)), weight: None }
+    }
+
+    /// The same variable with layouts of its value that live longer than one operation: products with it lay out nothing.
+    ///
+    /// # Panics
+    /// If the layouts are of another shape; `weight` must have been made from this very value.
+    pub fn with_layouts(mut self, weight: Weight) -> Self {
+        assert_eq!(weight.value().shape(), self.shape(), "layouts of another matrix");
+        self.weight = Some(weight);
+        self
+    }
+
+    /// The matrix `[M,K]` as products want it: the layouts it came with, or new ones.
+    pub(crate) fn weight(&self) -> Result<Weight> {
+        match &self.weight {
+            Some(weight) => Ok(weight.clone()),
+            None => Ok(Weight::new(&self.value)?),
+        }
     }
 
     /// The tensor.

@@ -2,7 +2,6 @@
 
 use crate::{ParamId, Params, Result};
 use seqweave_autograd::{self as ag, Tape, Var};
-use seqweave_tensor::ops::{self, PackedRhs};
 use seqweave_tensor::{Device, Float, Philox};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -35,30 +34,23 @@ impl<'a> Ctx<'a> {
     /// [`Error::UnknownParam`](crate::Error::UnknownParam) if `id` was made for a larger model.
     pub fn param(&self, id: ParamId) -> Result<Var> {
         let value = self.params.get(id)?;
-        Ok(match &self.tape {
+        let is_matrix = value.shape().len() == 2;
+        let var = match &self.tape {
             Some(tape) => tape.param(value, self.params.offset(id)?),
             None => Var::constant(value),
-        })
+        };
+        Ok(if is_matrix { var.with_layouts(self.params.weight(id)?) } else { var })
     }
 
     /// y = x·Wᵀ + b, with x: `[..,K]`, W: `[M,K]` the parameter `weight`, b: `[M]`, y: `[..,M]`.
     ///
-    /// A pass without a tape lays W out once and keeps it beside the parameters until they change; the bits are the same.
+    /// W is laid out once and kept beside the parameters until they change.
     ///
     /// # Errors
     /// [`Error::UnknownParam`](crate::Error::UnknownParam) if `weight` was made for a larger model; a tensor error if the
     /// shapes do not fit.
     pub fn linear(&self, x: &Var, weight: ParamId, bias: Option<&Var>) -> Result<Var> {
-        match self.packed(weight, &[Some(x), bias])? {
-            Some(w) => Ok(ops::linear_packed(x.value(), w, bias.map(Var::value))?.into()),
-            None => Ok(ag::linear(x, &self.param(weight)?, bias)?),
-        }
-    }
-
-    /// The transpose of a weight laid out for inference; `None` if this pass, or one of the operands, is on a tape.
-    pub(crate) fn packed(&self, weight: ParamId, operands: &[Option<&Var>]) -> Result<Option<&'a PackedRhs>> {
-        let recorded = self.tape.is_some() || operands.iter().flatten().any(|x| x.needs_grad());
-        if recorded { Ok(None) } else { self.params.packed(weight).map(Some) }
+        Ok(ag::linear(x, &self.param(weight)?, bias)?)
     }
 
     /// Dropout with probability `p`; the identity in a pass without a dropout stream, and for `p` = 0.

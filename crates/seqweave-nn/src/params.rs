@@ -2,8 +2,8 @@
 
 use crate::init::{self, Init};
 use crate::{Error, Result};
-use seqweave_tensor::ops::{self, PackedRhs};
-use seqweave_tensor::{Device, Float, Shape, Tensor, TensorMut, Trans};
+use seqweave_tensor::ops::{self, Weight};
+use seqweave_tensor::{Device, Float, Shape, Tensor, TensorMut};
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
@@ -19,8 +19,8 @@ pub struct Params {
     values: Tensor,
     grads: Tensor,
     table: Arc<Table>,
-    /// Weights laid out for inference, one entry a parameter: see [`Params::packed`].
-    packed: Vec<OnceLock<PackedRhs>>,
+    /// Layouts of weights, one entry a parameter: see [`Params::weight`].
+    weights: Vec<OnceLock<Weight>>,
 }
 
 struct Table {
@@ -156,10 +156,9 @@ impl Params {
     /// # Errors
     /// [`Error::ParamsInUse`] while a tape or anybody else holds a view of a value.
     pub fn split_mut(&mut self) -> Result<(TensorMut<'_>, &Tensor)> {
-        let values = in_use(self.values.view_mut())?;
         // Whoever asks for write access is taken to write: what was laid out from the old values is dropped.
-        self.packed.iter_mut().for_each(|packed| drop(packed.take()));
-        Ok((values, &self.grads))
+        self.weights.iter_mut().for_each(|weight| drop(weight.take()));
+        Ok((in_use(self.values.view_mut())?, &self.grads))
     }
 
     /// Sets all gradients to zero.
@@ -197,23 +196,23 @@ impl Params {
         Params::new(self.values.deep_clone(), grads, self.table.clone())
     }
 
-    /// The transpose of a weight `[M,K]`, laid out for matrix products: made at the first call, kept until somebody
-    /// asks for write access to the values.
+    /// A weight `[M,K]` with its layouts for matrix products, kept until somebody asks for write access to the values.
     ///
     /// A decoder multiplies by the same weights at every token; laying them out costs more than the product of a few
-    /// rows. The price is a second copy of the weights that inference uses.
-    pub(crate) fn packed(&self, id: ParamId) -> Result<&PackedRhs> {
-        let weight = self.get(id)?;
-        if let Some(packed) = self.packed[id.0].get() {
-            return Ok(packed);
+    /// rows. The price is a second copy of the weights in use, and in training a third.
+    pub(crate) fn weight(&self, id: ParamId) -> Result<Weight> {
+        let value = self.get(id)?;
+        let kept = &self.weights[id.0];
+        if let Some(weight) = kept.get() {
+            return Ok(weight.clone());
         }
-        let packed = PackedRhs::new(&weight, Trans::T)?;
-        Ok(self.packed[id.0].get_or_init(|| packed))
+        let weight = Weight::new(&value)?;
+        Ok(kept.get_or_init(|| weight).clone())
     }
 
     fn new(values: Tensor, grads: Tensor, table: Arc<Table>) -> Params {
-        let packed = table.entries.iter().map(|_| OnceLock::new()).collect();
-        Params { values, grads, table, packed }
+        let weights = table.entries.iter().map(|_| OnceLock::new()).collect();
+        Params { values, grads, table, weights }
     }
 
     /// Where a parameter's gradient lies in the flat buffer.

@@ -3,7 +3,7 @@
 use crate::{Ctx, Error, Init, ParamId, Result, Scope};
 use schemars::JsonSchema;
 use seqweave_autograd::{self as ag, Var};
-use seqweave_tensor::ops::{self, Direction, PackedRhs};
+use seqweave_tensor::ops::{self, Direction};
 use seqweave_tensor::{Float, Ids, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -280,10 +280,10 @@ impl Cell {
         };
         let xp = cx.linear(x, self.weight_ih, Some(&bias))?;
         let CellState { h: h0, c: c0 } = initial;
-        if let Some(w) = cx.packed(self.weight_hh, &[Some(&xp), Some(h0), c0.as_ref()])? {
-            return self.infer(&xp, w, &b_hh, initial, lens, dir);
-        }
         let w_hh = cx.param(self.weight_hh)?;
+        if ![&xp, &w_hh, h0].into_iter().chain(c0).any(Var::needs_grad) {
+            return self.infer(cx, xp.value(), b_hh.value(), initial, lens, dir);
+        }
         let (y, h, c) = match (self.kind, c0) {
             (CellKind::Lstm, Some(c0)) => {
                 let (y, h, c) = ag::lstm(&xp, &w_hh, h0, c0, lens, dir)?;
@@ -302,29 +302,29 @@ impl Cell {
         Ok((y, CellState { h, c }))
     }
 
-    /// The recurrence without a tape: the same bits from weights laid out before, `w` = U transposed; nothing is saved.
+    /// The recurrence without a tape: the same bits, and nothing is saved.
     fn infer(
         &self,
-        xp: &Var,
-        w: &PackedRhs,
-        b_hh: &Var,
+        cx: &Ctx<'_>,
+        xp: &Tensor,
+        b_hh: &Tensor,
         initial: &CellState,
         lens: Option<&Ids>,
         dir: Direction,
     ) -> Result<(Var, CellState)> {
-        let (xp, h0) = (xp.value(), initial.h.value());
+        let (w_hh, h0) = (cx.params().weight(self.weight_hh)?, initial.h.value());
         let (y, h, c) = match (self.kind, &initial.c) {
             (CellKind::Lstm, Some(c0)) => {
-                let (y, h, c) = ops::lstm_infer(xp, w, h0, c0.value(), lens, dir)?;
+                let (y, h, c) = ops::lstm_infer(xp, &w_hh, h0, c0.value(), lens, dir)?;
                 (y, h, Some(c.into()))
             }
             (CellKind::Lstm, None) => return Err(no_cell_state()),
             (CellKind::Rnn, _) => {
-                let (y, h) = ops::rnn_infer(xp, w, h0, lens, dir)?;
+                let (y, h) = ops::rnn_infer(xp, &w_hh, h0, lens, dir)?;
                 (y, h, None)
             }
             (CellKind::Gru, _) => {
-                let (y, h) = ops::gru_infer(xp, w, b_hh.value(), h0, lens, dir)?;
+                let (y, h) = ops::gru_infer(xp, &w_hh, b_hh, h0, lens, dir)?;
                 (y, h, None)
             }
         };

@@ -49,6 +49,7 @@ mod tensor;
 pub use device::{CpuDevice, Device};
 pub use error::{Error, Result};
 pub use ids::Ids;
+pub use parallel::on_pool;
 pub use rng::Philox;
 pub use shape::Shape;
 pub use tensor::{Tensor, TensorMut};

@@ -9,6 +9,15 @@ use rayon::prelude::*;
 /// Elements of pointwise work below which a loop stays serial.
 pub(crate) const SERIAL_BELOW: usize = 1 << 15;
 
+/// Runs `f` on a thread of the current pool and returns what it returns.
+///
+/// A parallel loop that starts on a thread of the pool shares its work with the others in under a microsecond; one that
+/// starts elsewhere has to wake a thread and go to sleep itself. So whoever calls many operations, for a training step or
+/// a search, calls them through this.
+pub fn on_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    rayon::join(f, || ()).0
+}
+
 /// Calls `f(first index, chunk)` for each chunk of `chunk` elements of `out`.
 pub(crate) fn for_chunks(out: &mut [Float], chunk: usize, f: impl Fn(usize, &mut [Float]) + Sync) {
     let chunk = chunk.max(1);

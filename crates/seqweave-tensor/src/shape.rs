@@ -30,7 +30,7 @@ impl Shape {
     }
 
     /// All axes but the last folded into one: `(rows, columns)`.
-    pub(crate) fn rows_and_columns(&self) -> (usize, usize) {
+    pub fn rows_and_columns(&self) -> (usize, usize) {
         match self.split_last() {
             Some((&columns, leading)) => (leading.iter().product(), columns),
             None => (1, 1),

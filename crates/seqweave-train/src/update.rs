@@ -3,7 +3,7 @@
 use crate::Result;
 use seqweave_nn::{Ctx, Optimizer, Params};
 use seqweave_seq2seq::{Batch, Seq2Seq};
-use seqweave_tensor::{Float, Philox};
+use seqweave_tensor::{Float, Philox, on_pool};
 
 /// How a step is made.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +44,17 @@ pub(crate) enum Update {
 ///
 /// A loss or gradient that is not finite leaves weights and optimizer as they were.
 pub(crate) fn update(
+    model: &Seq2Seq,
+    params: &mut Params,
+    optimizer: &mut Optimizer,
+    batches: &[Batch],
+    options: &UpdateOptions,
+) -> Result<Update> {
+    on_pool(|| update_here(model, params, optimizer, batches, options))
+}
+
+/// [`update`] on the calling thread.
+fn update_here(
     model: &Seq2Seq,
     params: &mut Params,
     optimizer: &mut Optimizer,

@@ -19,11 +19,11 @@ pub fn matmul(x: &Var, w: &Var) -> Result<Var> {
 ///
 /// dx = dy·w, dw = dyᵀ·x, db = column sums of dy.
 pub fn linear(x: &Var, w: &Var, b: Option<&Var>) -> Result<Var> {
-    let (xv, wv) = (x.value().clone(), w.value().clone());
-    let y = ops::linear(&xv, &wv, b.map(Var::value))?;
+    let (xv, weight) = (x.value().clone(), w.weight()?);
+    let y = ops::linear_packed(&xv, weight.transposed(), b.map(Var::value))?;
     record(y, [Some(x), Some(w), b], move |dy, [x, w, b], g| {
-        g.accumulate(x, |dx, acc| ops::gemm(&dy, N, &wv, N, acc, dx))?;
-        g.accumulate(w, |dw, acc| ops::gemm(&dy, T, &xv, N, acc, dw))?;
-        g.accumulate(b, |db, acc| ops::bias_backward(&dy, acc, db))
+        g.accumulate(x, |dx, acc| ops::gemm_packed(&dy, weight.plain(), acc, dx))?;
+        g.accumulate(b, |db, acc| ops::bias_backward(&dy, acc, db))?;
+        g.accumulate_product(w, dy, xv)
     })
 }

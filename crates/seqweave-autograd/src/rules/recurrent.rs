@@ -17,13 +17,13 @@ pub fn lstm(
     lens: Option<&Ids>,
     dir: Direction,
 ) -> Result<(Var, Var, Var)> {
-    let w = w_hh.value().clone();
+    let w = w_hh.weight()?;
     let (y, h_n, c_n, saved) = ops::lstm_forward(xp.value(), &w, h0.value(), c0.value(), lens, dir)?;
     let [y, h_n, c_n] =
         record_many([y, h_n, c_n], [xp, w_hh, h0, c0], move |[dy, dh, dc], [xp, w_hh, h0, c0], g| {
             let grads = ops::lstm_backward(dy.as_ref(), dh.as_ref(), dc.as_ref(), &saved, &w)?;
-            g.give(xp, grads.dxp)?;
-            g.give(w_hh, grads.dw_hh)?;
+            g.give(xp, grads.dxp.clone())?;
+            g.accumulate_product(w_hh, grads.dxp, grads.h_before)?;
             g.give(h0, grads.dh0)?;
             g.give(c0, grads.dc0)
         })?;
@@ -43,12 +43,12 @@ pub fn gru(
     lens: Option<&Ids>,
     dir: Direction,
 ) -> Result<(Var, Var)> {
-    let w = w_hh.value().clone();
+    let w = w_hh.weight()?;
     let (y, h_n, saved) = ops::gru_forward(xp.value(), &w, b_hh.value(), h0.value(), lens, dir)?;
     let [y, h_n] = record_many([y, h_n], [xp, w_hh, b_hh, h0], move |[dy, dh], [xp, w_hh, b_hh, h0], g| {
         let grads = ops::gru_backward(dy.as_ref(), dh.as_ref(), &saved, &w)?;
         g.give(xp, grads.dxp)?;
-        g.give(w_hh, grads.dw_hh)?;
+        g.accumulate_product(w_hh, grads.dp, grads.h_before)?;
         g.give(b_hh, grads.db_hh)?;
         g.give(h0, grads.dh0)
     })?;
@@ -60,12 +60,12 @@ pub fn gru(
 /// xp: `[T,B,H]` (input projection with both biases), w_hh: `[H,H]`, h0: `[B,H]`, lens: `[B]` → (y: `[T,B,H]`, h_n: `[B,H]`).
 /// (Elman 1990, "Finding structure in time".)
 pub fn rnn(xp: &Var, w_hh: &Var, h0: &Var, lens: Option<&Ids>, dir: Direction) -> Result<(Var, Var)> {
-    let w = w_hh.value().clone();
+    let w = w_hh.weight()?;
     let (y, h_n, saved) = ops::rnn_forward(xp.value(), &w, h0.value(), lens, dir)?;
     let [y, h_n] = record_many([y, h_n], [xp, w_hh, h0], move |[dy, dh], [xp, w_hh, h0], g| {
         let grads = ops::rnn_backward(dy.as_ref(), dh.as_ref(), &saved, &w)?;
-        g.give(xp, grads.dxp)?;
-        g.give(w_hh, grads.dw_hh)?;
+        g.give(xp, grads.dxp.clone())?;
+        g.accumulate_product(w_hh, grads.dxp, grads.h_before)?;
         g.give(h0, grads.dh0)
     })?;
     Ok((y, h_n))

@@ -23,7 +23,7 @@ mod options;
 mod sentence;
 
 use seqweave_nn::{Ctx, Params};
-use seqweave_tensor::{Float, Ids, Tensor, ops};
+use seqweave_tensor::{Float, Ids, Tensor, on_pool, ops};
 
 pub use options::{LengthPenalty, MaxLen, SearchOptions};
 use sentence::{Said, Sentence, Survivor};
@@ -71,6 +71,17 @@ pub fn translate_batch<X: AsRef<[u32]>>(
     options: &SearchOptions,
 ) -> Result<Vec<Vec<Hypothesis>>> {
     options.check()?;
+    let rows: Vec<&[u32]> = rows.iter().map(AsRef::as_ref).collect();
+    on_pool(|| search(model, params, &rows, options))
+}
+
+/// [`translate_batch`] on the calling thread, with options in range.
+fn search(
+    model: &Seq2Seq,
+    params: &Params,
+    rows: &[&[u32]],
+    options: &SearchOptions,
+) -> Result<Vec<Vec<Hypothesis>>> {
     if options.coverage_penalty != 0.0 && !model.has_attention() {
         let found = options.coverage_penalty.to_string();
         return Err(Error::Option {
@@ -86,8 +97,7 @@ pub fn translate_batch<X: AsRef<[u32]>>(
     let (src, lens) = sources(rows)?;
     let cx = Ctx::infer(params);
 
-    let mut sentences: Vec<Sentence> =
-        rows.iter().map(|row| Sentence::new(row.as_ref().len(), options)).collect();
+    let mut sentences: Vec<Sentence> = rows.iter().map(|row| Sentence::new(row.len(), options)).collect();
     // Sentences still in the batch. Hypothesis `slot` of `active[b]` is row `slot·B + b` of the state, as
     // [`State`](crate::State) lays rows out.
     let mut active: Vec<usize> = (0..rows.len()).collect();
@@ -99,7 +109,7 @@ pub fn translate_batch<X: AsRef<[u32]>>(
         let b = active.len();
         let mut survivors = Vec::with_capacity(b);
         for (column, &sentence) in active.iter().enumerate() {
-            let source_len = rows[sentence].as_ref().len() + 1;
+            let source_len = rows[sentence].len() + 1;
             let slots: Vec<Said<'_>> = (0..sentences[sentence].slots())
                 .map(|slot| said.row(slot * b + column, source_len))
                 .collect();

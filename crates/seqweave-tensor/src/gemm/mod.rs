@@ -1,8 +1,9 @@
 //! The matrix product behind [`crate::ops::gemm`]: pack the right-hand side, walk tiles, run a kernel on each.
 //!
-//! `b` is cut into panels of `nr` columns, each laid out k-major, so that a kernel reads it front to back. `a` is read
-//! where it lies; only a transposed `a` is first copied, tile by tile, to spare the kernel one page a step.
-//! The loop order is panel slices of [`KC`] rows outside (they fit the first-level cache), tiles of `a` inside.
+//! `b` is cut into panels of `nr` columns, each laid out k-major, so that a kernel reads it front to back. `a` is taken in
+//! blocks of [`MC`] rows and [`KC`] columns, copied to where no two rows share a cache set, and multiplied by one panel
+//! slice after the other: a slice stays in the first-level cache while all tiles of the block pass, the block in the
+//! second. (Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication", section 4.)
 
 mod kernel;
 
@@ -10,9 +11,16 @@ use crate::device::CpuBuffer;
 use crate::{Acc, CpuDevice, Float, Trans};
 pub(crate) use kernel::Isa;
 use rayon::prelude::*;
+use std::ops::Range;
 
-/// Rows of a panel slice: with 32 columns of four bytes 24 KiB, three quarters of a first-level cache.
+/// Rows of a panel slice: with 32 columns of four bytes 24 KiB.
 const KC: usize = 192;
+
+/// Tiles of a block of `a`.
+const TILES: usize = 8;
+
+/// Rows of a block of `a` at most.
+const MC: usize = TILES * kernel::MAX_MR;
 
 /// Multiply-adds below which a product stays on the calling thread.
 const SERIAL_BELOW: usize = 1 << 18;
@@ -98,15 +106,31 @@ fn pack_panel(b: Operand<'_>, k: usize, n: usize, first: usize, nr: usize, panel
             row[..width].copy_from_slice(&b.data[start..start + width]);
         }
     } else {
-        // A transposed operand: read its rows in stretches of one cache line, write the panel in the same order.
-        const STRETCH: usize = 16;
-        for l0 in (0..k).step_by(STRETCH) {
-            let stretch = STRETCH.min(k - l0);
-            for j in 0..width {
-                let start = l0 * b.row + (first + j) * b.column;
-                let source = &b.data[start..start + (stretch - 1) * b.row + 1];
-                for l in 0..stretch {
-                    panel[(l0 + l) * nr + j] = source[l * b.row];
+        pack_transposed(b, k, first, width, nr, panel);
+    }
+}
+
+/// [`pack_panel`] of a transposed operand, whose columns are contiguous: squares of one cache line a side are turned, so
+/// that reads and writes are both stretches.
+fn pack_transposed(b: Operand<'_>, k: usize, first: usize, width: usize, nr: usize, panel: &mut [Float]) {
+    const SIDE: usize = 16;
+    debug_assert_eq!(b.row, 1);
+    for j0 in (0..width).step_by(SIDE) {
+        for l0 in (0..k).step_by(SIDE) {
+            let (across, down) = (SIDE.min(width - j0), SIDE.min(k - l0));
+            let mut square = [[0.0; SIDE]; SIDE];
+            for (j, row) in square.iter_mut().enumerate().take(across) {
+                let start = (first + j0 + j) * b.column + l0;
+                match b.data[start..].first_chunk::<SIDE>() {
+                    Some(all) if down == SIDE => *row = *all,
+                    _ => row[..down].copy_from_slice(&b.data[start..start + down]),
+                }
+            }
+            for l in 0..down {
+                let to = &mut panel[(l0 + l) * nr + j0..][..across];
+                match to.first_chunk_mut::<SIDE>() {
+                    Some(to) => (0..SIDE).for_each(|j| to[j] = square[j][l]),
+                    None => (0..across).for_each(|j| to[j] = square[j][l]),
                 }
             }
         }
@@ -155,56 +179,76 @@ unsafe impl Send for Tiles {}
 // SAFETY: as above.
 unsafe impl Sync for Tiles {}
 
-/// The first `rows` elements of each of `k` stretches of `source`, `stride` elements apart, one after the other.
-///
-/// A stretch is copied with a fixed length, which is two vector moves instead of a call; what is too much is overwritten
-/// by the next stretch.
-fn copy_transposed(source: &[Float], stride: usize, rows: usize, k: usize, copy: &mut [Float]) {
-    const WIDE: usize = kernel::MAX_MR;
-    for l in 0..k {
-        let (from, to) = (&source[l * stride..], &mut copy[l * rows..]);
-        match (from.first_chunk::<WIDE>(), to.first_chunk_mut::<WIDE>()) {
-            (Some(from), Some(to)) => *to = *from,
-            _ => to[..rows].copy_from_slice(&from[..rows]),
-        }
-    }
-}
-
 /// One task: rows `rows` of the result, panels `panels`.
-fn block(
-    a: Operand<'_>,
-    b: &Packed,
-    acc: Acc,
-    c: Tiles,
-    rows: std::ops::Range<usize>,
-    panels: std::ops::Range<usize>,
-) {
+fn block(a: Operand<'_>, b: &Packed, acc: Acc, c: Tiles, rows: Range<usize>, panels: Range<usize>) {
     let (nr, mr, k) = (b.isa.nr(), b.isa.mr(), b.k);
     let tile_count = rows.len().div_ceil(mr);
     let tile_row = |t: usize| rows.start + t * rows.len() / tile_count.max(1);
-    // One spare row at the end: see `copy_transposed`.
-    let mut copy = [0.0 as Float; kernel::MAX_MR * (KC + 1)];
+    // An untransposed tile that meets few panels is read where it lies.
+    let copies = a.column != 1 || panels.len() > 2;
+    let mut copy = [0.0 as Float; MC * KC + TILES * kernel::MAX_MR];
     for k0 in (0..k).step_by(KC) {
         let kc = KC.min(k - k0);
         let add = acc == Acc::Add || k0 > 0;
-        for t in 0..tile_count {
-            let (i0, i1) = (tile_row(t), tile_row(t + 1));
-            let mut tile = &a.data[i0 * a.row + k0 * a.column..];
-            let (mut row, mut column) = (a.row, a.column);
-            if a.column != 1 {
-                copy_transposed(tile, a.column, i1 - i0, kc, &mut copy);
-                (tile, row, column) = (&copy[..], 1, i1 - i0);
+        for t0 in (0..tile_count).step_by(TILES) {
+            let tiles = t0..(t0 + TILES).min(tile_count);
+            if copies {
+                for t in tiles.clone() {
+                    let to = &mut copy[(t - t0) * TILE_COPY..][..TILE_COPY];
+                    copy_tile(a, tile_row(t)..tile_row(t + 1), k0..k0 + kc, to);
+                }
             }
             for p in panels.clone() {
                 let panel = &b.panel(p)[k0 * nr..(k0 + kc) * nr];
                 let width = nr.min(b.n - p * nr);
-                // SAFETY: `run` asserted that rows below `m` and columns below `n` lie within the slice, and this
-                // task alone writes this tile.
-                unsafe {
-                    let target = c.data.add(i0 * c.ldc + p * nr);
-                    kernel::tile(b.isa, i1 - i0, (tile, row, column), panel, kc, (target, c.ldc), width, add);
+                for t in tiles.clone() {
+                    let (i0, i1) = (tile_row(t), tile_row(t + 1));
+                    let tile = match (copies, a.column) {
+                        (false, _) => (&a.data[i0 * a.row + k0 * a.column..], a.row, a.column),
+                        (true, 1) => (&copy[(t - t0) * TILE_COPY..], kc, 1),
+                        (true, _) => (&copy[(t - t0) * TILE_COPY..], 1, i1 - i0),
+                    };
+                    // SAFETY: `run` asserted that rows below `m` and columns below `n` lie within the slice, and this
+                    // task alone writes this tile.
+                    unsafe {
+                        let target = c.data.add(i0 * c.ldc + p * nr);
+                        kernel::tile(b.isa, i1 - i0, tile, panel, kc, (target, c.ldc), width, add);
+                    }
                 }
             }
         }
+    }
+}
+
+/// Room for a copied tile, and for what [`copy_columns`] writes beyond its end.
+const TILE_COPY: usize = kernel::MAX_MR * (KC + 1);
+
+/// Rows `rows` and columns `ks` of `a` to the front of `copy`: row after row, or, of a transposed `a`, column after column.
+fn copy_tile(a: Operand<'_>, rows: Range<usize>, ks: Range<usize>, copy: &mut [Float]) {
+    let source = &a.data[rows.start * a.row + ks.start * a.column..];
+    let kc = ks.len();
+    if a.column == 1 {
+        for (i, to) in copy.chunks_exact_mut(kc).take(rows.len()).enumerate() {
+            to.copy_from_slice(&source[i * a.row..][..kc]);
+        }
+    } else if source.len() >= (kc - 1) * a.column + kernel::MAX_MR {
+        copy_columns(source, a.column, rows.len(), kc, copy);
+    } else {
+        for l in 0..kc {
+            copy[l * rows.len()..][..rows.len()].copy_from_slice(&source[l * a.column..][..rows.len()]);
+        }
+    }
+}
+
+/// The first `rows` elements of each of `k` stretches of `source`, `stride` elements apart, one after the other.
+///
+/// Stretches are copied with a fixed length, which is a few vector moves instead of a call; what is too much is
+/// overwritten by the next stretch.
+fn copy_columns(source: &[Float], stride: usize, rows: usize, k: usize, copy: &mut [Float]) {
+    const WIDE: usize = kernel::MAX_MR;
+    for l in 0..k {
+        let from: &[Float; WIDE] = source[l * stride..].first_chunk().expect("the caller looked");
+        let to: &mut [Float; WIDE] = copy[l * rows..].first_chunk_mut().expect("a tile has a spare row");
+        *to = *from;
     }
 }

@@ -6,6 +6,8 @@
 use super::check;
 use crate::gemm::{self, Operand};
 use crate::parallel;
+use std::sync::{Arc, OnceLock};
+
 use crate::{Acc, Device, Error, Result, Tensor, TensorMut, Trans};
 
 /// `c (+)= op(a)·op(b)`, with `op(a): [M,K]`, `op(b): [K,N]`, `c: [M,N]`.
@@ -82,10 +84,16 @@ impl PackedRhs {
     /// # Errors
     /// [`Error::Rank`] unless `b` has two axes.
     pub fn new(b: &Tensor, tb: Trans) -> Result<PackedRhs> {
-        let [_, columns] = b.dims("packed right-hand side [K,N]")?;
+        let [_, _] = b.dims("packed right-hand side [K,N]")?;
+        Ok(PackedRhs::of_matrix(b, tb))
+    }
+
+    /// [`PackedRhs::new`] of what is known to have two axes.
+    fn of_matrix(b: &Tensor, tb: Trans) -> PackedRhs {
         let (k, n) = extents(b, tb);
         let Device::Cpu(cpu) = b.device();
-        Ok(PackedRhs { packed: gemm::Packed::new(cpu, Operand::new(b.cpu(), columns, tb), k, n) })
+        let columns = b.shape().rows_and_columns().1;
+        PackedRhs { packed: gemm::Packed::new(cpu, Operand::new(b.cpu(), columns, tb), k, n) }
     }
 
     /// Rows of `op(b)`: the length of the sums.
@@ -109,6 +117,50 @@ impl PackedRhs {
         ldc: usize,
     ) {
         gemm::run(m, Operand::new(a, lda, Trans::N), &self.packed, acc, c, ldc);
+    }
+}
+
+/// A weight `w: [M,K]` with the layouts that products with it want, each made when it is first asked for.
+///
+/// A training step multiplies by a weight at every time step, forward as `x·wᵀ` and backward as `dy·w`; between two
+/// updates nothing changes it. Clones share the layouts.
+#[derive(Clone)]
+pub struct Weight {
+    inner: Arc<Layouts>,
+}
+
+struct Layouts {
+    value: Tensor,
+    transposed: OnceLock<PackedRhs>,
+    plain: OnceLock<PackedRhs>,
+}
+
+impl Weight {
+    /// Takes a view of `w`; nothing is laid out yet.
+    ///
+    /// # Errors
+    /// [`Error::Rank`] unless `w` has two axes.
+    pub fn new(w: &Tensor) -> Result<Weight> {
+        let [_, _] = w.dims("weight [M,K]")?;
+        let layouts = Layouts { value: w.clone(), transposed: OnceLock::new(), plain: OnceLock::new() };
+        Ok(Weight { inner: Arc::new(layouts) })
+    }
+
+    /// The matrix itself.
+    pub fn value(&self) -> &Tensor {
+        &self.inner.value
+    }
+
+    /// `wᵀ: [K,M]`, for `x·wᵀ`.
+    pub fn transposed(&self) -> &PackedRhs {
+        let Layouts { value, transposed, .. } = &*self.inner;
+        transposed.get_or_init(|| PackedRhs::of_matrix(value, Trans::T))
+    }
+
+    /// `w: [M,K]`, for `dy·w`.
+    pub fn plain(&self) -> &PackedRhs {
+        let Layouts { value, plain, .. } = &*self.inner;
+        plain.get_or_init(|| PackedRhs::of_matrix(value, Trans::N))
     }
 }
 

@@ -32,7 +32,7 @@ pub use elementwise::{
     tanh, tanh_backward, tanh_into,
 };
 pub use embedding::{embedding, embedding_backward, embedding_into};
-pub use matmul::{PackedRhs, gemm, gemm_packed, linear, linear_packed, matmul, matmul_packed};
+pub use matmul::{PackedRhs, Weight, gemm, gemm_packed, linear, linear_packed, matmul, matmul_packed};
 pub use norm::{LayerNormSaved, layer_norm, layer_norm_backward, layer_norm_into};
 pub use optim::{AdamStep, SgdStep, adam, sgd};
 pub use recurrent::{

@@ -9,7 +9,7 @@
 
 use super::{Direction, Steps, add_to, blocks, blocks_mut};
 use crate::math::{sigmoid, simd, tanh};
-use crate::ops::{PackedRhs, check, matmul, sum_rows};
+use crate::ops::{PackedRhs, Weight, check, matmul, sum_rows};
 use crate::{Float, Ids, Result, Tensor, Trans, parallel};
 
 const OP: &str = "gru";
@@ -31,12 +31,25 @@ pub struct GruSaved {
 pub struct GruGrads {
     /// `[T,B,3H]`; exactly zero where a row is padded.
     pub dxp: Tensor,
-    /// `[3H,H]`.
-    pub dw_hh: Tensor,
+    /// `[T,B,3H]`: the gradient of `h_{t-1}·w_hhᵀ`; exactly zero where a row is padded.
+    pub dp: Tensor,
+    /// `[T,B,H]`: the state before each step, the other factor of [`dw_hh`](Self::dw_hh).
+    pub h_before: Tensor,
     /// `[3H]`.
     pub db_hh: Tensor,
     /// `[B,H]`.
     pub dh0: Tensor,
+}
+
+impl GruGrads {
+    /// The gradient of `w_hh`: `dw_hh = dpᵀ·h_before`, `[3H,H]`, summed over all `T·B` rows. It is left to the caller
+    /// because a decoder that steps makes one product of many steps.
+    ///
+    /// # Errors
+    /// None for gradients of one backward pass.
+    pub fn dw_hh(&self) -> Result<Tensor> {
+        matmul(&self.dp, Trans::T, &self.h_before, Trans::N)
+    }
 }
 
 /// GRU over a whole sequence: `xp: [T,B,3H]`, `w_hh: [3H,H]`, `b_hh: [3H]`, `h0: [B,H]` → `(y: [T,B,H], h_n: [B,H], saved)`.
@@ -49,18 +62,18 @@ pub struct GruGrads {
 /// is zero, [`Error::Value`](crate::Error::Value) if a length is not in `1..=T`.
 pub fn gru_forward(
     xp: &Tensor,
-    w_hh: &Tensor,
+    w_hh: &Weight,
     b_hh: &Tensor,
     h0: &Tensor,
     lens: Option<&Ids>,
     direction: Direction,
 ) -> Result<(Tensor, Tensor, GruSaved)> {
-    let (steps, gates, p_n, h) = walk(xp, &PackedRhs::new(w_hh, Trans::T)?, b_hh, h0, lens, direction, true)?;
+    let (steps, gates, p_n, h) = walk(xp, w_hh.transposed(), b_hh, h0, lens, direction, true)?;
     let (y, h_n) = (steps.outputs(&h)?, steps.last(&h)?);
     Ok((y, h_n, GruSaved { steps, gates, p_n, h }))
 }
 
-/// [`gru_forward`] without a backward pass: `w` is `w_hhᵀ`, `PackedRhs::new(w_hh, Trans::T)`, laid out once for many calls.
+/// [`gru_forward`] without a backward pass: nothing is saved.
 ///
 /// Gives `(y, h_n)`, the same bits as [`gru_forward`].
 ///
@@ -68,13 +81,13 @@ pub fn gru_forward(
 /// As [`gru_forward`].
 pub fn gru_infer(
     xp: &Tensor,
-    w: &PackedRhs,
+    w_hh: &Weight,
     b_hh: &Tensor,
     h0: &Tensor,
     lens: Option<&Ids>,
     direction: Direction,
 ) -> Result<(Tensor, Tensor)> {
-    let (steps, _, _, h) = walk(xp, w, b_hh, h0, lens, direction, false)?;
+    let (steps, _, _, h) = walk(xp, w_hh.transposed(), b_hh, h0, lens, direction, false)?;
     Ok((steps.outputs(&h)?, steps.last(&h)?))
 }
 
@@ -131,15 +144,15 @@ pub fn gru_backward(
     dy: Option<&Tensor>,
     dh_n: Option<&Tensor>,
     saved: &GruSaved,
-    w_hh: &Tensor,
+    w_hh: &Weight,
 ) -> Result<GruGrads> {
     const OP: &str = "gru backward";
     let GruSaved { steps, gates, p_n, h: hidden } = saved;
-    let (device, h) = (w_hh.device(), steps.h);
-    check::shape(OP, "w_hh", [3 * h, h], w_hh.shape())?;
+    let (device, h) = (w_hh.value().device(), steps.h);
+    check::shape(OP, "w_hh", [3 * h, h], w_hh.value().shape())?;
     let dy = steps.output_gradient(OP, dy)?;
     let mut dh0 = steps.start_backward(OP, "dh_n", device, dh_n)?;
-    let w = PackedRhs::new(w_hh, Trans::N)?;
+    let w = w_hh.plain();
     let mut dxp = Tensor::scratch(device, *gates.shape());
     // Gradient of [p_r p_z p_n]: as dxp, but for the candidate's part, which has passed the reset gate.
     let mut dp = Tensor::scratch(device, *gates.shape());
@@ -166,12 +179,12 @@ pub fn gru_backward(
                 cell_backward(r, z, n, p_n, h_prev, dxr, dxz, dxn, dpn, dh);
                 dp[..2 * h].copy_from_slice(&dxp[..2 * h]);
             });
-            steps.recur_backward(t, dp, &w, dh);
+            steps.recur_backward(t, dp, w, dh);
         }
     }
-    let dw_hh = matmul(&dp, Trans::T, &steps.states_before(hidden)?, Trans::N)?;
+    let h_before = steps.states_before(hidden)?;
     let db_hh = sum_rows(&dp)?;
-    Ok(GruGrads { dxp, dw_hh, db_hh, dh0 })
+    Ok(GruGrads { dxp, dp, h_before, db_hh, dh0 })
 }
 
 simd! {

@@ -9,7 +9,7 @@
 
 use super::{Direction, Steps, add_to, blocks, blocks_mut};
 use crate::math::{sigmoid, simd, tanh};
-use crate::ops::{PackedRhs, check, matmul};
+use crate::ops::{PackedRhs, Weight, check, matmul};
 use crate::{Float, Ids, Result, Tensor, Trans, parallel};
 
 const OP: &str = "lstm";
@@ -31,12 +31,23 @@ pub struct LstmSaved {
 pub struct LstmGrads {
     /// `[T,B,4H]`; exactly zero where a row is padded.
     pub dxp: Tensor,
-    /// `[4H,H]`.
-    pub dw_hh: Tensor,
+    /// `[T,B,H]`: the state before each step, the other factor of [`dw_hh`](Self::dw_hh).
+    pub h_before: Tensor,
     /// `[B,H]`.
     pub dh0: Tensor,
     /// `[B,H]`.
     pub dc0: Tensor,
+}
+
+impl LstmGrads {
+    /// The gradient of `w_hh`: `dw_hh = dxpᵀ·h_before`, `[4H,H]`, summed over all `T·B` rows. It is left to the caller
+    /// because a decoder that steps makes one product of many steps.
+    ///
+    /// # Errors
+    /// None for gradients of one backward pass.
+    pub fn dw_hh(&self) -> Result<Tensor> {
+        matmul(&self.dxp, Trans::T, &self.h_before, Trans::N)
+    }
 }
 
 /// LSTM over a whole sequence: `xp: [T,B,4H]`, `w_hh: [4H,H]`, `h0, c0: [B,H]` → `(y: [T,B,H], h_n, c_n: [B,H], saved)`.
@@ -49,18 +60,18 @@ pub struct LstmGrads {
 /// is zero, [`Error::Value`](crate::Error::Value) if a length is not in `1..=T`.
 pub fn lstm_forward(
     xp: &Tensor,
-    w_hh: &Tensor,
+    w_hh: &Weight,
     h0: &Tensor,
     c0: &Tensor,
     lens: Option<&Ids>,
     direction: Direction,
 ) -> Result<(Tensor, Tensor, Tensor, LstmSaved)> {
-    let (steps, gates, h, c) = walk(xp, &PackedRhs::new(w_hh, Trans::T)?, h0, c0, lens, direction, true)?;
+    let (steps, gates, h, c) = walk(xp, w_hh.transposed(), h0, c0, lens, direction, true)?;
     let (y, h_n, c_n) = (steps.outputs(&h)?, steps.last(&h)?, steps.last(&c)?);
     Ok((y, h_n, c_n, LstmSaved { steps, gates, h, c }))
 }
 
-/// [`lstm_forward`] without a backward pass: `w` is `w_hhᵀ`, `PackedRhs::new(w_hh, Trans::T)`, laid out once for many calls.
+/// [`lstm_forward`] without a backward pass: nothing is saved.
 ///
 /// Gives `(y, h_n, c_n)`, the same bits as [`lstm_forward`].
 ///
@@ -68,13 +79,13 @@ pub fn lstm_forward(
 /// As [`lstm_forward`].
 pub fn lstm_infer(
     xp: &Tensor,
-    w: &PackedRhs,
+    w_hh: &Weight,
     h0: &Tensor,
     c0: &Tensor,
     lens: Option<&Ids>,
     direction: Direction,
 ) -> Result<(Tensor, Tensor, Tensor)> {
-    let (steps, _, h, c) = walk(xp, w, h0, c0, lens, direction, false)?;
+    let (steps, _, h, c) = walk(xp, w_hh.transposed(), h0, c0, lens, direction, false)?;
     Ok((steps.outputs(&h)?, steps.last(&h)?, steps.last(&c)?))
 }
 
@@ -136,16 +147,16 @@ pub fn lstm_backward(
     dh_n: Option<&Tensor>,
     dc_n: Option<&Tensor>,
     saved: &LstmSaved,
-    w_hh: &Tensor,
+    w_hh: &Weight,
 ) -> Result<LstmGrads> {
     const OP: &str = "lstm backward";
     let LstmSaved { steps, gates, h: hidden, c: cells } = saved;
-    let (device, h) = (w_hh.device(), steps.h);
-    check::shape(OP, "w_hh", [4 * h, h], w_hh.shape())?;
+    let (device, h) = (w_hh.value().device(), steps.h);
+    check::shape(OP, "w_hh", [4 * h, h], w_hh.value().shape())?;
     let dy = steps.output_gradient(OP, dy)?;
     let mut dh0 = steps.start_backward(OP, "dh_n", device, dh_n)?;
     let mut dc0 = steps.start_backward(OP, "dc_n", device, dc_n)?;
-    let w = PackedRhs::new(w_hh, Trans::N)?;
+    let w = w_hh.plain();
     let mut dxp = Tensor::scratch(device, *gates.shape());
     {
         let (mut dxp, mut dh, mut dc) = (dxp.fresh_mut(), dh0.fresh_mut(), dc0.fresh_mut());
@@ -167,11 +178,11 @@ pub fn lstm_backward(
                 let (c_prev, c) = (&cells[steps.row(before, b, h)], &cells[steps.row(after, b, h)]);
                 cell_backward(i, f, g, o, c_prev, c, di, df, dg, do_, dh, dc);
             });
-            steps.recur_backward(t, dgates, &w, dh);
+            steps.recur_backward(t, dgates, w, dh);
         }
     }
-    let dw_hh = matmul(&dxp, Trans::T, &steps.states_before(hidden)?, Trans::N)?;
-    Ok(LstmGrads { dxp, dw_hh, dh0, dc0 })
+    let h_before = steps.states_before(hidden)?;
+    Ok(LstmGrads { dxp, h_before, dh0, dc0 })
 }
 
 simd! {

@@ -1,15 +1,15 @@
 //! Recurrent layers over whole sequences, forward and backward: LSTM, GRU and the plain tanh network.
 //!
 //! Memory is time-major, `[T,B,·]`. The caller projects all inputs at once, `xp = x·W_ihᵀ + b`, so that only the product
-//! with the previous state stays in the time loop; its weights are laid out once a call. The backward functions walk
-//! the loop the other way round and leave the gradient of `w_hh` to one product over all `T·B` rows at the end.
+//! with the previous state stays in the time loop; its weights come as a [`Weight`](super::Weight), laid out once for many
+//! calls. The backward functions walk the loop the other way round and return the factors of the gradient of `w_hh`, one
+//! product over all `T·B` rows.
 //!
 //! Rows may be shorter than `T`. Beyond a row's length its state is copied and its output is zero, whatever the padded
 //! input holds; in [`Direction::Reverse`] row `b` starts at its own last step, `lens[b] - 1`. Both equal PyTorch's packed
 //! sequences, without sorting or packing.
 //!
-//! Each family has an `_infer` function beside its `_forward`: the same bits from weights that were laid out before
-//! (a decoder calls it once a token), and nothing is saved.
+//! Each family has an `_infer` function beside its `_forward`: the same bits, and nothing is saved.
 
 mod gru;
 mod lstm;

@@ -2,7 +2,7 @@
 
 use super::{Direction, Steps, add_to};
 use crate::math::{simd, tanh};
-use crate::ops::{PackedRhs, check, matmul};
+use crate::ops::{PackedRhs, Weight, check, matmul};
 use crate::{Float, Ids, Result, Tensor, Trans, parallel};
 
 const OP: &str = "rnn";
@@ -20,10 +20,21 @@ pub struct RnnSaved {
 pub struct RnnGrads {
     /// `[T,B,H]`; exactly zero where a row is padded.
     pub dxp: Tensor,
-    /// `[H,H]`.
-    pub dw_hh: Tensor,
+    /// `[T,B,H]`: the state before each step, the other factor of [`dw_hh`](Self::dw_hh).
+    pub h_before: Tensor,
     /// `[B,H]`.
     pub dh0: Tensor,
+}
+
+impl RnnGrads {
+    /// The gradient of `w_hh`: `dw_hh = dxpᵀ·h_before`, `[H,H]`, summed over all `T·B` rows. It is left to the caller
+    /// because a decoder that steps makes one product of many steps.
+    ///
+    /// # Errors
+    /// None for gradients of one backward pass.
+    pub fn dw_hh(&self) -> Result<Tensor> {
+        matmul(&self.dxp, Trans::T, &self.h_before, Trans::N)
+    }
 }
 
 /// Tanh network over a whole sequence: `xp: [T,B,H]`, `w_hh: [H,H]`, `h0: [B,H]` → `(y: [T,B,H], h_n: [B,H], saved)`.
@@ -36,17 +47,17 @@ pub struct RnnGrads {
 /// is zero, [`Error::Value`](crate::Error::Value) if a length is not in `1..=T`.
 pub fn rnn_forward(
     xp: &Tensor,
-    w_hh: &Tensor,
+    w_hh: &Weight,
     h0: &Tensor,
     lens: Option<&Ids>,
     direction: Direction,
 ) -> Result<(Tensor, Tensor, RnnSaved)> {
-    let (steps, h) = walk(xp, &PackedRhs::new(w_hh, Trans::T)?, h0, lens, direction)?;
+    let (steps, h) = walk(xp, w_hh.transposed(), h0, lens, direction)?;
     let (y, h_n) = (steps.outputs(&h)?, steps.last(&h)?);
     Ok((y, h_n, RnnSaved { steps, h }))
 }
 
-/// [`rnn_forward`] without a backward pass: `w` is `w_hhᵀ`, `PackedRhs::new(w_hh, Trans::T)`, laid out once for many calls.
+/// [`rnn_forward`] without a backward pass: nothing is saved.
 ///
 /// Gives `(y, h_n)`, the same bits as [`rnn_forward`].
 ///
@@ -54,12 +65,12 @@ pub fn rnn_forward(
 /// As [`rnn_forward`].
 pub fn rnn_infer(
     xp: &Tensor,
-    w: &PackedRhs,
+    w_hh: &Weight,
     h0: &Tensor,
     lens: Option<&Ids>,
     direction: Direction,
 ) -> Result<(Tensor, Tensor)> {
-    let (steps, h) = walk(xp, w, h0, lens, direction)?;
+    let (steps, h) = walk(xp, w_hh.transposed(), h0, lens, direction)?;
     Ok((steps.outputs(&h)?, steps.last(&h)?))
 }
 
@@ -104,15 +115,15 @@ pub fn rnn_backward(
     dy: Option<&Tensor>,
     dh_n: Option<&Tensor>,
     saved: &RnnSaved,
-    w_hh: &Tensor,
+    w_hh: &Weight,
 ) -> Result<RnnGrads> {
     const OP: &str = "rnn backward";
     let RnnSaved { steps, h: hidden } = saved;
-    let (device, h) = (w_hh.device(), steps.h);
-    check::shape(OP, "w_hh", [h, h], w_hh.shape())?;
+    let (device, h) = (w_hh.value().device(), steps.h);
+    check::shape(OP, "w_hh", [h, h], w_hh.value().shape())?;
     let dy = steps.output_gradient(OP, dy)?;
     let mut dh0 = steps.start_backward(OP, "dh_n", device, dh_n)?;
-    let w = PackedRhs::new(w_hh, Trans::N)?;
+    let w = w_hh.plain();
     let mut dxp = Tensor::scratch(device, [steps.t, steps.b, h]);
     {
         let (mut dxp, mut dh) = (dxp.fresh_mut(), dh0.fresh_mut());
@@ -130,11 +141,11 @@ pub fn rnn_backward(
                 }
                 cell_backward(&states[steps.row(after, b, h)], dxp, dh);
             });
-            steps.recur_backward(t, dxp, &w, dh);
+            steps.recur_backward(t, dxp, w, dh);
         }
     }
-    let dw_hh = matmul(&dxp, Trans::T, &steps.states_before(hidden)?, Trans::N)?;
-    Ok(RnnGrads { dxp, dw_hh, dh0 })
+    let h_before = steps.states_before(hidden)?;
+    Ok(RnnGrads { dxp, h_before, dh0 })
 }
 
 simd! {

@@ -1,7 +1,8 @@
 //! The three cells against scalar formulas written independently, and the promises of the module.
 
 use super::*;
-use crate::{Error, Trans};
+use crate::Error;
+use crate::ops::Weight;
 use Cell::{Gru, Lstm, Rnn};
 use Direction::{Forward, Reverse};
 use seqweave_testkit::{SplitMix64, assert_close};
@@ -105,6 +106,7 @@ impl Case {
         gradients: Option<[Option<&[f64]>; 3]>,
     ) -> (Results, Option<Operands>) {
         let [xp, w, b_hh, h0, c0] = &self.tensors(operands);
+        let w = &Weight::new(w).unwrap();
         let (lens, direction, h) = (self.ids(), self.direction, self.h);
         let given = gradients.map(|[dy, dh_n, dc_n]| {
             let state = |d: Option<&[f64]>| d.map(|d| tensor(d, &[self.b, h]));
@@ -115,7 +117,7 @@ impl Case {
                 let (y, h_n, c_n, saved) = lstm_forward(xp, w, h0, c0, lens.as_ref(), direction).unwrap();
                 let grads = given.map(|(dy, dh_n, dc_n)| {
                     let g = lstm_backward(dy.as_ref(), dh_n.as_ref(), dc_n.as_ref(), &saved, w).unwrap();
-                    [list(&g.dxp), list(&g.dw_hh), vec![], list(&g.dh0), list(&g.dc0)]
+                    [list(&g.dxp), list(&g.dw_hh().unwrap()), vec![], list(&g.dh0), list(&g.dc0)]
                 });
                 ([list(&y), list(&h_n), list(&c_n)], grads)
             }
@@ -123,7 +125,7 @@ impl Case {
                 let (y, h_n, saved) = gru_forward(xp, w, b_hh, h0, lens.as_ref(), direction).unwrap();
                 let grads = given.map(|(dy, dh_n, _)| {
                     let g = gru_backward(dy.as_ref(), dh_n.as_ref(), &saved, w).unwrap();
-                    [list(&g.dxp), list(&g.dw_hh), list(&g.db_hh), list(&g.dh0), vec![]]
+                    [list(&g.dxp), list(&g.dw_hh().unwrap()), list(&g.db_hh), list(&g.dh0), vec![]]
                 });
                 ([list(&y), list(&h_n), vec![]], grads)
             }
@@ -131,7 +133,7 @@ impl Case {
                 let (y, h_n, saved) = rnn_forward(xp, w, h0, lens.as_ref(), direction).unwrap();
                 let grads = given.map(|(dy, dh_n, _)| {
                     let g = rnn_backward(dy.as_ref(), dh_n.as_ref(), &saved, w).unwrap();
-                    [list(&g.dxp), list(&g.dw_hh), vec![], list(&g.dh0), vec![]]
+                    [list(&g.dxp), list(&g.dw_hh().unwrap()), vec![], list(&g.dh0), vec![]]
                 });
                 ([list(&y), list(&h_n), vec![]], grads)
             }
@@ -140,7 +142,7 @@ impl Case {
 
     fn infer(&self, operands: &Operands) -> Results {
         let [xp, w, b_hh, h0, c0] = &self.tensors(operands);
-        let (w, lens) = (PackedRhs::new(w, Trans::T).unwrap(), self.ids());
+        let (w, lens) = (Weight::new(w).unwrap(), self.ids());
         let (lens, direction) = (lens.as_ref(), self.direction);
         match self.cell {
             Lstm => {
@@ -446,16 +448,20 @@ fn check_error<T>(result: Result<T>, want: &str) {
 #[test]
 fn operands_that_do_not_fit_are_errors() {
     let zeros = |shape: &[usize]| Tensor::zeros(&Device::cpu(), shape);
-    let (xp, w, h0) = (zeros(&[3, 2, 20]), zeros(&[20, 5]), zeros(&[2, 5]));
-    let forward = |xp: &Tensor, w: &Tensor, h0: &Tensor, c0: &Tensor, lens: Option<Vec<u32>>| {
+    let weight = |shape: &[usize]| Weight::new(&zeros(shape)).unwrap();
+    let (xp, w, h0) = (zeros(&[3, 2, 20]), weight(&[20, 5]), zeros(&[2, 5]));
+    let (w_value, h0_weight) = (w.value().clone(), Weight::new(&h0).unwrap());
+    let forward = |xp: &Tensor, w: &Weight, h0: &Tensor, c0: &Tensor, lens: Option<Vec<u32>>| {
         lstm_forward(xp, w, h0, c0, lens.map(Ids::list).as_ref(), Forward)
     };
-    let packed = PackedRhs::new(&zeros(&[15, 5]), Trans::T).unwrap();
     check_error(
-        lstm_infer(&xp, &packed, &h0, &h0, None, Forward),
+        lstm_infer(&xp, &weight(&[15, 5]), &h0, &h0, None, Forward),
         "lstm: expected w_hh of shape [20, 5], found [15, 5]",
     );
-    check_error(forward(&w, &w, &h0, &h0, None), "xp [T,B,gates*H]: expected 3 axes, found shape [20, 5]");
+    check_error(
+        forward(&w_value, &w, &h0, &h0, None),
+        "xp [T,B,gates*H]: expected 3 axes, found shape [20, 5]",
+    );
     check_error(forward(&xp, &w, &xp, &h0, None), "h0 [B,H]: expected 2 axes, found shape [3, 2, 20]");
     check_error(
         forward(&zeros(&[3, 2, 15]), &w, &h0, &h0, None),
@@ -466,7 +472,7 @@ fn operands_that_do_not_fit_are_errors() {
         "lstm: expected xp with every extent at least 1",
     );
     check_error(
-        forward(&xp, &zeros(&[5, 20]), &h0, &h0, None),
+        forward(&xp, &weight(&[5, 20]), &h0, &h0, None),
         "lstm: expected w_hh of shape [20, 5], found [5, 20]",
     );
     check_error(
@@ -490,32 +496,38 @@ fn operands_that_do_not_fit_are_errors() {
         "lstm backward: expected dy of shape [3, 2, 5], found [2, 5]",
     );
     check_error(
-        backward(None, Some(&w), None, &w),
+        backward(None, Some(&w_value), None, &w),
         "lstm backward: expected dh_n of shape [2, 5], found [20, 5]",
     );
     check_error(
-        backward(None, None, Some(&w), &w),
+        backward(None, None, Some(&w_value), &w),
         "lstm backward: expected dc_n of shape [2, 5], found [20, 5]",
     );
     check_error(
-        backward(None, None, None, &h0),
+        backward(None, None, None, &h0_weight),
         "lstm backward: expected w_hh of shape [20, 5], found [2, 5]",
     );
 
-    let (xp, w) = (zeros(&[3, 2, 15]), zeros(&[15, 5]));
+    let (xp, w) = (zeros(&[3, 2, 15]), weight(&[15, 5]));
     check_error(
         gru_forward(&xp, &w, &zeros(&[5]), &h0, None, Forward),
         "gru: expected b_hh of shape [15], found [5]",
     );
     let saved = gru_forward(&xp, &w, &zeros(&[15]), &h0, None, Forward).unwrap().2;
     check_error(gru_backward(Some(&h0), None, &saved, &w), "gru backward: expected dy of shape [3, 2, 5]");
-    check_error(gru_backward(None, Some(&w), &saved, &w), "gru backward: expected dh_n of shape [2, 5]");
-    check_error(gru_backward(None, None, &saved, &h0), "gru backward: expected w_hh of shape [15, 5]");
+    check_error(
+        gru_backward(None, Some(&w_value), &saved, &w),
+        "gru backward: expected dh_n of shape [2, 5]",
+    );
+    check_error(gru_backward(None, None, &saved, &h0_weight), "gru backward: expected w_hh of shape [15, 5]");
 
-    let (xp, w) = (zeros(&[3, 2, 5]), zeros(&[5, 5]));
+    let (xp, w) = (zeros(&[3, 2, 5]), weight(&[5, 5]));
     check_error(rnn_forward(&xp, &w, &zeros(&[2, 6]), None, Forward), "rnn: expected xp of shape [3, 2, 6]");
     let saved = rnn_forward(&xp, &w, &h0, None, Forward).unwrap().2;
     check_error(rnn_backward(Some(&h0), None, &saved, &w), "rnn backward: expected dy of shape [3, 2, 5]");
-    check_error(rnn_backward(None, Some(&w), &saved, &w), "rnn backward: expected dh_n of shape [2, 5]");
-    check_error(rnn_backward(None, None, &saved, &h0), "rnn backward: expected w_hh of shape [5, 5]");
+    check_error(
+        rnn_backward(None, Some(&w_value), &saved, &w),
+        "rnn backward: expected dh_n of shape [2, 5]",
+    );
+    check_error(rnn_backward(None, None, &saved, &h0_weight), "rnn backward: expected w_hh of shape [5, 5]");
 }
