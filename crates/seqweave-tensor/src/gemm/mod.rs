@@ -1,7 +1,7 @@
 //! The matrix product behind [`crate::ops::gemm`]: pack the right-hand side, walk tiles, run a kernel on each.
 //!
 //! `b` is cut into panels of `nr` columns, each laid out k-major, so that a kernel reads it front to back. `a` is taken in
-//! blocks of [`MC`] rows and [`KC`] columns, copied to where no two rows share a cache set, and multiplied by one panel
+//! blocks of [`TILES`] tiles and [`KC`] columns, copied to where no two rows share a cache set, and multiplied by one panel
 //! slice after the other: a slice stays in the first-level cache while all tiles of the block pass, the block in the
 //! second. (Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication", section 4.)
 
@@ -13,14 +13,12 @@ pub(crate) use kernel::Isa;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Rows of a panel slice: with 32 columns of four bytes 24 KiB.
-const KC: usize = 192;
+/// Rows of a panel slice at most. Every slice but the first reads and writes the result once more, which costs more than
+/// a slice that does not fit the first-level cache.
+const KC: usize = 384;
 
 /// Tiles of a block of `a`.
 const TILES: usize = 8;
-
-/// Rows of a block of `a` at most.
-const MC: usize = TILES * kernel::MAX_MR;
 
 /// Multiply-adds below which a product stays on the calling thread.
 const SERIAL_BELOW: usize = 1 << 18;
@@ -157,9 +155,16 @@ pub(crate) fn run(m: usize, a: Operand<'_>, b: &Packed, acc: Acc, c: &mut [Float
     if tasks == 1 || rayon::current_num_threads() == 1 {
         return block(a, b, acc, c, 0..m, 0..panels);
     }
-    // Cut the columns first: a task then keeps its panels to itself. What is left is cut by rows.
-    let by_columns = panels.min(tasks);
-    let by_rows = (tasks / by_columns).min(m.div_ceil(b.isa.mr())).max(1);
+    // Cut the longer side first: every task copies its rows of `a` and streams its panels of `b`, and a cut through one
+    // side makes the tasks share the other.
+    let tiles = m.div_ceil(b.isa.mr());
+    let (by_rows, by_columns) = if m > n {
+        let by_rows = tiles.min(tasks);
+        (by_rows, (tasks / by_rows).clamp(1, panels))
+    } else {
+        let by_columns = panels.min(tasks);
+        ((tasks / by_columns).clamp(1, tiles), by_columns)
+    };
     (0..by_columns * by_rows).into_par_iter().for_each(|task| {
         let (i, j) = (task / by_columns, task % by_columns);
         let rows = i * m / by_rows..(i + 1) * m / by_rows;
@@ -186,38 +191,47 @@ fn block(a: Operand<'_>, b: &Packed, acc: Acc, c: Tiles, rows: Range<usize>, pan
     let tile_row = |t: usize| rows.start + t * rows.len() / tile_count.max(1);
     // An untransposed tile that meets few panels is read where it lies.
     let copies = a.column != 1 || panels.len() > 2;
-    let mut copy = [0.0 as Float; MC * KC + TILES * kernel::MAX_MR];
-    for k0 in (0..k).step_by(KC) {
-        let kc = KC.min(k - k0);
-        let add = acc == Acc::Add || k0 > 0;
-        for t0 in (0..tile_count).step_by(TILES) {
-            let tiles = t0..(t0 + TILES).min(tile_count);
-            if copies {
-                for t in tiles.clone() {
-                    let to = &mut copy[(t - t0) * TILE_COPY..][..TILE_COPY];
-                    copy_tile(a, tile_row(t)..tile_row(t + 1), k0..k0 + kc, to);
+    COPY.with_borrow_mut(|copy| {
+        copy.resize(TILES * TILE_COPY, 0.0);
+        let slices = k.div_ceil(KC);
+        for slice in 0..slices {
+            let k0 = slice * k / slices;
+            let kc = (slice + 1) * k / slices - k0;
+            let add = acc == Acc::Add || k0 > 0;
+            for t0 in (0..tile_count).step_by(TILES) {
+                let tiles = t0..(t0 + TILES).min(tile_count);
+                if copies {
+                    for t in tiles.clone() {
+                        let to = &mut copy[(t - t0) * TILE_COPY..][..TILE_COPY];
+                        copy_tile(a, tile_row(t)..tile_row(t + 1), k0..k0 + kc, to);
+                    }
                 }
-            }
-            for p in panels.clone() {
-                let panel = &b.panel(p)[k0 * nr..(k0 + kc) * nr];
-                let width = nr.min(b.n - p * nr);
-                for t in tiles.clone() {
-                    let (i0, i1) = (tile_row(t), tile_row(t + 1));
-                    let tile = match (copies, a.column) {
-                        (false, _) => (&a.data[i0 * a.row + k0 * a.column..], a.row, a.column),
-                        (true, 1) => (&copy[(t - t0) * TILE_COPY..], kc, 1),
-                        (true, _) => (&copy[(t - t0) * TILE_COPY..], 1, i1 - i0),
-                    };
-                    // SAFETY: `run` asserted that rows below `m` and columns below `n` lie within the slice, and this
-                    // task alone writes this tile.
-                    unsafe {
-                        let target = c.data.add(i0 * c.ldc + p * nr);
-                        kernel::tile(b.isa, i1 - i0, tile, panel, kc, (target, c.ldc), width, add);
+                for p in panels.clone() {
+                    let panel = &b.panel(p)[k0 * nr..(k0 + kc) * nr];
+                    let width = nr.min(b.n - p * nr);
+                    for t in tiles.clone() {
+                        let (i0, i1) = (tile_row(t), tile_row(t + 1));
+                        let tile = match (copies, a.column) {
+                            (false, _) => (&a.data[i0 * a.row + k0 * a.column..], a.row, a.column),
+                            (true, 1) => (&copy[(t - t0) * TILE_COPY..], kc, 1),
+                            (true, _) => (&copy[(t - t0) * TILE_COPY..], 1, i1 - i0),
+                        };
+                        // SAFETY: `run` asserted that rows below `m` and columns below `n` lie within the slice, and this
+                        // task alone writes this tile.
+                        unsafe {
+                            let target = c.data.add(i0 * c.ldc + p * nr);
+                            kernel::tile(b.isa, i1 - i0, tile, panel, kc, (target, c.ldc), width, add);
+                        }
                     }
                 }
             }
         }
-    }
+    })
+}
+
+thread_local! {
+    /// Where a thread copies blocks of `a`.
+    static COPY: std::cell::RefCell<Vec<Float>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
 /// Room for a copied tile, and for what [`copy_columns`] writes beyond its end.
