@@ -74,7 +74,7 @@ pub enum Error {
         others: usize,
     },
     /// No CUDA device can be used, and why.
-    #[error("no CUDA device: {reason}")]
+    #[error("no CUDA device {ordinal}: {reason}")]
     NoCuda {
         /// Why not.
         reason: String,
