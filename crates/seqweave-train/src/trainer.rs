@@ -8,7 +8,7 @@ use crate::config::{Config, Problem, ProblemKind, Problems, Sources};
 use crate::dataset::Dataset;
 use crate::event::{Event, Outcome, Sample, Started, Validation};
 use crate::feed::{Feed, FeedSource};
-use crate::progress::{Progress, Window};
+use crate::progress::{Progress, Window, decimal};
 use crate::run_folder::{EventLog, MetricsFile, RunFolder};
 use crate::update::{Update, UpdateOptions, update};
 use crate::{Error, EvaluateOptions, Evaluation, Result, evaluate};
@@ -237,7 +237,7 @@ impl Trainer {
             Update::Done { nll, count, correct, grad_norm } => {
                 self.progress.bad_steps = 0;
                 self.progress.since_validation.add(nll, count, correct);
-                window.add(feed, (nll, count, correct), grad_norm, options.lr.into());
+                window.add(feed, (nll, count, correct), grad_norm, decimal(options.lr));
             }
             Update::NotFinite { tensor } => {
                 self.progress.bad_steps += 1;
@@ -264,7 +264,7 @@ impl Trainer {
         let best_by = self.config.valid.best_by;
         let score = evaluation.value(best_by);
         let sums = std::mem::take(&mut self.progress.since_validation);
-        let lr = self.schedule.lr(step).into();
+        let lr = decimal(self.schedule.lr(step));
         let mut best = false;
         if let Some(score) = score {
             best = match self.progress.best {
