@@ -70,7 +70,7 @@ fn diverged(run: &Path) -> Failure {
     let name = |pointer| checkpoint::pointer(&Disk, run, pointer).ok().flatten();
     let left = match name(Pointer::Best).or_else(|| name(Pointer::Last)) {
         Some(name) => format!("{} can be used", short(&checkpoint::checkpoints_folder(run).join(name))),
-        None => "there was no checkpoint before that".to_owned(),
+        None => "no checkpoint is left, since its weights would not be finite either".to_owned(),
     };
     let help = "try a lower train.optimizer.lr or train.clip in another run folder";
     Failure::new(Exit::Diverged, "training diverged: too many steps in a row were not finite")
