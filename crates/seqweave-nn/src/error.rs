@@ -30,6 +30,21 @@ pub enum Error {
     },
     /// Values for a parameter do not fit its shape.
     #[error("parameter `{name}`: expected {expected} values for shape {shape}, found {found}")]
+    /// A model does not fit into the memory of its device.
+    #[error(
+        "a model of {parameters} parameters needs {:.2} GB of memory, {:.2} GB are available\n\
+         help: make `hidden`, `emb`, the number of layers or the vocabulary smaller, or free memory",
+        *needed as f64 / 1e9,
+        *available as f64 / 1e9
+    )]
+    TooLarge {
+        /// Number of scalar parameters.
+        parameters: usize,
+        /// Memory that they take for what was asked, in bytes.
+        needed: u64,
+        /// Memory there is, in bytes.
+        available: u64,
+    },
     ParamLength {
         /// The full dotted name.
         name: String,

@@ -16,7 +16,7 @@ use seqweave::store::Disk;
 use seqweave::{ModelFolder, TranslateOptions, Translator};
 use seqweave_data::{Pair, prefetch};
 use seqweave_metrics::Metric;
-use seqweave_nn::{Optimizer, Schedule, ScheduleKind};
+use seqweave_nn::{Optimizer, ParamsBuilder, Schedule, ScheduleKind};
 use seqweave_seq2seq::Seq2Seq;
 use seqweave_tensor::{Device, Philox};
 use std::path::Path;
@@ -71,6 +71,11 @@ impl Trainer {
         let mut data = Dataset::open(&config)?;
         let (config_hash, data_fingerprint) = (config.hash(), data.fingerprint());
         let (device, why) = device;
+        let sizes = (data.source.vocab.len(), data.target.vocab.len());
+        let mut builder = ParamsBuilder::new();
+        let model = Seq2Seq::new(&config.model, sizes.0, sizes.1, &mut builder.root())?;
+        // Value, gradient and the optimizer's vectors; while a checkpoint is written, value and vectors once more.
+        builder.check_memory(&device, 3 + 2 * config.train.optimizer.vectors().len())?;
         let (found, refused) = if options.overwrite { (None, Vec::new()) } else { newest(&run)? };
         let (folder, state) = match found {
             Some(found) => {
@@ -82,8 +87,7 @@ impl Trainer {
                 (folder, Some(found.state))
             }
             None => {
-                let sizes = (data.source.vocab.len(), data.target.vocab.len());
-                let (model, params) = Seq2Seq::build(&config.model, sizes.0, sizes.1, &device, config.seed)?;
+                let params = builder.build(&device, config.seed)?;
                 let generation = config.decode.clone();
                 (ModelFolder { model, params, source: data.source, target: data.target, generation }, None)
             }

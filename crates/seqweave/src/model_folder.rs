@@ -95,7 +95,7 @@ impl ModelFolder {
     ///
     /// # Errors
     /// That there is no such folder, that a file in it is damaged, missing or of another version, or that its parts do
-    /// not fit together; always with the file and the place.
+    /// not fit together; always with the file and the place. That the model needs more memory than there is.
     pub fn open(dir: &Path, device: &Device) -> Result<ModelFolder> {
         let dir = resolve(dir)?;
         ModelFolder::from_sealed(&store::read_folder(&store::Disk, &dir)?, device)
