@@ -153,6 +153,11 @@ impl Trainer {
         })
     }
 
+    /// What the run will work with.
+    pub fn started(&self) -> &Started {
+        &self.started
+    }
+
     /// The run folder.
     pub fn run_folder(&self) -> &Path {
         self.run.root()
