@@ -50,7 +50,7 @@ pub struct OptimizerConfig {
 impl Default for OptimizerConfig {
     fn default() -> Self {
         Self {
-            kind: OptimizerKind::Adam,
+            kind: OptimizerKind::default(),
             lr: 1e-3,
             beta1: 0.9,
             beta2: 0.999,
