@@ -1,4 +1,4 @@
-//! Batches for the trainer, made one step ahead on another thread.
+//! Batches for the trainer: what each step is made of, and where the data stands after it.
 
 use crate::Result;
 use seqweave_data::{BatchPlan, Example};
