@@ -473,8 +473,11 @@ fn columns(metrics: &[Metric]) -> Vec<String> {
 /// The newest checkpoint that verifies, and newer ones with the reasons why they do not.
 fn newest(run: &RunFolder) -> Result<(Option<Checkpoint>, Vec<String>)> {
     let latest = checkpoint::load_latest(&Disk, run.root())?;
-    let refused: Vec<String> =
-        latest.refused.iter().map(|r| format!("{}: {}", r.folder.display(), r.error)).collect();
+    let refused: Vec<String> = latest
+        .refused
+        .iter()
+        .map(|r| format!("{}: {}", r.folder.display(), r.error.without_help()))
+        .collect();
     if latest.checkpoint.is_none() && !refused.is_empty() {
         return Err(Error::NoGoodCheckpoint { run: run.root().into(), refused });
     }
