@@ -59,7 +59,8 @@ impl Trainer {
     /// Opens the run folder `run`, reads the data, and builds the model, or goes on from the newest good checkpoint.
     ///
     /// # Errors
-    /// Anything wrong with configuration, data or run folder; a checkpoint made with other settings or other data.
+    /// Anything wrong with configuration, data or run folder; a checkpoint made with other settings or other data; a
+    /// model that the memory does not hold.
     pub fn open(
         config: Config,
         run: &Path,
@@ -98,7 +99,7 @@ impl Trainer {
             seed: config.seed,
             accumulate: config.train.accumulate as usize,
         });
-        let total_steps = planned_steps(&config, source.steps_per_epoch());
+        let total_steps = planned_steps(&config, source.steps(0));
         let mut optimizer = Optimizer::new(&config.train.optimizer, &folder.params)?;
         let mut schedule = planned_schedule(&config, total_steps)?;
         let metrics = config.valid.metrics.clone();
@@ -109,6 +110,7 @@ impl Trainer {
             optimizer.load_state(&state.optimizer)?;
             schedule.load_state(&state.schedule);
             progress = Progress::from_state(&state);
+            source.check(progress.position)?;
             resumed = Some(Event::Resumed { step: state.step, refused });
             table = state.metrics;
             // A kill between a save and its pointers leaves these behind, and a refused checkpoint must not be the best.
