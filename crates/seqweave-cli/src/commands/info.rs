@@ -136,11 +136,7 @@ impl Run {
 
 impl Training {
     fn of(path: &Path) -> Outcome<Option<Self>> {
-        let folders = checkpoint::checkpoints_folder(path);
-        let best = [Pointer::Best, Pointer::Last]
-            .into_iter()
-            .find_map(|pointer| checkpoint::pointer(&Disk, path, pointer).ok().flatten());
-        let folder = best.map_or_else(|| path.to_path_buf(), |name| folders.join(name));
+        let folder = ModelFolder::resolve(path)?;
         if !folder.join(STATE_NAME).exists() {
             return Ok(None);
         }
