@@ -73,7 +73,7 @@ fn a_second_trainer_is_refused() {
     wait_for_step(&mut first, &dir, "shared", 1);
     for again in ["", "--overwrite"] {
         let second = dir.seqweave(&format!("train -c config.toml --run shared {again}")).run().exits(1);
-        second.says(&format!("is in use by the training process {};", first.pid()));
+        second.says(&format!("is in use by the training process {}", first.pid()));
     }
     first.signal("TERM");
     first.finish().exits(143);

@@ -71,21 +71,21 @@ impl fmt::Display for Error {
             }
             Error::Io { doing, path, source } => write!(f, "{doing} {}: {source}", path.display()),
             Error::Spawn { program, source } => {
-                write!(f, "cannot start `{program}`: {source}; is it installed and on the PATH?")
+                write!(f, "cannot start `{program}`: {source}\nhelp: install it, or put it on the PATH")
             }
             Error::Exit { command, code } => write!(f, "`{command}` failed with exit code {code}"),
             Error::Output { program, expected, found } => {
                 write!(f, "output of `{program}`: expected {expected}, found {found}")
             }
             Error::Missing { what, path, next } => {
-                write!(f, "{what} is missing: no file {}; {next}", path.display())
+                write!(f, "{what} is missing: no file {}\nhelp: {next}", path.display())
             }
             Error::NoPackage { name, next } => {
-                write!(f, "`cargo metadata` lists no package `{name}`; {next}")
+                write!(f, "`cargo metadata` lists no package `{name}`\nhelp: {next}")
             }
             Error::NoTorch { python } => write!(
                 f,
-                "{} cannot import torch and numpy, which compute the golden values; make a Python that can:\n  \
+                "{} cannot import torch and numpy, which compute the golden values\nhelp: make a Python that can:\n  \
                  python3 -m venv target/venv\n  \
                  target/venv/bin/pip install torch numpy\n  \
                  cargo xtask golden --python target/venv/bin/python",

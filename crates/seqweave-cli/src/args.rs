@@ -8,6 +8,9 @@ use seqweave_seq2seq::search::{LengthPenalty, MaxLen};
 
 use crate::values::{DeviceChoice, Gate, length_penalty, max_len};
 
+/// Sentences that are translated or scored together unless --batch says otherwise.
+const BATCH: usize = 32;
+
 /// Train, use and look into sequence-to-sequence models.
 #[derive(Debug, Parser)]
 #[command(
@@ -27,8 +30,8 @@ Results go to stdout, everything else to stderr. Exit codes: 0 good, 1 failed,
 2 usage, 3 config, 4 input data or file format, 5 training diverged,
 6 quality gate not met, 130 or 143 interrupted (state saved).
 
-Environment: SEQWEAVE_DEVICE, SEQWEAVE_THREADS, SEQWEAVE_SEED, SEQWEAVE_COLOR and
-SEQWEAVE_MODEL, _BEAM, _BATCH, _FONT stand in for the options of these names."
+Environment: SEQWEAVE_DEVICE, _THREADS, _SEED, _COLOR, _MODEL, _BEAM, _BATCH and
+_FONT stand in for the options of these names."
 )]
 pub struct Args {
     /// Options of every verb.
@@ -113,8 +116,8 @@ pub struct Init {
     /// The folder to make; an existing one must be empty
     #[arg(value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
-    /// What to put into it
-    #[arg(long, value_name = "NAME", default_value = "toy-reverse")]
+    /// What to put into it: toy-reverse (letters, and the same in reverse order)
+    #[arg(long, value_name = "NAME", default_value = "toy-reverse", hide_possible_values = true)]
     pub preset: Preset,
 }
 
@@ -147,10 +150,10 @@ pub struct Train {
     /// The run folder; default: from the config
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub run: Option<PathBuf>,
-    /// Stop after this many steps; overrides the config
+    /// Stop after this many optimizer steps; overrides the config
     #[arg(long, value_name = "N", value_parser = at_least::<1>)]
     pub max_steps: Option<u64>,
-    /// Start anew even if the run folder has checkpoints; they are removed
+    /// Start anew: remove the checkpoints, samples and logs in the run folder
     #[arg(long)]
     pub overwrite: bool,
     /// Check config and data, build the model, say what would happen, and stop
@@ -243,14 +246,14 @@ pub struct Search {
     /// Weight of the coverage penalty (Wu et al. 2016); 0 is off
     #[arg(long, value_name = "BETA", value_parser = non_negative)]
     pub coverage_penalty: Option<f64>,
-    /// Longest output, from the source length x: 2x+10, 1.5x, 80
+    /// Longest output in tokens, from the source length x: 2x+10, 1.5x, 80
     #[arg(long, value_name = "LEN", value_parser = max_len)]
     pub max_len: Option<MaxLen>,
     /// Shortest output in tokens
     #[arg(long, value_name = "N")]
     pub min_len: Option<usize>,
     /// Sentences translated together; the result does not depend on it
-    #[arg(long, value_name = "N", default_value = "32", env = "SEQWEAVE_BATCH", hide_env_values = true)]
+    #[arg(long, value_name = "N", default_value_t = BATCH, env = "SEQWEAVE_BATCH", hide_env_values = true)]
     #[arg(value_parser = in_range::<1, 65536>)]
     pub batch: usize,
 }
@@ -315,11 +318,11 @@ pub struct Pairs {
     /// Pairs as `source<TAB>target` lines; lines of one source are alternatives
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "src")]
     pub tsv: Option<PathBuf>,
-    /// Source lines, when there is no --tsv
+    /// File of source lines, when there is no --tsv
     #[arg(value_name = "SRC", required_unless_present = "tsv", requires = "tgt")]
     #[arg(value_hint = ValueHint::FilePath)]
     pub src: Option<PathBuf>,
-    /// Target lines, as many
+    /// File of target lines, as many
     #[arg(value_name = "TGT", value_hint = ValueHint::FilePath)]
     pub tgt: Option<PathBuf>,
 }
@@ -381,7 +384,7 @@ pub struct Score {
     #[arg(long)]
     pub json: bool,
     /// Sentences scored together; the result does not depend on it
-    #[arg(long, value_name = "N", default_value = "32", env = "SEQWEAVE_BATCH", hide_env_values = true)]
+    #[arg(long, value_name = "N", default_value_t = BATCH, env = "SEQWEAVE_BATCH", hide_env_values = true)]
     #[arg(value_parser = in_range::<1, 65536>)]
     pub batch: usize,
 }
@@ -454,7 +457,7 @@ pub struct PlotCurves {
 #[derive(Debug, ClapArgs)]
 #[command(next_help_heading = "Figure")]
 pub struct Figure {
-    /// The file to write, .svg or .png; default: the kind of figure, .svg
+    /// The file to write, .svg or .png; default: attention.svg or curves.svg
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
     /// A font file tried before the system's fonts (PNG only)
@@ -552,6 +555,17 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_written_below_a_help_fits_as_it_is() {
+        fn check(command: &clap::Command) {
+            let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let wide = text.lines().find(|line| line.chars().count() > 80);
+            assert_eq!(wide, None, "it is broken below the help of {}", command.get_name());
+            command.get_subcommands().for_each(check);
+        }
+        check(&Args::command());
     }
 
     #[test]

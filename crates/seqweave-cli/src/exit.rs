@@ -156,6 +156,8 @@ fn of_train(error: &seqweave_train::Error) -> Exit {
     match error {
         // Settings that do not fit the run folder are settings to be changed.
         Error::Config(_) | Error::ConfigRead { .. } | Error::OtherRun { .. } => Exit::Config,
+        // So is the size of a model that is to be made.
+        Error::Layer(seqweave_nn::Error::TooLarge { .. }) => Exit::Config,
         Error::Data(inner) => of_data(inner),
         Error::Store(inner) => of_model_folder(inner),
         Error::Model(inner) => of_model(inner),

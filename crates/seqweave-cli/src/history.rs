@@ -102,7 +102,7 @@ impl History {
             };
             // A resumed run makes some steps again; what it says last counts.
             for curve in [&mut ppl, &mut lr] {
-                curve.retain(|(x, _)| *x < step);
+                curve.truncate(curve.partition_point(|(x, _)| *x < step));
             }
             ppl.extend(field("ppl").map(|y| (step, y)));
             lr.extend(field("lr").map(|y| (step, y)));

@@ -13,7 +13,9 @@ pub enum Error {
     #[error(transparent)]
     Autograd(#[from] seqweave_autograd::Error),
     /// Two layers asked for a parameter of the same name.
-    #[error("parameter `{name}` is defined twice; give each layer a scope of its own with `Scope::sub`")]
+    #[error(
+        "parameter `{name}` is defined twice\nhelp: give each layer a scope of its own with `Scope::sub`"
+    )]
     DuplicateParam {
         /// The full dotted name.
         name: String,
@@ -27,6 +29,21 @@ pub enum Error {
         count: usize,
         /// The first name of the table, as an example of the naming.
         first: String,
+    },
+    /// A model does not fit into the memory of its device.
+    #[error(
+        "a model of {parameters} parameters needs {:.2} GB of memory, {:.2} GB are available\n\
+         help: make `hidden`, `emb`, the number of layers or the vocabulary smaller, or free memory",
+        *needed as f64 / 1e9,
+        *available as f64 / 1e9
+    )]
+    TooLarge {
+        /// Number of scalar parameters.
+        parameters: usize,
+        /// Memory that they take for what was asked, in bytes.
+        needed: u64,
+        /// Memory there is, in bytes.
+        available: u64,
     },
     /// Values for a parameter do not fit its shape.
     #[error("parameter `{name}`: expected {expected} values for shape {shape}, found {found}")]
@@ -54,8 +71,8 @@ pub enum Error {
     },
     /// The parameter buffer cannot be written while views of it are alive.
     #[error(
-        "the parameters are still in use by {others} tensor(s), such as the variables of a tape; drop the tape, its \
-         variables and every view of a parameter before the optimizer writes"
+        "the parameters are still in use by {others} tensor(s), such as the variables of a tape\n\
+         help: drop the tape, its variables and every view of a parameter before the optimizer writes"
     )]
     ParamsInUse {
         /// Number of other owners of the buffer.
@@ -63,7 +80,7 @@ pub enum Error {
     },
     /// A gradient holds an infinity or a NaN; nothing was updated.
     #[error(
-        "the gradient of `{name}` is not finite; nothing was updated; skip this batch or lower the learning rate"
+        "the gradient of `{name}` is not finite; nothing was updated\nhelp: skip this batch or lower the learning rate"
     )]
     NonFiniteGradient {
         /// The first parameter with such a gradient.
@@ -81,7 +98,7 @@ pub enum Error {
     },
     /// Saved state that belongs to another optimizer, schedule or model.
     #[error(
-        "saved {what}: expected {expected}, found {found}; was it saved by a run with another configuration?"
+        "saved {what}: expected {expected}, found {found}\nhelp: go on with the configuration that it was saved with"
     )]
     SavedState {
         /// Which part of the state.
@@ -100,7 +117,7 @@ pub enum Error {
         found: String,
     },
     /// An attention layer of kind `none` was asked to attend.
-    #[error("this model has no attention (kind `none`); check `Attention::kind` before attending")]
+    #[error("this model has no attention (kind `none`)\nhelp: check `Attention::kind` before attending")]
     NoAttention,
 }
 

@@ -50,7 +50,7 @@ pub struct OptimizerConfig {
 impl Default for OptimizerConfig {
     fn default() -> Self {
         Self {
-            kind: OptimizerKind::Adam,
+            kind: OptimizerKind::default(),
             lr: 1e-3,
             beta1: 0.9,
             beta2: 0.999,
@@ -93,6 +93,15 @@ impl OptimizerConfig {
         }
         Ok(())
     }
+
+    /// Names of the vectors, each as long as the parameters, that the optimizer keeps between steps.
+    pub fn vectors(&self) -> &'static [&'static str] {
+        match self.kind {
+            OptimizerKind::Adam | OptimizerKind::Adamw => &["m", "v"],
+            OptimizerKind::Sgd if self.momentum > 0.0 => &["momentum"],
+            OptimizerKind::Sgd => &[],
+        }
+    }
 }
 
 /// What one step did.
@@ -110,7 +119,7 @@ pub struct StepReport {
 pub struct OptimizerState {
     /// Number of steps taken.
     pub step: u64,
-    /// Flat vectors as long as the parameters: Adam's `m` and `v`, SGD's `momentum`.
+    /// The vectors of [`OptimizerConfig::vectors`].
     pub vectors: Vec<(String, Vec<Float>)>,
 }
 
@@ -154,13 +163,8 @@ impl Optimizer {
     /// [`Error::Config`]
     pub fn new(config: &OptimizerConfig, params: &Params) -> Result<Self> {
         config.validate()?;
-        let names: &[&str] = match config.kind {
-            OptimizerKind::Adam | OptimizerKind::Adamw => &["m", "v"],
-            OptimizerKind::Sgd if config.momentum > 0.0 => &["momentum"],
-            OptimizerKind::Sgd => &[],
-        };
         let zeros = |&name| (name, Tensor::zeros(params.device(), [params.numel()]));
-        Ok(Self { config: config.clone(), step: 0, buffers: names.iter().map(zeros).collect() })
+        Ok(Self { config: config.clone(), step: 0, buffers: config.vectors().iter().map(zeros).collect() })
     }
 
     /// Number of steps taken.

@@ -275,15 +275,35 @@ impl ParamsBuilder {
         Scope { builder: self, prefix: String::new() }
     }
 
+    /// Number of scalar parameters declared so far.
+    pub fn numel(&self) -> usize {
+        self.declared.iter().map(|(_, shape, _)| shape.numel()).sum()
+    }
+
+    /// Checks that `device` has memory for `copies` numbers a parameter, such as its value and its gradient.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`]
+    pub fn check_memory(&self, device: &Device, copies: usize) -> Result<()> {
+        let (parameters, available) = (self.numel(), device.available_memory());
+        let needed = (parameters as u64).saturating_mul((copies * size_of::<Float>()) as u64);
+        if needed > available {
+            return Err(Error::TooLarge { parameters, needed, available });
+        }
+        Ok(())
+    }
+
     /// Allocates the buffers and draws the values.
     ///
     /// The random stream of a parameter depends on `seed` and its name only, not on what else the model has.
     ///
     /// # Errors
-    /// [`Error::DuplicateParam`], [`Error::Init`]
+    /// [`Error::TooLarge`] before anything is allocated, [`Error::DuplicateParam`], [`Error::Init`]
     pub fn build(self, device: &Device, seed: u64) -> Result<Params> {
+        // A value and its gradient; while a large matrix is drawn in f64, twice as much.
+        self.check_memory(device, 4)?;
         let mut table = Table { entries: Vec::new(), by_name: HashMap::new() };
-        let mut values = Vec::new();
+        let mut values = Vec::with_capacity(self.numel());
         for (name, shape, init) in self.declared {
             if table.by_name.insert(name.clone(), table.entries.len()).is_some() {
                 return Err(Error::DuplicateParam { name });
@@ -412,6 +432,23 @@ mod tests {
         };
         assert_eq!(build(1, 0), build(1, 5));
         assert_ne!(build(1, 0), build(2, 0));
+    }
+
+    #[test]
+    fn a_model_beyond_the_memory_is_refused_before_it_is_allocated() {
+        let mut builder = ParamsBuilder::new();
+        for layer in 0..100 {
+            builder.root().param(&format!("w{layer}"), [1 << 20, 1 << 20], Init::XavierUniform);
+        }
+        assert_eq!(builder.numel(), 100 << 40);
+        builder.check_memory(&Device::cpu(), 0).unwrap();
+        let Err(error) = builder.build(&Device::cpu(), 0) else { panic!("it was built") };
+        let Error::TooLarge { parameters, needed, available } = &error else { panic!("{error}") };
+        assert_eq!((*parameters, *needed), (100 << 40, (100 << 40) * 4 * size_of::<Float>() as u64));
+        assert!(*available > 0 && available < needed);
+        let message = error.to_string();
+        let gigabytes = format!("{:.2} GB are available", *available as f64 / 1e9);
+        assert!(message.contains("109951162777600 parameters") && message.contains(&gigabytes), "{message}");
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub struct ScheduleConfig {
 
 impl Default for ScheduleConfig {
     fn default() -> Self {
-        Self { kind: ScheduleKind::Constant, warmup: 0, factor: 0.5, patience: 3, min_lr: 0.0, total: 0 }
+        Self { kind: ScheduleKind::default(), warmup: 0, factor: 0.5, patience: 2, min_lr: 0.0, total: 0 }
     }
 }
 

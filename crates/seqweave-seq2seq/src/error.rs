@@ -32,12 +32,12 @@ pub enum Error {
         found: String,
     },
     /// A batch needs at least one sentence.
-    #[error("a batch was built from no rows; give at least one")]
+    #[error("a batch was built from no rows\nhelp: give at least one")]
     EmptyBatch,
     /// A row holds an id that only the model itself may place.
     #[error(
-        "{side} row {row} holds the reserved id {id} at position {position}; \
-         give bare tokens: padding, BOS and EOS are added here"
+        "{side} row {row} holds the reserved id {id} at position {position}\n\
+         help: give bare tokens: padding, BOS and EOS are added here"
     )]
     Reserved {
         /// `source` or `target`.
@@ -51,8 +51,8 @@ pub enum Error {
     },
     /// A row holds an id that the vocabulary does not have.
     #[error(
-        "{side} row {row} holds id {id} at position {position}, but the {side} vocabulary has {vocab} tokens; \
-         was the text encoded with this model's vocabulary?"
+        "{side} row {row} holds id {id} at position {position}, but the {side} vocabulary has {vocab} tokens\n\
+         help: encode the text with this model's vocabulary"
     )]
     Vocabulary {
         /// `source` or `target`.
@@ -68,8 +68,9 @@ pub enum Error {
     },
     /// The model gave a score that is not a number, so nothing can be ranked.
     #[error(
-        "the model gave NaN for sentence {sentence} at target step {step}; \
-         the weights are damaged or training diverged: use an earlier checkpoint"
+        "the model gave NaN for sentence {sentence} at target step {step}: \
+         the weights are damaged, or training diverged\n\
+         help: use an earlier checkpoint"
     )]
     NotANumber {
         /// Index of the sentence in the call.

@@ -88,7 +88,7 @@ impl Seq2Seq {
     /// A model and its freshly drawn parameters. The same seed draws the same numbers.
     ///
     /// # Errors
-    /// As [`Seq2Seq::new`].
+    /// As [`Seq2Seq::new`], and [`seqweave_nn::Error::TooLarge`] for more parameters than the memory holds.
     pub fn build(
         config: &ModelConfig,
         src_vocab: usize,

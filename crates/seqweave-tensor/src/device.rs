@@ -26,18 +26,37 @@ impl Device {
     /// [`Error::NoCuda`] with the reason. This version has no CUDA backend yet, so it is always an error; it never
     /// panics and never touches a driver.
     pub fn cuda(ordinal: usize) -> Result<Device> {
-        Err(Error::NoCuda {
-            reason: format!("this version of seqweave has no CUDA backend (device {ordinal} was asked for)"),
-        })
+        Err(Error::NoCuda { ordinal, reason: "this version has no CUDA backend".to_owned() })
     }
 
-    /// The best device there is, and one sentence that says which and why.
+    /// The best device there is, and in a few words which and why.
     pub fn auto() -> (Device, String) {
         match Device::cuda(0) {
             Ok(device) => (device, "cuda:0".to_owned()),
+            Err(Error::NoCuda { reason, .. }) => (Device::cpu(), format!("cpu ({reason})")),
             Err(error) => (Device::cpu(), format!("cpu ({error})")),
         }
     }
+
+    /// Memory that new tensors can take, in bytes.
+    ///
+    /// On Linux it is what the kernel reports as `MemAvailable`; where that cannot be read it is taken to be
+    /// [`Device::ASSUMED_MEMORY`].
+    pub fn available_memory(&self) -> u64 {
+        let Device::Cpu(_) = self;
+        let report = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        mem_available(&report).unwrap_or(Device::ASSUMED_MEMORY)
+    }
+
+    /// The memory of a machine that does not say how much it has: 64 GiB, in bytes.
+    pub const ASSUMED_MEMORY: u64 = 64 << 30;
+}
+
+/// The line `MemAvailable: … kB` of Linux's `/proc/meminfo`, in bytes.
+fn mem_available(report: &str) -> Option<u64> {
+    let line = report.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes << 10)
 }
 
 /// The CPU and its memory pool.
@@ -151,8 +170,20 @@ mod tests {
     }
 
     #[test]
+    fn available_memory_is_read_where_it_is_written() {
+        let report = "MemTotal:        7915588 kB\nMemAvailable:    6029772 kB\nBuffers: 1 kB\n";
+        assert_eq!(mem_available(report), Some(6_029_772 << 10));
+        for report in ["", "MemTotal: 7915588 kB\n", "MemAvailable: many kB\n", "MemAvailable: 5\n"] {
+            assert_eq!(mem_available(report), None, "{report:?}");
+        }
+        assert!(Device::cpu().available_memory() > 0);
+    }
+
+    #[test]
     fn cuda_is_an_error_with_a_reason() {
         let error = Device::cuda(3).unwrap_err().to_string();
-        assert!(error.contains("no CUDA device") && error.contains("device 3"), "{error}");
+        assert_eq!(error, "no CUDA device 3: this version has no CUDA backend");
+        let (_, why) = Device::auto();
+        assert_eq!(why, "cpu (this version has no CUDA backend)");
     }
 }

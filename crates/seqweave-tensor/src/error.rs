@@ -66,7 +66,7 @@ pub enum Error {
         found: String,
     },
     /// Write access was asked for while other tensors share the memory.
-    #[error("{what} is shared with {others} other tensor(s) and cannot be written; drop those first")]
+    #[error("{what} is shared with {others} other tensor(s) and cannot be written\nhelp: drop those first")]
     Shared {
         /// What was to be written.
         what: &'static str,
@@ -74,8 +74,10 @@ pub enum Error {
         others: usize,
     },
     /// No CUDA device can be used, and why.
-    #[error("no CUDA device: {reason}")]
+    #[error("no CUDA device {ordinal}: {reason}")]
     NoCuda {
+        /// The device that was asked for, from 0.
+        ordinal: usize,
         /// Why not.
         reason: String,
     },

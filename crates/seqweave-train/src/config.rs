@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-pub use guide::{json_schema, render_guide};
+pub use guide::{Key, json_schema, keys, render_guide};
 pub use problem::{Place, Problem, ProblemKind, Problems};
 pub use sections::*;
 

@@ -28,6 +28,13 @@ impl Dataset {
         facts.push(format!("source: {}", prepared.report.src));
         facts.push(format!("target: {}", prepared.report.tgt));
         facts.push(format!("an epoch: {waste}"));
+        let oversized = plan.oversized();
+        if oversized > 0 {
+            facts.push(format!(
+                "{oversized} pairs are longer than the {} tokens of a batch: each is one of its own",
+                config.train.batch.tokens
+            ));
+        }
         facts.push(format!("development: {} pairs", corpora.dev.len()));
         Ok(Dataset {
             source: prepared.src,

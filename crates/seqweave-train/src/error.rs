@@ -46,8 +46,8 @@ pub enum Error {
     EventLog(#[from] serde_json::Error),
     /// A run folder holds a checkpoint of another run.
     #[error(
-        "{} was made with other {what} (it has {found}, this run {expected}); train in another run folder, \
-         go back to what it was made with, or start over with --overwrite",
+        "{} was made with other {what} (it has {found}, this run {expected})\n\
+         help: train in another run folder, go back to what it was made with, or start over with --overwrite",
         folder.display()
     )]
     OtherRun {
@@ -62,7 +62,7 @@ pub enum Error {
     },
     /// A run folder has checkpoints and none of them can be read.
     #[error(
-        "no checkpoint of {} can be read ({}); restore one from a copy, or start over with --overwrite",
+        "no checkpoint of {} can be read ({})\nhelp: restore one from a copy, or start over with --overwrite",
         run.display(),
         refused.join("; ")
     )]
@@ -87,7 +87,7 @@ pub enum Error {
     },
     /// Another process trains in the same run folder.
     #[error(
-        "{} is in use by the training process {}; wait for it, stop it, or choose another run folder",
+        "{} is in use by the training process {}\nhelp: wait for it, stop it, or choose another run folder",
         folder.display(),
         pid.map_or("of another user or machine".into(), |pid| pid.to_string())
     )]
@@ -98,7 +98,7 @@ pub enum Error {
         pid: Option<u32>,
     },
     /// Nothing can be written in the run folder.
-    #[error("the run folder {} cannot be written: {source}; choose another one with --set run.dir=FOLDER", folder.display())]
+    #[error("the run folder {} cannot be written: {source}\nhelp: choose another one with --set run.dir=FOLDER", folder.display())]
     RunNotWritable {
         /// The run folder.
         folder: PathBuf,
@@ -106,7 +106,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A state file is damaged or not a state file.
-    #[error("{} is damaged at byte {offset}: {what}, expected {expected}, found {found}; use an earlier checkpoint", path.display())]
+    #[error("{} is damaged at byte {offset}: {what}, expected {expected}, found {found}\nhelp: use an earlier checkpoint", path.display())]
     State {
         /// The file.
         path: PathBuf,
@@ -120,7 +120,7 @@ pub enum Error {
         found: String,
     },
     /// A state file is of a format version that this program does not read.
-    #[error("{} has state version {found}, this program reads version {supported}; use the seqweave that wrote it", path.display())]
+    #[error("{} has state version {found}, this program reads version {supported}\nhelp: use the seqweave that wrote it", path.display())]
     StateVersion {
         /// The file.
         path: PathBuf,
@@ -158,6 +158,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// The message without the advice at its end, for a list of several.
+    pub(crate) fn without_help(&self) -> String {
+        let message = self.to_string();
+        message.split_once("\nhelp: ").map_or(message.as_str(), |(what, _)| what).to_owned()
+    }
+
     /// Whether the model gave a score that is not a number.
     pub(crate) fn is_not_a_number(&self) -> bool {
         use seqweave_seq2seq::Error::NotANumber;

@@ -1,4 +1,4 @@
-//! Batches for the trainer, made one step ahead on another thread.
+//! Batches for the trainer: what each step is made of, and where the data stands after it.
 
 use crate::Result;
 use seqweave_data::{BatchPlan, Example};
@@ -38,10 +38,20 @@ pub(crate) struct FeedSource {
 }
 
 impl FeedSource {
-    /// Optimizer steps of the first epoch. Another epoch may have a few more or less, because its batches are cut from
-    /// another shuffle.
-    pub(crate) fn steps_per_epoch(&self) -> u64 {
-        self.plan.epoch(self.seed, 0).len().div_ceil(self.accumulate) as u64
+    /// Optimizer steps of an epoch, counted from 0. They are a few more or less than those of another, because the
+    /// batches are cut from another shuffle.
+    pub(crate) fn steps(&self, epoch: u64) -> u64 {
+        self.plan.epoch(self.seed, epoch).len().div_ceil(self.accumulate) as u64
+    }
+
+    /// Refuses a position that the data do not have, such as one that was saved with others.
+    pub(crate) fn check(&self, Position { epoch, step }: Position) -> Result<()> {
+        let batches = self.plan.epoch(self.seed, epoch).len();
+        let batch = step.saturating_mul(self.accumulate as u64);
+        if batch >= batches as u64 {
+            return Err(seqweave_data::Error::Position { epoch, batch, batches }.into());
+        }
+        Ok(())
     }
 
     /// The endless sequence of steps from `start` on.
@@ -127,7 +137,7 @@ mod tests {
                 }
                 seen.sort_unstable();
                 assert_eq!(seen, (4..44).collect::<Vec<u32>>(), "epoch {epoch}, {accumulate} batches a step");
-                assert!(epoch > 1 || steps == source.steps_per_epoch());
+                assert!(epoch > 1 || steps == source.steps(0));
             }
         }
     }

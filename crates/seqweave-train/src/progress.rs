@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use seqweave_tensor::Float;
+
 use crate::checkpoint::{Best, TrainState};
 use crate::event::StepReport;
 use crate::feed::{Feed, Position};
@@ -77,6 +79,11 @@ impl Progress {
     }
 }
 
+/// The `f64` that is written with the digits of `x`: 0.1 for the `f32` 0.1, which `f64::from` makes 0.10000000149011612.
+pub(crate) fn decimal(x: Float) -> f64 {
+    x.to_string().parse().unwrap_or(f64::NAN)
+}
+
 /// What happened since the last progress report.
 pub(crate) struct Window {
     since: Instant,
@@ -128,5 +135,20 @@ impl Window {
             tgt_tok_s: self.tgt_tokens as f64 / seconds,
             seconds: clock.elapsed().as_secs_f64(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decimal_has_the_digits_of_the_short_number() {
+        for (x, text) in [(0.1, "0.1"), (3e-4, "0.0003"), (1e-30, "1e-30"), (1e30, "1e30"), (0.0, "0.0")] {
+            assert_eq!(format!("{:?}", decimal(x)), text);
+            assert_eq!(decimal(x) as Float, x);
+        }
+        assert_eq!(decimal(Float::INFINITY), f64::INFINITY);
+        assert!(decimal(Float::NAN).is_nan());
     }
 }

@@ -8,7 +8,7 @@ use crate::config::{Config, Problem, ProblemKind, Problems, Sources};
 use crate::dataset::Dataset;
 use crate::event::{Event, Outcome, Sample, Started, Validation};
 use crate::feed::{Feed, FeedSource};
-use crate::progress::{Progress, Window};
+use crate::progress::{Progress, Window, decimal};
 use crate::run_folder::{EventLog, MetricsFile, RunFolder};
 use crate::update::{Update, UpdateOptions, update};
 use crate::{Error, EvaluateOptions, Evaluation, Result, evaluate};
@@ -16,7 +16,7 @@ use seqweave::store::Disk;
 use seqweave::{ModelFolder, TranslateOptions, Translator};
 use seqweave_data::{Pair, prefetch};
 use seqweave_metrics::Metric;
-use seqweave_nn::{Optimizer, Schedule, ScheduleKind};
+use seqweave_nn::{Optimizer, ParamsBuilder, Schedule, ScheduleKind};
 use seqweave_seq2seq::Seq2Seq;
 use seqweave_tensor::{Device, Philox};
 use std::path::Path;
@@ -59,7 +59,8 @@ impl Trainer {
     /// Opens the run folder `run`, reads the data, and builds the model, or goes on from the newest good checkpoint.
     ///
     /// # Errors
-    /// Anything wrong with configuration, data or run folder; a checkpoint made with other settings or other data.
+    /// Anything wrong with configuration, data or run folder; a checkpoint made with other settings or other data; a
+    /// model that the memory does not hold.
     pub fn open(
         config: Config,
         run: &Path,
@@ -71,6 +72,11 @@ impl Trainer {
         let mut data = Dataset::open(&config)?;
         let (config_hash, data_fingerprint) = (config.hash(), data.fingerprint());
         let (device, why) = device;
+        let sizes = (data.source.vocab.len(), data.target.vocab.len());
+        let mut builder = ParamsBuilder::new();
+        let model = Seq2Seq::new(&config.model, sizes.0, sizes.1, &mut builder.root())?;
+        // Value, gradient and the optimizer's vectors; while a checkpoint is written, value and vectors once more.
+        builder.check_memory(&device, 3 + 2 * config.train.optimizer.vectors().len())?;
         let (found, refused) = if options.overwrite { (None, Vec::new()) } else { newest(&run)? };
         let (folder, state) = match found {
             Some(found) => {
@@ -82,8 +88,7 @@ impl Trainer {
                 (folder, Some(found.state))
             }
             None => {
-                let sizes = (data.source.vocab.len(), data.target.vocab.len());
-                let (model, params) = Seq2Seq::build(&config.model, sizes.0, sizes.1, &device, config.seed)?;
+                let params = builder.build(&device, config.seed)?;
                 let generation = config.decode.clone();
                 (ModelFolder { model, params, source: data.source, target: data.target, generation }, None)
             }
@@ -94,7 +99,7 @@ impl Trainer {
             seed: config.seed,
             accumulate: config.train.accumulate as usize,
         });
-        let total_steps = planned_steps(&config, source.steps_per_epoch());
+        let total_steps = planned_steps(&config, source.steps(0));
         let mut optimizer = Optimizer::new(&config.train.optimizer, &folder.params)?;
         let mut schedule = planned_schedule(&config, total_steps)?;
         let metrics = config.valid.metrics.clone();
@@ -105,6 +110,7 @@ impl Trainer {
             optimizer.load_state(&state.optimizer)?;
             schedule.load_state(&state.schedule);
             progress = Progress::from_state(&state);
+            source.check(progress.position)?;
             resumed = Some(Event::Resumed { step: state.step, refused });
             table = state.metrics;
             // A kill between a save and its pointers leaves these behind, and a refused checkpoint must not be the best.
@@ -149,13 +155,18 @@ impl Trainer {
         })
     }
 
+    /// What the run will work with.
+    pub fn started(&self) -> &Started {
+        &self.started
+    }
+
     /// The run folder.
     pub fn run_folder(&self) -> &Path {
         self.run.root()
     }
 
     /// Trains until all steps are made, nothing improves any more, `stop` is set, or too many steps in a row are not
-    /// finite. Whatever the outcome, the last checkpoint holds the state it ended in.
+    /// finite. Whatever the outcome, the last checkpoint holds the state it ended in, unless its weights are not finite.
     ///
     /// # Errors
     /// A checkpoint or log that cannot be written, data that cannot be read. Checkpoints made so far stay good.
@@ -183,16 +194,17 @@ impl Trainer {
         let mut feeds = prefetch(self.source.clone().from(self.progress.position), AHEAD)?;
         let mut window = Window::new();
         let mut saved = self.resumed_step();
-        while !self.is_complete() {
+        let outcome = loop {
+            if self.is_complete() {
+                break Outcome::Completed;
+            }
             if stop.load(Ordering::Relaxed) {
-                self.save_unless(saved, on_event)?;
-                return Ok(Outcome::Interrupted);
+                break Outcome::Interrupted;
             }
             let feed = feeds.next().expect("the data repeats for ever")?;
             self.step(&feed, &mut window, on_event)?;
             if self.progress.bad_steps >= self.config.train.max_bad_steps {
-                self.save_unless(saved, on_event)?;
-                return Ok(Outcome::Diverged);
+                break Outcome::Diverged;
             }
             let step = self.progress.step;
             if step.is_multiple_of(self.config.train.log_every) {
@@ -200,23 +212,28 @@ impl Trainer {
                 self.report(on_event, Event::Step(report))?;
                 window = Window::new();
             }
+            let best_before = self.progress.best;
             let validate = self.is_complete() || is_due(self.config.valid.every, step, feed.ends_epoch);
-            let mut best = false;
-            if validate {
-                best = self.validate(feed.epoch, on_event)?;
-            }
+            let best = validate && self.validate(feed.epoch, on_event)?;
             let due = self.config.checkpoint.every > 0 && step.is_multiple_of(self.config.checkpoint.every);
             // Steps that are left out change no weight: saving the same weights again would only push out good ones.
-            let worth_it = self.progress.bad_steps == 0 || self.is_complete();
-            if (validate || due) && worth_it {
-                self.save(best, on_event)?;
-                saved = Some(step);
+            let is_new = best || self.progress.bad_steps == 0;
+            if (validate || due) && is_new {
+                if self.save(best, on_event)? {
+                    saved = Some(step);
+                } else {
+                    // The best checkpoint is one that is there.
+                    self.progress.best = best_before;
+                }
             }
             if validate && self.stopped_early() {
-                return Ok(Outcome::StoppedEarly);
+                break Outcome::StoppedEarly;
             }
+        };
+        if saved != Some(self.progress.step) {
+            self.save(false, on_event)?;
         }
-        Ok(Outcome::Completed)
+        Ok(outcome)
     }
 
     /// One optimizer step over one feed.
@@ -237,7 +254,7 @@ impl Trainer {
             Update::Done { nll, count, correct, grad_norm } => {
                 self.progress.bad_steps = 0;
                 self.progress.since_validation.add(nll, count, correct);
-                window.add(feed, (nll, count, correct), grad_norm, options.lr.into());
+                window.add(feed, (nll, count, correct), grad_norm, decimal(options.lr));
             }
             Update::NotFinite { tensor } => {
                 self.progress.bad_steps += 1;
@@ -264,7 +281,7 @@ impl Trainer {
         let best_by = self.config.valid.best_by;
         let score = evaluation.value(best_by);
         let sums = std::mem::take(&mut self.progress.since_validation);
-        let lr = self.schedule.lr(step).into();
+        let lr = decimal(self.schedule.lr(step));
         let mut best = false;
         if let Some(score) = score {
             best = match self.progress.best {
@@ -359,19 +376,17 @@ impl Trainer {
         (self.progress.step > 0).then_some(self.progress.step)
     }
 
-    fn save_unless(&mut self, saved: Option<u64>, on_event: &mut dyn FnMut(&Event)) -> Result<()> {
-        if saved == Some(self.progress.step) { Ok(()) } else { self.save(false, on_event) }
-    }
-
-    /// Writes a checkpoint, points to it, and removes checkpoints nobody needs any more.
-    fn save(&mut self, best: bool, on_event: &mut dyn FnMut(&Event)) -> Result<()> {
+    /// Writes a checkpoint, points to it, and removes checkpoints nobody needs any more; `false` if the weights are not
+    /// finite and therefore not saved.
+    fn save(&mut self, best: bool, on_event: &mut dyn FnMut(&Event)) -> Result<bool> {
         let (step, run) = (self.progress.step, self.run.root());
         let files = match self.translator.model().to_files() {
             Ok(files) => files,
             // Weights that are not finite are of no use to anyone; the last good checkpoint stays the last.
             Err(error @ seqweave::Error::NonFinite { .. }) => {
                 let message = format!("no checkpoint of step {step}: {error}");
-                return self.report(on_event, Event::Warning { message });
+                self.report(on_event, Event::Warning { message })?;
+                return Ok(false);
             }
             Err(error) => return Err(error.into()),
         };
@@ -385,7 +400,8 @@ impl Trainer {
         let best_step = self.progress.best.map(|best| checkpoint::folder_name(best.step));
         let keep: Vec<String> = best_step.into_iter().collect();
         checkpoint::prune(&Disk, run, self.config.checkpoint.keep_last as usize, &keep)?;
-        self.report(on_event, Event::Saved { path })
+        self.report(on_event, Event::Saved { path })?;
+        Ok(true)
     }
 
     fn state(&self) -> TrainState {
@@ -459,8 +475,11 @@ fn columns(metrics: &[Metric]) -> Vec<String> {
 /// The newest checkpoint that verifies, and newer ones with the reasons why they do not.
 fn newest(run: &RunFolder) -> Result<(Option<Checkpoint>, Vec<String>)> {
     let latest = checkpoint::load_latest(&Disk, run.root())?;
-    let refused: Vec<String> =
-        latest.refused.iter().map(|r| format!("{}: {}", r.folder.display(), r.error)).collect();
+    let refused: Vec<String> = latest
+        .refused
+        .iter()
+        .map(|r| format!("{}: {}", r.folder.display(), r.error.without_help()))
+        .collect();
     if latest.checkpoint.is_none() && !refused.is_empty() {
         return Err(Error::NoGoodCheckpoint { run: run.root().into(), refused });
     }
@@ -503,4 +522,63 @@ fn describe(config: &Config) -> String {
         if decoder.input_feeding { " with input feeding" } else { "" },
         attention.as_str().unwrap_or_default(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seqweave_testkit::Toy;
+
+    /// A trainer on a toy task in `folder`, whose model has every weight changed by `change` before the first step.
+    fn planted(folder: &Path, settings: &str, change: impl Fn(usize, f32) -> f32) -> Trainer {
+        for (name, pairs, seed) in [("train.tsv", 60, 1), ("dev.tsv", 5, 2)] {
+            Toy::reverse().write_tsv(folder.join(name), pairs, seed).unwrap();
+        }
+        let base = "
+            data = { train = 'train.tsv', dev = 'dev.tsv', src.level = 'char', tgt.level = 'char' }
+            model = { emb = 8, hidden = 12, dropout = 0.0 }
+            run.device = 'cpu'
+        ";
+        let config = Config::from_toml("base.toml", &format!("{base}{settings}"), folder).unwrap().value;
+        let device = (Device::cpu(), "for a test".to_owned());
+        let mut trainer = Trainer::open(config, &folder.join("run"), device, OpenOptions::default()).unwrap();
+        let params = &mut trainer.translator.model_mut().params;
+        let weights = params.values().to_vec().into_iter().enumerate().map(|(i, x)| change(i, x));
+        let weights: Vec<f32> = weights.collect();
+        params.values_mut().unwrap().copy_from_slice(&weights).unwrap();
+        trainer
+    }
+
+    fn run(trainer: &mut Trainer) -> Outcome {
+        trainer.run(&mut |_| {}, &AtomicBool::new(false)).unwrap()
+    }
+
+    #[test]
+    fn a_run_without_one_good_step_leaves_the_weights_it_began_with() {
+        let diverging = "train.max_bad_steps = 3";
+        let early = "valid = { every = 1, patience = 2 }\ntrain.max_bad_steps = 100";
+        for (settings, outcome) in [(diverging, Outcome::Diverged), (early, Outcome::StoppedEarly)] {
+            let folder = tempfile::tempdir().unwrap();
+            // Finite, and yet no loss can be computed from them.
+            let mut trainer = planted(folder.path(), settings, |_, x| 3e38_f32.copysign(x));
+            let began = trainer.translator.model().params.values().to_vec();
+            assert_eq!(run(&mut trainer), outcome);
+            assert!(trainer.progress.bad_steps == trainer.progress.step, "a step was good");
+            let left = ModelFolder::open(&folder.path().join("run"), &Device::cpu()).unwrap();
+            assert_eq!(left.params.values().to_vec(), began, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn the_best_checkpoint_is_never_one_that_could_not_be_saved() {
+        let folder = tempfile::tempdir().unwrap();
+        // The first weight belongs to the padding, which no sentence looks at: the scores are good, the weights not.
+        let change = |i, x| if i == 0 { f32::INFINITY } else { x };
+        let mut trainer = planted(folder.path(), "train.max_steps = 1", change);
+        assert_eq!(run(&mut trainer), Outcome::Completed);
+        assert!(trainer.table.table().rows[0].values.last().unwrap() == &Some(1.0), "it was the best so far");
+        assert_eq!(checkpoint::list(&Disk, trainer.run_folder()).unwrap(), [""; 0]);
+        assert_eq!(checkpoint::pointer(&Disk, trainer.run_folder(), Pointer::Best).unwrap(), None);
+        assert_eq!(trainer.progress.best, None);
+    }
 }

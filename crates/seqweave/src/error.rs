@@ -22,7 +22,7 @@ pub enum Error {
     #[error(transparent)]
     Params(#[from] seqweave_nn::Error),
     /// A JSON file of a model folder is not what this program writes.
-    #[error("{}: {message}; the folder was written by another program or version", path.display())]
+    #[error("{}: {message}\nhelp: use the program and version that wrote the folder", path.display())]
     Json {
         /// The file.
         path: PathBuf,
@@ -38,7 +38,7 @@ pub enum Error {
         source: Box<Error>,
     },
     /// A model folder is of a format version that this program does not read.
-    #[error("{} has format {found}, this program reads format {supported}; use the seqweave that wrote it", path.display())]
+    #[error("{} has format {found}, this program reads format {supported}\nhelp: use the seqweave that wrote it", path.display())]
     FormatVersion {
         /// The file that names the format.
         path: PathBuf,
@@ -48,13 +48,13 @@ pub enum Error {
         supported: u32,
     },
     /// A run folder has no checkpoint yet.
-    #[error("the run folder {} has no checkpoint yet; train first, or wait for its first checkpoint", run.display())]
+    #[error("the run folder {} has no checkpoint yet\nhelp: train first, or wait for its first checkpoint", run.display())]
     NoCheckpoint {
         /// The run folder.
         run: PathBuf,
     },
     /// A pointer file of a run folder does not hold the name of a checkpoint.
-    #[error("{} should hold the name of a checkpoint folder, found {found:?}; write the name of one into it", path.display())]
+    #[error("{} should hold the name of a checkpoint folder, found {found:?}\nhelp: write the name of one into it", path.display())]
     Pointer {
         /// The pointer file.
         path: PathBuf,
@@ -72,19 +72,19 @@ pub enum Error {
         source: io::Error,
     },
     /// The folder is not there.
-    #[error("there is no folder {}; check the path", folder.display())]
+    #[error("there is no folder {}\nhelp: check the path", folder.display())]
     NoFolder {
         /// The folder that was asked for.
         folder: PathBuf,
     },
     /// The folder has no manifest, so nothing in it can be verified.
-    #[error("{} holds no file MANIFEST: it is no model folder, checkpoint or run folder, or its copy is incomplete; check the path", folder.display())]
+    #[error("{} holds no file MANIFEST: it is no model folder, checkpoint or run folder, or its copy is incomplete\nhelp: check the path", folder.display())]
     NoManifest {
         /// The folder that was opened.
         folder: PathBuf,
     },
     /// The manifest is not what this program writes.
-    #[error("{} is damaged at line {line} (byte {offset}): {problem}; use another copy of this folder", path.display())]
+    #[error("{} is damaged at line {line} (byte {offset}): {problem}\nhelp: use another copy of this folder", path.display())]
     Manifest {
         /// The manifest file.
         path: PathBuf,
@@ -96,7 +96,7 @@ pub enum Error {
         problem: ManifestProblem,
     },
     /// The manifest is intact but of a version this program does not know.
-    #[error("{} has manifest version {found}, this program reads version {supported}; update seqweave", path.display())]
+    #[error("{} has manifest version {found}, this program reads version {supported}\nhelp: update seqweave", path.display())]
     ManifestVersion {
         /// The manifest file.
         path: PathBuf,
@@ -116,7 +116,7 @@ pub enum Error {
         rule: &'static str,
     },
     /// The manifest lists a file that is not there.
-    #[error("{} is listed in the manifest but missing; use another copy of this folder", path.display())]
+    #[error("{} is listed in the manifest but missing\nhelp: use another copy of this folder", path.display())]
     MissingFile {
         /// The missing file.
         path: PathBuf,
@@ -142,7 +142,7 @@ pub enum Error {
         found: &'static str,
     },
     /// A file has another length than the manifest says.
-    #[error("{} has {found} bytes, its manifest says {expected}: it was cut or changed; use another copy", path.display())]
+    #[error("{} has {found} bytes, its manifest says {expected}: it was cut or changed\nhelp: use another copy", path.display())]
     Size {
         /// The file.
         path: PathBuf,
@@ -152,7 +152,7 @@ pub enum Error {
         found: u64,
     },
     /// A file has other contents than the manifest says.
-    #[error("{} is damaged: BLAKE3 is {found}, its manifest says {expected}; use another copy", path.display())]
+    #[error("{} is damaged: BLAKE3 is {found}, its manifest says {expected}\nhelp: use another copy", path.display())]
     Hash {
         /// The file.
         path: PathBuf,
@@ -162,7 +162,7 @@ pub enum Error {
         found: String,
     },
     /// The target of a write is already there and must not be replaced.
-    #[error("{} already exists and is not replaced; choose another name or move it away", path.display())]
+    #[error("{} already exists and is not replaced\nhelp: choose another name or move it away", path.display())]
     Exists {
         /// The target.
         path: PathBuf,
@@ -175,7 +175,7 @@ pub enum Error {
     },
     /// A tensor that the model needs is not in the file.
     #[error(
-        "tensor {name:?} of shape {expected:?} is missing; the weights belong to another model configuration"
+        "tensor {name:?} of shape {expected:?} is missing\nhelp: use weights of this model configuration"
     )]
     MissingTensor {
         /// The tensor.
@@ -185,7 +185,7 @@ pub enum Error {
     },
     /// The file holds a tensor that the model does not have.
     #[error(
-        "tensor {name:?} of shape {found:?} is not part of the model; the weights belong to another model configuration"
+        "tensor {name:?} of shape {found:?} is not part of the model\nhelp: use weights of this model configuration"
     )]
     ExtraTensor {
         /// The tensor.
@@ -222,7 +222,7 @@ pub enum Error {
         found: usize,
     },
     /// A tensor is stored in a number format this version does not read.
-    #[error("tensor {name:?} is stored as {found}, expected F32; convert the weights first")]
+    #[error("tensor {name:?} is stored as {found}, expected F32\nhelp: convert the weights first")]
     TensorType {
         /// The tensor.
         name: String,

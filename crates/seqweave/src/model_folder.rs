@@ -95,10 +95,33 @@ impl ModelFolder {
     ///
     /// # Errors
     /// That there is no such folder, that a file in it is damaged, missing or of another version, or that its parts do
-    /// not fit together; always with the file and the place.
+    /// not fit together; always with the file and the place. That the model needs more memory than there is.
     pub fn open(dir: &Path, device: &Device) -> Result<ModelFolder> {
-        let dir = resolve(dir)?;
+        let dir = ModelFolder::resolve(dir)?;
         ModelFolder::from_sealed(&store::read_folder(&store::Disk, &dir)?, device)
+    }
+
+    /// The sealed folder meant by `dir`: itself, or the checkpoint of a run folder that its pointer `best` names, or `last`
+    /// if there is no `best`.
+    ///
+    /// # Errors
+    /// [`Error::NoCheckpoint`] for a run folder without a pointer, [`Error::Pointer`] for one that names no checkpoint.
+    pub fn resolve(dir: &Path) -> Result<PathBuf> {
+        let checkpoints = dir.join("checkpoints");
+        if !checkpoints.is_dir() || dir.join("MANIFEST").exists() {
+            return Ok(dir.to_owned());
+        }
+        let pointer =
+            ["best", "last"].map(|name| checkpoints.join(name)).into_iter().find(|path| path.exists());
+        let Some(pointer) = pointer else { return Err(Error::NoCheckpoint { run: dir.to_owned() }) };
+        let read = std::fs::read_to_string(&pointer);
+        let name = read.map_err(|source| Error::Io { op: "read", path: pointer.clone(), source })?;
+        let name = name.trim();
+        let is_plain = !name.is_empty() && !name.contains(['/', '\\', '\0']) && !name.starts_with('.');
+        if !is_plain || !checkpoints.join(name).exists() {
+            return Err(Error::Pointer { path: pointer, found: name.to_owned() });
+        }
+        Ok(checkpoints.join(name))
     }
 
     /// The model in a folder that has been read and verified.
@@ -137,24 +160,6 @@ fn load_weights(folder: &SealedFolder, params: &mut Params) -> Result<()> {
         params.set_by_name(&tensor.name, &tensor.data)?;
     }
     Ok(())
-}
-
-/// The sealed folder meant by `dir`: itself, or the best checkpoint of a run folder.
-fn resolve(dir: &Path) -> Result<PathBuf> {
-    let checkpoints = dir.join("checkpoints");
-    if !checkpoints.is_dir() || dir.join("MANIFEST").exists() {
-        return Ok(dir.to_owned());
-    }
-    let pointer = ["best", "last"].map(|name| checkpoints.join(name)).into_iter().find(|path| path.exists());
-    let Some(pointer) = pointer else { return Err(Error::NoCheckpoint { run: dir.to_owned() }) };
-    let read = std::fs::read_to_string(&pointer);
-    let name = read.map_err(|source| Error::Io { op: "read", path: pointer.clone(), source })?;
-    let name = name.trim();
-    let is_plain = !name.is_empty() && !name.contains(['/', '\\', '\0']) && !name.starts_with('.');
-    if !is_plain || !checkpoints.join(name).exists() {
-        return Err(Error::Pointer { path: pointer, found: name.to_owned() });
-    }
-    Ok(checkpoints.join(name))
 }
 
 fn vocab(folder: &SealedFolder, name: &str) -> Result<Vocab> {

@@ -136,11 +136,7 @@ impl Run {
 
 impl Training {
     fn of(path: &Path) -> Outcome<Option<Self>> {
-        let folders = checkpoint::checkpoints_folder(path);
-        let best = [Pointer::Best, Pointer::Last]
-            .into_iter()
-            .find_map(|pointer| checkpoint::pointer(&Disk, path, pointer).ok().flatten());
-        let folder = best.map_or_else(|| path.to_path_buf(), |name| folders.join(name));
+        let folder = ModelFolder::resolve(path)?;
         if !folder.join(STATE_NAME).exists() {
             return Ok(None);
         }
@@ -204,7 +200,9 @@ fn settings(value: &impl Serialize) -> Vec<String> {
         let fields = fields.iter().filter(|(_, value)| !value.is_object());
         fields.map(|(key, value)| format!("{key} {}", plain(value))).collect::<Vec<_>>().join(", ")
     };
-    let value = serde_json::to_value(value).unwrap_or_default();
+    // Through text, where an `f32` is written by its own shortest digits and not by those of the nearest `f64`.
+    let text = serde_json::to_string(value).unwrap_or_default();
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
     let Some(fields) = value.as_object() else { return vec![plain(&value)] };
     let inner = fields.iter().filter_map(|(key, value)| Some(format!("{key}: {}", list(value.as_object()?))));
     [list(fields)].into_iter().chain(inner).collect()
@@ -270,6 +268,12 @@ mod tests {
         assert_eq!(lines.len(), 2);
         assert!(lines[0].contains("beam 1, ") && lines[0].contains("length_penalty average"), "{lines:?}");
         assert_eq!(lines[1], "max_len: add 10, ratio 2.0");
+    }
+
+    #[test]
+    fn numbers_are_shown_as_they_were_set() {
+        let lines = settings(&ModelConfig { dropout: 0.1, ..ModelConfig::default() });
+        assert!(lines[0].contains("dropout 0.1,"), "{lines:?}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use seqweave::store::Disk;
 use seqweave_train::checkpoint::{self, Pointer};
-use seqweave_train::{Event, OpenOptions, Outcome as RunOutcome, Trainer};
+use seqweave_train::{Event, OpenOptions, Outcome as RunOutcome, Started, Trainer};
 
 use super::{config, open_device, start_pool};
 use crate::exit::{Exit, Failure, Outcome};
@@ -39,7 +39,8 @@ pub fn run(ui: &Ui, job: Train) -> Outcome {
         // A trainer needs a folder to work in; the real one must stay as it is.
         let folder = tempfile::tempdir()?;
         let trainer = Trainer::open(config, folder.path(), device, OpenOptions::default())?;
-        return rehearse(ui, trainer, &run);
+        rehearse(ui, Started { run, ..trainer.started().clone() });
+        return Ok(Exit::Good);
     }
     let mut trainer = Trainer::open(config, &run, device, options)?;
     let stop = Stop::listen()?;
@@ -70,7 +71,7 @@ fn diverged(run: &Path) -> Failure {
     let name = |pointer| checkpoint::pointer(&Disk, run, pointer).ok().flatten();
     let left = match name(Pointer::Best).or_else(|| name(Pointer::Last)) {
         Some(name) => format!("{} can be used", short(&checkpoint::checkpoints_folder(run).join(name))),
-        None => "there was no checkpoint before that".to_owned(),
+        None => "no checkpoint is left, since its weights would not be finite either".to_owned(),
     };
     let help = "try a lower train.optimizer.lr or train.clip in another run folder";
     Failure::new(Exit::Diverged, "training diverged: too many steps in a row were not finite")
@@ -78,21 +79,13 @@ fn diverged(run: &Path) -> Failure {
         .help(format!("{left}; {help}"))
 }
 
-/// Says what a run would work with, and ends before its first step.
-fn rehearse(ui: &Ui, mut trainer: Trainer, run: &Path) -> Outcome {
-    let listen = &mut |event: &Event| {
-        if let Event::Started(started) = event {
-            let mut started = started.clone();
-            started.run = run.to_path_buf();
-            started_lines(&started).iter().for_each(|line| ui.note(line));
-            if started.total_steps < u64::MAX {
-                ui.note(format!("steps  {}", started.total_steps));
-            }
-        }
-    };
-    trainer.run(listen, &AtomicBool::new(true))?;
+/// Says what a run would work with.
+fn rehearse(ui: &Ui, started: Started) {
+    started_lines(&started).iter().for_each(|line| ui.note(line));
+    if started.total_steps < u64::MAX {
+        ui.note(format!("steps  {}", started.total_steps));
+    }
     ui.note("dry run: everything is good, nothing was written");
-    Ok(Exit::Good)
 }
 
 /// Answers the first signal at once, although the step it interrupts may take a while.

@@ -42,14 +42,54 @@ fn json(node: &Node) -> Json {
     serde_json::to_value(node.to_toml()).unwrap_or_default()
 }
 
+/// One key of the configuration, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// The key with its tables, dotted.
+    pub key: String,
+    /// What it means.
+    pub meaning: String,
+    /// What it takes.
+    pub values: String,
+    /// Its default as TOML, or `none`.
+    pub default: String,
+    /// The words it takes that have a meaning of their own, each with that meaning.
+    pub words: Vec<(String, String)>,
+}
+
+/// Every key of the configuration, in the order of the guide.
+pub fn keys() -> Vec<Key> {
+    let Shape::Table(fields) = Shape::of_config() else { return Vec::new() };
+    let (mut rows, defaults) = (Vec::new(), defaults());
+    let (sections, plain): (Vec<&Field>, Vec<&Field>) = fields.iter().partition(is_section);
+    plain.into_iter().chain(sections).for_each(|field| collect_rows(&mut rows, field, &field.name));
+    let plain = |text: &str| text.replace('`', "");
+    let word = |Word { name, doc }: &Word| (name.clone(), plain(doc));
+    let key = |(key, Field { doc, shape, .. }): (String, &Field)| Key {
+        meaning: plain(doc),
+        values: plain(&values(shape)),
+        default: plain(&default_of(&defaults, &key)),
+        words: explained(shape).into_iter().map(word).collect(),
+        key,
+    };
+    rows.into_iter().map(key).collect()
+}
+
+/// The defaults of every key. Paths stay relative here, as they are before a file is read.
+fn defaults() -> toml::Value {
+    Config::default().to_node().unwrap_or_else(|_| Node::empty()).to_toml()
+}
+
+fn is_section(field: &&Field) -> bool {
+    matches!(field.shape, Shape::Table(_))
+}
+
 /// The text of `docs/guide/config.md`: a table for each section, with every key.
 pub fn render_guide() -> String {
     let mut text = String::from(INTRODUCTION);
     let Shape::Table(fields) = Shape::of_config() else { return text };
-    // Paths with defaults stay relative here, as they are before a file is read.
-    let defaults = Config::default().to_node().unwrap_or_else(|_| Node::empty()).to_toml();
-    let (sections, plain): (Vec<&Field>, Vec<&Field>) =
-        fields.iter().partition(|field| matches!(field.shape, Shape::Table(_)));
+    let defaults = defaults();
+    let (sections, plain): (Vec<&Field>, Vec<&Field>) = fields.iter().partition(is_section);
     text.push_str("\n## At the top\n\n");
     render_section(&mut text, plain.into_iter(), "", &defaults);
     for section in sections {
@@ -84,7 +124,7 @@ fn render_section<'a>(
     }
     text.push_str("| key | value | default | meaning |\n|---|---|---|---|\n");
     for (key, field) in &rows {
-        let default = default_of(defaults, key).unwrap_or_else(|| "none".into());
+        let default = default_of(defaults, key);
         text.push_str(&format!(
             "| `{key}` | {} | {default} | {} |\n",
             values(&field.shape),
@@ -148,13 +188,13 @@ fn explained(shape: &Shape) -> Vec<&Word> {
     }
 }
 
-fn default_of(defaults: &toml::Value, key: &str) -> Option<String> {
-    let value = key.split('.').try_fold(defaults, |value, part| value.get(part))?;
-    match value {
-        toml::Value::String(text) if text.is_empty() => None,
+fn default_of(defaults: &toml::Value, key: &str) -> String {
+    match key.split('.').try_fold(defaults, |value, part| value.get(part)) {
+        None => "none".into(),
+        Some(toml::Value::String(text)) if text.is_empty() => "none".into(),
         // `Debug` writes small numbers with an exponent.
-        toml::Value::Float(number) => Some(format!("`{number:?}`")),
-        value => Some(format!("`{value}`")),
+        Some(toml::Value::Float(number)) => format!("`{number:?}`"),
+        Some(value) => format!("`{value}`"),
     }
 }
 
@@ -191,6 +231,25 @@ mod tests {
             let meaning = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
             assert!(meaning.len() > 10 && meaning.ends_with('.'), "{row}");
         }
+    }
+
+    #[test]
+    fn every_row_of_the_guide_is_a_key() {
+        let guide = render_guide();
+        let rows: Vec<&str> = guide.lines().filter_map(|line| line.strip_prefix("| `")).collect();
+        let keys = keys();
+        assert!(
+            rows.iter().map(|row| row.split('`').next().unwrap()).eq(keys.iter().map(|key| &key.key[..]))
+        );
+        let key = |name: &str| keys.iter().find(|key| key.key == name).unwrap();
+        assert_eq!((&key("seed").default[..], key("seed").words.len()), ("1", 0));
+        assert_eq!(
+            (&key("model.cell").values[..], &key("model.cell").default[..]),
+            ("rnn, lstm, gru", "\"lstm\"")
+        );
+        assert!(
+            key("data.tgt.level").words.iter().any(|(word, meaning)| word == "char" && meaning.len() > 20)
+        );
     }
 
     #[test]

@@ -108,8 +108,8 @@ impl Default for TrainConfig {
             clip: 5.0,
             optimizer: OptimizerConfig::default(),
             schedule: ScheduleConfig {
+                // A run has the validations that a plateau looks at, and below this rate it only costs time.
                 kind: ScheduleKind::Plateau,
-                patience: 2,
                 min_lr: 1e-6,
                 ..ScheduleConfig::default()
             },

@@ -199,7 +199,10 @@ fn a_second_process_is_refused_until_the_first_has_ended() {
     let Err(error) = task.open(SETTINGS, "run") else { panic!("the folder is held by {pid}") };
     assert!(matches!(error, Error::RunLocked { pid: Some(found), .. } if found == pid), "{error}");
     let message = error.to_string();
-    assert!(message.contains(&format!("in use by the training process {pid}; wait for it")), "{message}");
+    assert!(
+        message.contains(&format!("in use by the training process {pid}\nhelp: wait for it")),
+        "{message}"
+    );
     holder.kill().unwrap();
     holder.wait().unwrap();
     run(&mut task.open(SETTINGS, "run").unwrap()).unwrap();

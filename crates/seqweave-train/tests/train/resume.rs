@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use seqweave::ModelFolder;
+use seqweave::store::Disk;
 use seqweave_tensor::Device;
 use seqweave_train::checkpoint::{self, Pointer};
 use seqweave_train::{Error, Event, Outcome};
@@ -62,8 +63,7 @@ fn interrupted_runs_end_in_the_same_bits_whatever_the_threads() {
         );
         assert_eq!(state(&task.path("whole"))["metrics.tsv"], state(&task.path("stopped"))["metrics.tsv"]);
         for pointer in [Pointer::Best, Pointer::Last] {
-            let of =
-                |run: &str| checkpoint::pointer(&seqweave::store::Disk, &task.path(run), pointer).unwrap();
+            let of = |run: &str| checkpoint::pointer(&Disk, &task.path(run), pointer).unwrap();
             assert_eq!(of("whole"), of("stopped"), "{pointer:?}");
         }
     }
@@ -179,7 +179,7 @@ fn from_a_damaged_checkpoint_the_run_goes_back_to_the_one_before() {
     damage(&run, 10, "model.safetensors");
     let mut trainer = task.open(settings, "run").unwrap();
     // Nobody translates with the damaged one in the meantime: it was the best.
-    let best = checkpoint::pointer(&seqweave::store::Disk, &run, Pointer::Best).unwrap();
+    let best = checkpoint::pointer(&Disk, &run, Pointer::Best).unwrap();
     assert_eq!(best, None);
     ModelFolder::open(&run, &Device::cpu()).unwrap();
 
@@ -234,7 +234,7 @@ fn a_kill_between_a_save_and_its_pointers_leaves_no_trace() {
     );
     drop(task.open(settings, "run").unwrap());
     for pointer in [Pointer::Best, Pointer::Last] {
-        let name = checkpoint::pointer(&seqweave::store::Disk, &run, pointer).unwrap();
+        let name = checkpoint::pointer(&Disk, &run, pointer).unwrap();
         assert_eq!(name.as_deref(), Some("step-00000008"), "{pointer:?}");
     }
     task.train(settings, "run");
@@ -248,4 +248,26 @@ fn how_to_decode_may_be_changed_between_two_starts() {
     task.train("train.max_steps = 4\ndecode.beam = 3", "run");
     let beam = |dir: &Path| ModelFolder::open(dir, &Device::cpu()).unwrap().generation.beam;
     assert_eq!(beam(&newest(&task.path("run")).folder), 3);
+}
+
+#[test]
+fn a_position_that_the_data_do_not_have_is_refused() {
+    let task = Task::small();
+    task.train_until("", "run", 3);
+    let run = task.path("run");
+    let mut found = newest(&run);
+    let sound = found.state.next_batch;
+    let names: Vec<String> = found.files.names().map(str::to_owned).collect();
+    for next_batch in [1000, u64::MAX, sound] {
+        found.state.next_batch = next_batch;
+        let files: Vec<(&str, &[u8])> =
+            names.iter().map(|name| (&name[..], found.files.file(name).unwrap())).collect();
+        checkpoint::save(&Disk, &run, &found.state, &files).unwrap();
+        if next_batch != sound {
+            let error = refusal(task.open("", "run"));
+            let is_named = matches!(error, Error::Data(seqweave_data::Error::Position { epoch: 0, .. }));
+            assert!(is_named, "{next_batch}: {error}");
+        }
+    }
+    task.open("", "run").unwrap();
 }

@@ -204,7 +204,7 @@ mod tests {
         let error = weights_from_bytes(&bytes).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "tensor \"w\" is stored as F16, expected F32; convert the weights first"
+            "tensor \"w\" is stored as F16, expected F32\nhelp: convert the weights first"
         );
     }
 
