@@ -23,13 +23,14 @@ mod options;
 mod sentence;
 
 use seqweave_nn::{Ctx, Params};
-use seqweave_tensor::{Float, Ids, Tensor, on_pool, ops};
+use seqweave_tensor::ops::{self, TopLogProbs};
+use seqweave_tensor::{Float, Ids, Tensor, on_pool};
 
 pub use options::{LengthPenalty, MaxLen, SearchOptions};
 use sentence::{Said, Sentence, Survivor};
 
 use crate::batch::sources;
-use crate::{BOS, Batch, Error, Result, Seq2Seq};
+use crate::{BOS, Batch, EOS, Error, PAD, Result, Seq2Seq};
 
 /// One output for one sentence.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,7 +106,7 @@ fn search(
     let mut ids = Ids::list(vec![BOS; rows.len()]);
     for step in 0.. {
         let (logits, next, align) = model.step(&cx, &ids, &state)?;
-        let said = StepSaid::read(logits.value(), align.as_ref())?;
+        let said = StepSaid::read(logits.value(), align.as_ref(), options)?;
         let b = active.len();
         let mut survivors = Vec::with_capacity(b);
         for (column, &sentence) in active.iter().enumerate() {
@@ -113,7 +114,7 @@ fn search(
             let slots: Vec<Said<'_>> = (0..sentences[sentence].slots())
                 .map(|slot| said.row(slot * b + column, source_len))
                 .collect();
-            if slots.iter().any(|said| said.log_probs.iter().any(|p| p.is_nan())) {
+            if slots.iter().any(|said| said.eos.is_nan()) {
                 return Err(Error::NotANumber { sentence, step });
             }
             survivors.push(sentences[sentence].advance(step, &slots));
@@ -178,17 +179,16 @@ pub fn score_batch<X: AsRef<[u32]>, Y: AsRef<[u32]>>(
 
 /// One step's numbers on the host.
 struct StepSaid {
-    log_probs: Vec<Float>,
-    vocab: usize,
+    /// One entry a row.
+    top: Vec<TopLogProbs>,
     align: Vec<Float>,
     source: usize,
 }
 
 impl StepSaid {
     /// Reads logits `[N,V]` and alignments `[N,S]`.
-    fn read(logits: &Tensor, align: Option<&Tensor>) -> Result<Self> {
-        let [_, vocab] = logits.dims("logits [N,V]")?;
-        let log_probs = ops::log_softmax(logits)?.to_vec();
+    fn read(logits: &Tensor, align: Option<&Tensor>, options: &SearchOptions) -> Result<Self> {
+        let top = ops::top_log_probs(logits, Said::room(options), &[PAD, BOS], EOS)?;
         let (align, source) = match align {
             Some(align) => {
                 let [_, source] = align.dims("alignment [N,S]")?;
@@ -196,13 +196,13 @@ impl StepSaid {
             }
             None => (Vec::new(), 0),
         };
-        Ok(Self { log_probs, vocab, align, source })
+        Ok(Self { top, align, source })
     }
 
     /// What was said in row `n`, whose source has `len` positions.
     fn row(&self, n: usize, len: usize) -> Said<'_> {
         let align = if self.align.is_empty() { &[][..] } else { &self.align[n * self.source..][..len] };
-        Said { log_probs: &self.log_probs[n * self.vocab..][..self.vocab], align }
+        Said { best: &self.top[n].best, eos: self.top[n].named, align }
     }
 }
 

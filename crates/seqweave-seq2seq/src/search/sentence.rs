@@ -6,7 +6,7 @@
 use seqweave_tensor::Float;
 
 use super::{Hypothesis, SearchOptions};
-use crate::{BOS, EOS, PAD};
+use crate::EOS;
 
 /// The state of one sentence's search.
 pub(super) struct Sentence {
@@ -43,10 +43,19 @@ pub(super) struct Survivor {
 
 /// What the model said about the live hypothesis in one slot.
 pub(super) struct Said<'a> {
-    /// Log-probability of each token `[V]`; no NaN.
-    pub log_probs: &'a [Float],
+    /// (token, log-probability) of the best tokens but PAD and BOS, best first, at least [`Said::room`] of them or all.
+    pub best: &'a [(u32, Float)],
+    /// Log-probability of EOS; not NaN.
+    pub eos: Float,
     /// Attention over the sentence's own source positions; empty without attention.
     pub align: &'a [Float],
+}
+
+impl Said<'_> {
+    /// How many tokens of a slot a search may look at: 2K, and one more because EOS may be barred.
+    pub fn room(options: &SearchOptions) -> usize {
+        2 * options.beam + 1
+    }
 }
 
 struct Candidate {
@@ -123,14 +132,13 @@ impl Sentence {
         let mut best: Vec<Candidate> = Vec::with_capacity(room + 1);
         for (slot, (live, said)) in self.live.iter().zip(said).enumerate() {
             // At its longest, a hypothesis can only end; so each ends in EOS, and its score is that of its whole text.
-            let tokens = if step >= self.max_len { EOS..EOS + 1 } else { 0..said.log_probs.len() as u32 };
-            for token in tokens {
-                let log_prob = said.log_probs[token as usize];
+            let end = [(EOS, said.eos)];
+            for &(token, log_prob) in if step >= self.max_len { &end } else { said.best } {
                 let score = live.log_prob + log_prob as f64;
                 if best.len() == room && score <= best[room - 1].score {
-                    continue;
+                    break; // The slot's other tokens are no better.
                 }
-                if token == PAD || token == BOS || (token == EOS && step < self.min_len) {
+                if token == EOS && step < self.min_len {
                     continue;
                 }
                 let rank = best.partition_point(|better| better.score >= score);
@@ -182,10 +190,14 @@ impl Sentence {
 mod tests {
     use super::*;
     use crate::search::{LengthPenalty, MaxLen};
+    use crate::{BOS, PAD};
 
-    /// Log-probabilities over PAD, UNK, BOS, EOS and two words.
-    fn said(log_probs: &[Float; 6]) -> Said<'_> {
-        Said { log_probs, align: &[] }
+    /// What is said by log-probabilities over PAD, UNK, BOS, EOS and two words.
+    fn said(log_probs: &[Float; 6]) -> Said<'static> {
+        let mut best: Vec<(u32, Float)> = (0..).zip(log_probs.iter().copied()).collect();
+        best.retain(|(token, _)| ![PAD, BOS].contains(token));
+        best.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        Said { best: best.leak(), eos: log_probs[EOS as usize], align: &[] }
     }
 
     fn options(beam: usize) -> SearchOptions {

@@ -48,5 +48,6 @@ pub use shape::{
     stack, swap01, swap01_into,
 };
 pub use softmax::{
-    log_softmax, log_softmax_backward, log_softmax_into, softmax, softmax_backward, softmax_into,
+    TopLogProbs, log_softmax, log_softmax_backward, log_softmax_into, softmax, softmax_backward,
+    softmax_into, top_log_probs,
 };

@@ -4,10 +4,10 @@
 //! is all -∞, or has a NaN or +∞, becomes all NaN, as in PyTorch. A row's bits depend on that row alone.
 
 use super::check;
-use crate::lanes;
+use crate::lanes::{self, Lanes};
 use crate::math::{self, simd};
-use crate::parallel::for_rows;
-use crate::{Acc, Float, Result, Tensor, TensorMut};
+use crate::parallel::{self, for_rows};
+use crate::{Acc, Error, Float, Result, Tensor, TensorMut};
 
 simd! {
     fn softmax_row(x: &[Float], y: &mut [Float]) {
@@ -54,7 +54,7 @@ pub fn softmax(x: &Tensor) -> Result<Tensor> {
 /// [`softmax`] into `out`.
 ///
 /// # Errors
-/// [`Error::Shape`](crate::Error::Shape) if the shapes differ.
+/// [`Error::Shape`] if the shapes differ.
 pub fn softmax_into(x: &Tensor, out: TensorMut<'_>) -> Result<()> {
     rows("softmax", x, out, softmax_row)
 }
@@ -62,7 +62,7 @@ pub fn softmax_into(x: &Tensor, out: TensorMut<'_>) -> Result<()> {
 /// `dx (+)= y·(dy - Σ_k y·dy)` from the output `y` of [`softmax`], all `[..,C]`.
 ///
 /// # Errors
-/// [`Error::Shape`](crate::Error::Shape) if the shapes differ.
+/// [`Error::Shape`] if the shapes differ.
 pub fn softmax_backward(y: &Tensor, dy: &Tensor, acc: Acc, dx: TensorMut<'_>) -> Result<()> {
     backward_rows("softmax_backward", y, dy, acc, dx, softmax_backward_row)
 }
@@ -78,7 +78,7 @@ pub fn log_softmax(x: &Tensor) -> Result<Tensor> {
 /// [`log_softmax`] into `out`.
 ///
 /// # Errors
-/// [`Error::Shape`](crate::Error::Shape) if the shapes differ.
+/// [`Error::Shape`] if the shapes differ.
 pub fn log_softmax_into(x: &Tensor, out: TensorMut<'_>) -> Result<()> {
     rows("log_softmax", x, out, log_softmax_row)
 }
@@ -86,9 +86,78 @@ pub fn log_softmax_into(x: &Tensor, out: TensorMut<'_>) -> Result<()> {
 /// `dx (+)= dy - e^y·Σ_k dy` from the output `y` of [`log_softmax`], all `[..,C]`.
 ///
 /// # Errors
-/// [`Error::Shape`](crate::Error::Shape) if the shapes differ.
+/// [`Error::Shape`] if the shapes differ.
 pub fn log_softmax_backward(y: &Tensor, dy: &Tensor, acc: Acc, dx: TensorMut<'_>) -> Result<()> {
     backward_rows("log_softmax_backward", y, dy, acc, dx, log_softmax_backward_row)
+}
+
+/// What a search reads of a row of logits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopLogProbs {
+    /// (column, log-probability) of the most probable columns, best first; of equals, the smaller column first.
+    pub best: Vec<(u32, Float)>,
+    /// Log-probability of the column that was asked for by name.
+    pub named: Float,
+}
+
+/// For each row of `x: [N,V]` the `k` largest of [`log_softmax`], except in the columns `never`, and that of column `named`.
+///
+/// The same bits as [`log_softmax`], of which nothing is stored. A row with a NaN or a +∞, or of nothing but -∞, gives NaN
+/// for each.
+///
+/// # Errors
+/// [`Error::Rank`] unless `x` has two axes, [`Error::Index`] unless `named` is below `V`.
+pub fn top_log_probs(x: &Tensor, k: usize, never: &[u32], named: u32) -> Result<Vec<TopLogProbs>> {
+    let [n, v] = x.dims("logits of a search [N,V]")?;
+    if named as usize >= v {
+        return Err(Error::Index { op: "top_log_probs", index: named as usize, bound: v, position: 0 });
+    }
+    let x = x.cpu();
+    Ok(parallel::map(n, WORK * v, |row| {
+        let x = &x[row * v..(row + 1) * v];
+        let (max, sum_exp) = max_and_sum_exp(x);
+        let log_sum = math::ln(sum_exp);
+        let mut best = Vec::with_capacity(k + 1);
+        largest(x, k, never, &mut best);
+        best.iter_mut().for_each(|(_, x)| *x = (*x - max) - log_sum);
+        TopLogProbs { best, named: (x[named as usize] - max) - log_sum }
+    }))
+}
+
+simd! {
+    /// The largest element m, and Σ e^(x-m) in the order of `log_softmax`.
+    fn max_and_sum_exp(x: &[Float]) -> (Float, Float) {
+        const BLOCK: usize = 256;
+        let max = lanes::max(x);
+        let (mut sum, mut buffer) = (Lanes::new(0.0), [0.0; BLOCK]);
+        for x in x.chunks(BLOCK) {
+            let exps = &mut buffer[..x.len()];
+            exps.iter_mut().zip(x).for_each(|(e, &x)| *e = math::exp(x - max));
+            sum.push(exps, exps, |sum, e, _| sum + e);
+        }
+        (max, sum.total(|a, b| a + b))
+    }
+
+    /// The `k` largest elements as (index, element), largest first; of equals, the smaller index first.
+    fn largest(x: &[Float], k: usize, never: &[u32], best: &mut Vec<(u32, Float)>) {
+        const BLOCK: usize = 64;
+        for (block, x) in x.chunks(BLOCK).enumerate() {
+            // Most blocks hold nothing new, and asking a whole block is quick.
+            let bar = if best.len() < k { Float::NEG_INFINITY } else { best[k - 1].1 };
+            if best.len() == k && !x.iter().fold(false, |any, &x| any | (x > bar)) {
+                continue;
+            }
+            for (i, &x) in x.iter().enumerate() {
+                let column = (block * BLOCK + i) as u32;
+                if (best.len() == k && best.last().is_some_and(|last| x <= last.1)) || never.contains(&column) {
+                    continue;
+                }
+                let rank = best.partition_point(|better| better.1 >= x);
+                best.insert(rank, (column, x));
+                best.truncate(k);
+            }
+        }
+    }
 }
 
 /// What a row costs a thread, in elements touched by a plain sum.
@@ -126,6 +195,36 @@ mod tests {
     use super::super::testing::{ODD, check_close, gradient, same_bits_for_any_threads, wave};
     use super::*;
     use crate::Device;
+
+    #[test]
+    fn the_top_of_a_row_is_that_of_its_sorted_log_softmax() {
+        for v in [5, 63, 64, 65, 1025] {
+            // Rounded, so that there are ties.
+            let values = wave([3, v], 0.4).to_vec().iter().map(|x| (x * 50.0).round() / 10.0).collect();
+            let x = Tensor::from_vec(&Device::cpu(), values, [3, v]).unwrap();
+            let all = log_softmax(&x).unwrap().to_vec();
+            for k in [1, 2, 11] {
+                for (top, row) in top_log_probs(&x, k, &[0, 2], 3).unwrap().iter().zip(all.chunks(v)) {
+                    let mut want: Vec<(u32, Float)> = (0..).zip(row.iter().copied()).collect();
+                    want.retain(|(column, _)| ![0, 2].contains(column));
+                    want.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+                    want.truncate(k);
+                    assert_eq!((&top.best, top.named), (&want, row[3]), "V = {v}, k = {k}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_without_probabilities_has_no_top() {
+        let (nan, inf) = (Float::NAN, Float::INFINITY);
+        for row in [[0.0, nan, 1.0], [inf, 0.0, 0.0], [-inf; 3]] {
+            let x = Tensor::from_vec(&Device::cpu(), row.to_vec(), [1, 3]).unwrap();
+            assert!(top_log_probs(&x, 2, &[], 1).unwrap()[0].best[0].1.is_nan(), "{row:?}");
+        }
+        let x = Tensor::zeros(&Device::cpu(), [1, 3]);
+        assert!(matches!(top_log_probs(&x, 2, &[], 3), Err(Error::Index { index: 3, bound: 3, .. })));
+    }
 
     fn naive(x: &[f64], c: usize, log: bool) -> Vec<f64> {
         let rows = x.chunks(c).flat_map(|row| {
