@@ -34,7 +34,7 @@ pub fn run(args: &[OsString]) -> Result<()> {
             return Err(tools::unknown(arg, "--check, --python PATH"));
         }
     }
-    let python = python.unwrap_or_else(|| default_python(&root));
+    let python = python.unwrap_or_else(|| tools::python(&root));
     require_torch(&python)?;
 
     let fixtures = root.join(FIXTURES);
@@ -42,12 +42,6 @@ pub fn run(args: &[OsString]) -> Result<()> {
     fs::create_dir_all(&folder).map_err(Error::io("creating", &folder))?;
     process::run_loudly(Command::new(&python).arg(root.join(SCRIPT)).arg(&folder).current_dir(&root))?;
     if check { compare_folders(&fixtures, &folder) } else { Ok(()) }
-}
-
-/// The environment that the error message proposes, once it is there.
-fn default_python(root: &Path) -> PathBuf {
-    let venv = root.join("target/venv/bin/python");
-    if venv.is_file() { venv } else { "python3".into() }
 }
 
 fn require_torch(python: &Path) -> Result<()> {

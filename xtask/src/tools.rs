@@ -1,6 +1,7 @@
 //! The verbs that only call a tool: `fmt` and `docs`; and `clippy`, which `ci` calls.
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::process;
@@ -43,4 +44,9 @@ pub fn no_arguments(args: &[OsString]) -> Result<()> {
 /// An argument that the verb does not have.
 pub fn unknown(arg: &OsString, known: &str) -> Error {
     Error::Unknown { what: "argument", found: arg.to_string_lossy().into_owned(), known: known.into() }
+}
+/// The Python of the environment that messages propose, once it is there, else whatever `python3` is.
+pub fn python(root: &Path) -> PathBuf {
+    let venv = root.join("target/venv/bin/python");
+    if venv.is_file() { venv } else { "python3".into() }
 }

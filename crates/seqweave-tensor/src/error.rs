@@ -53,6 +53,16 @@ pub enum Error {
         /// Number of entries of the axis.
         bound: usize,
     },
+    /// The environment asks for vectors that this processor does not have, or that nobody knows.
+    #[error(
+        "SEQWEAVE_CPU: expected one of {available} on this processor, found `{found}`\nhelp: unset it to use the widest"
+    )]
+    CpuOverride {
+        /// What it says.
+        found: String,
+        /// What it may say here.
+        available: String,
+    },
     /// A number given to the operation makes no sense for it.
     #[error("{op}: {name} must be {expected}, found {found}")]
     Value {

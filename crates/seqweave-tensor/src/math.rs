@@ -132,7 +132,7 @@ pub(crate) enum Level {
 /// The detected level as a number, 0 before the first call.
 static LEVEL: AtomicU8 = AtomicU8::new(0);
 
-/// The widest level this machine has; detected once.
+/// The widest level this machine has and may use; found out once.
 #[inline]
 pub(crate) fn level() -> Level {
     match LEVEL.load(Relaxed) {
@@ -140,15 +140,17 @@ pub(crate) fn level() -> Level {
         2 => Level::Avx2,
         3 => Level::Avx512,
         _ => {
-            let found = detect();
-            LEVEL.store(found as u8, Relaxed);
-            found
+            let (found, limit) = (detected(), crate::machine::limit());
+            let level = if (limit as u8) < found as u8 { limit } else { found };
+            LEVEL.store(level as u8, Relaxed);
+            level
         }
     }
 }
 
+/// The widest level this machine has.
 #[cold]
-fn detect() -> Level {
+pub(crate) fn detected() -> Level {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f")
@@ -172,7 +174,7 @@ fn detect() -> Level {
 pub(crate) fn for_each_level(mut f: impl FnMut(Level)) {
     static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
-    let widest = detect();
+    let widest = level();
     for forced in [Level::Baseline, Level::Avx2, Level::Avx512] {
         if forced as u8 <= widest as u8 {
             LEVEL.store(forced as u8, Relaxed);

@@ -8,11 +8,11 @@ use seqweave::ModelFolder;
 use seqweave::store::Disk;
 use seqweave_seq2seq::ModelConfig;
 use seqweave_seq2seq::search::SearchOptions;
-use seqweave_tensor::Device;
+use seqweave_tensor::{Device, machine};
 use seqweave_train::checkpoint::{self, Best, Pointer, STATE_NAME};
 use serde::Serialize;
 
-use crate::exit::{Exit, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::plot::Fonts;
 use crate::progress::grouped;
 use crate::resolve::Context;
@@ -36,6 +36,7 @@ pub fn run(path: &Path, json: bool) -> Outcome {
 /// # Errors
 /// When stdout cannot be written.
 pub fn system(context: &Context, json: bool) -> Outcome {
+    machine::check_override().map_err(Failure::usage)?;
     let system = System::of(context);
     let text = if json { serde_json::to_string_pretty(&system)? } else { system.text() };
     writeln!(io::stdout(), "{}", text.trim_end())?;
@@ -214,6 +215,8 @@ struct System {
     system: String,
     cores: usize,
     cpu_features: Vec<&'static str>,
+    /// Instruction set of the matrix kernels.
+    kernels: &'static str,
     device: String,
     chinese_font: bool,
 }
@@ -229,18 +232,19 @@ impl System {
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             cpu_features: cpu_features(),
+            kernels: machine::matrix_kernels(),
             device,
             chinese_font: Fonts::load(None).is_ok_and(|fonts| fonts.can_show('文')),
         }
     }
 
     fn text(&self) -> String {
-        let Self { version, system, cores, cpu_features, device, chinese_font } = self;
+        let Self { version, system, cores, cpu_features, kernels, device, chinese_font } = self;
         let features = if cpu_features.is_empty() { "none known".to_owned() } else { cpu_features.join(" ") };
         let fonts =
             if *chinese_font { "show Chinese" } else { "do not show Chinese (plots: use --font FILE)" };
         format!(
-            "seqweave  {version}\nsystem    {system}, {cores} cores\nfeatures  {features}\ndevice    {device}\nfonts     {fonts}"
+            "seqweave  {version}\nsystem    {system}, {cores} cores\nfeatures  {features}\nkernels   {kernels}\ndevice    {device}\nfonts     {fonts}"
         )
     }
 }
@@ -252,6 +256,7 @@ fn cpu_features() -> Vec<&'static str> {
         ("avx2", std::arch::is_x86_feature_detected!("avx2")),
         ("fma", std::arch::is_x86_feature_detected!("fma")),
         ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
+        ("avx512bf16", std::arch::is_x86_feature_detected!("avx512bf16")),
     ];
     #[cfg(not(target_arch = "x86_64"))]
     let found: [(&'static str, bool); 0] = [];

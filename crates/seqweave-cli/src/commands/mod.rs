@@ -17,6 +17,7 @@ use std::path::Path;
 
 use seqweave::{TranslateOptions, Translator};
 use seqweave_tensor::Device;
+use seqweave_tensor::machine::check_override;
 
 use crate::exit::{Failure, Outcome};
 use crate::resolve::{Context, Search};
@@ -25,6 +26,7 @@ use crate::values::DeviceChoice;
 
 /// Sets the number of threads; 0 takes all cores.
 fn start_pool(threads: usize) -> Outcome<()> {
+    check_override().map_err(Failure::usage)?;
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build_global()

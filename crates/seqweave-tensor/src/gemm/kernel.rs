@@ -4,6 +4,8 @@
 
 use crate::Float;
 #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+use crate::math::Level;
+#[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
 use std::arch::x86_64::*;
 
 /// The most rows a tile of any instruction set has.
@@ -28,15 +30,22 @@ impl Isa {
         *Isa::available().first().expect("the portable kernels are always there")
     }
 
-    /// The sets this processor has, widest first.
+    /// The sets this processor has and may use, widest first.
     pub(crate) fn available() -> &'static [Isa] {
         static AVAILABLE: std::sync::OnceLock<Vec<Isa>> = std::sync::OnceLock::new();
         AVAILABLE.get_or_init(|| {
+            #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+            let limit = crate::machine::limit() as u8;
             let kernels = [
                 #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
-                (Isa::Avx512, is_x86_feature_detected!("avx512f")),
+                (Isa::Avx512, limit >= Level::Avx512 as u8 && is_x86_feature_detected!("avx512f")),
                 #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
-                (Isa::Avx2, is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")),
+                (
+                    Isa::Avx2,
+                    limit >= Level::Avx2 as u8
+                        && is_x86_feature_detected!("avx2")
+                        && is_x86_feature_detected!("fma"),
+                ),
                 (Isa::Portable, true),
             ];
             kernels.into_iter().filter(|(_, runs)| *runs).map(|(isa, _)| isa).collect()
