@@ -286,7 +286,7 @@ fn time_search(
         return Err(wrong("the score of force-decoding", format!("{forced} and {}", first.log_prob)));
     }
     let checked = format!("full length; alone equals in the batch; forced score {forced:.4}");
-    let work = || Ok(drop(translate_batch(model, params, &sources, &search)?));
+    let work = || translate_batch(model, params, &sources, &search).map(drop).map_err(Error::from);
     Ok((checked, time(options.seconds, work)?))
 }
 
