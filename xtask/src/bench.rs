@@ -1,7 +1,7 @@
 //! `bench`: ours and every peer in turn, on the same work, as ratios.
 //!
 //! Machines drift, so a round runs ours and then each peer, and a ratio is taken within a round; the median over rounds is
-//! printed. A peer is any command that takes the options of `seqweave bench` and prints one JSON line with
+//! printed. `ops` instead times single operations beside the machine's ceilings. A peer is any command that takes the options of `seqweave bench` and prints one JSON line with
 //! `tokens_per_s`: `--peer 'NAME=COMMAND'`, as often as wanted. The PyTorch program of the peers' folder is found by itself.
 
 use std::ffi::OsString;
@@ -29,9 +29,22 @@ const WORK: [(&str, &str, usize); 7] = [
     ("medium", "greedy", 32),
 ];
 
-/// `bench [--config SIZE] [--mode MODE] [--batch B] [--rounds N] [--seconds S] [--threads N] [--peers DIR]
+/// `bench ops`, or `bench [--config SIZE] [--mode MODE] [--batch B] [--rounds N] [--seconds S] [--threads N] [--peers DIR]
 /// [--python PATH] [--peer NAME=COMMAND]… [--no-input-feed]`
 pub fn run(args: &[OsString]) -> Result<()> {
+    if let [only] = args
+        && only == "ops"
+    {
+        return process::run(process::cargo().args([
+            "run",
+            "--release",
+            "--quiet",
+            "--package",
+            "seqweave-tensor",
+            "--example",
+            "op_ceilings",
+        ]));
+    }
     let options = Options::parse(args)?;
     let ours = binary::build()?;
     let peers = options.peers();
@@ -189,7 +202,7 @@ impl Options {
                     options.named.push((name.into(), command.into()));
                 }
                 _ => {
-                    let known = "--config, --mode, --batch, --rounds, --seconds, --threads, --peers, --python, --peer, \
+                    let known = "ops, --config, --mode, --batch, --rounds, --seconds, --threads, --peers, --python, --peer, \
                                  --no-input-feed";
                     return Err(tools::unknown(arg, known));
                 }

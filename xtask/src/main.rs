@@ -41,7 +41,7 @@ const VERBS: &[Verb] = &[
     Verb { name: "info", args: "ARGS", about: "`seqweave info ARGS`", run: |args| binary::replace("info", args) },
     Verb { name: "plot", args: "ARGS", about: "`seqweave plot ARGS`", run: |args| binary::replace("plot", args) },
     Verb { name: "init", args: "ARGS", about: "`seqweave init ARGS`", run: |args| binary::replace("init", args) },
-    Verb { name: "bench", args: "[ARGS]", about: "speed of ours and of every peer at hand, in turn, as ratios", run: bench::run },
+    Verb { name: "bench", args: "[ops|ARGS]", about: "speed of ours and of every peer at hand, in turn, as ratios; or of single operations", run: bench::run },
     Verb { name: "completions", args: "ARGS", about: "`seqweave completions ARGS`", run: |args| binary::replace("completions", args) },
     Verb { name: "test", args: "[LEVEL...] [--trials N]", about: "the tests of some levels, or of all: unit, kernels, grad, golden, e2e, resume", run: test::run },
     Verb { name: "ci", args: "", about: "what must pass before a merge: fmt, tidy, clippy, docs, test; cheapest first", run: ci::run },

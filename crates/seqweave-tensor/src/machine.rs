@@ -1,8 +1,8 @@
 //! What this processor can do, what of it is used, and the ceiling that benchmarks hold figures against.
 
 use crate::gemm::Isa;
-use crate::math::Level;
-use crate::{Error, Result};
+use crate::math::{Level, simd};
+use crate::{Error, Float, Result};
 use std::sync::Barrier;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -68,6 +68,38 @@ pub fn multiply_add_ceiling(threads: usize) -> Option<f64> {
     Some(rates)
 }
 
+/// The rate at which `threads` threads together do `a = b + s·c` on arrays far larger than any cache, in bytes of the
+/// three arrays a second: what a pass over memory could reach.
+pub fn triad_bandwidth(threads: usize) -> f64 {
+    // Debug builds only see that it runs.
+    const LEN: usize = if cfg!(debug_assertions) { 1 << 16 } else { 1 << 23 };
+    let start = Barrier::new(threads.max(1));
+    std::thread::scope(|scope| {
+        let run = || {
+            let (mut a, b, c) = (vec![0.0; LEN], vec![1.0; LEN], vec![2.0; LEN]);
+            start.wait();
+            let passes = (0..5).map(|_| {
+                let clock = Instant::now();
+                triad(&mut a, &b, &c, 3.0);
+                std::hint::black_box(&mut a);
+                (3 * LEN * size_of::<Float>()) as f64 / clock.elapsed().as_secs_f64()
+            });
+            passes.fold(0.0, f64::max)
+        };
+        let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(run)).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap_or(0.0)).sum()
+    })
+}
+
+simd! {
+    /// a = b + s·c.
+    fn triad(a: &mut [Float], b: &[Float], c: &[Float], s: Float) {
+        for ((a, &b), &c) in a.iter_mut().zip(b).zip(c) {
+            *a = b + s * c;
+        }
+    }
+}
+
 /// The most memory this process has held so far, in bytes; `None` where the system does not say (not Linux).
 pub fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -85,6 +117,11 @@ mod tests {
             Some(rate) => assert!((1e9..1e13).contains(&rate), "{rate}"),
             None => assert_eq!(matrix_kernels(), "portable"),
         }
+    }
+
+    #[test]
+    fn a_triad_moves_bytes() {
+        assert!((1e6..1e13).contains(&triad_bandwidth(2)));
     }
 
     #[cfg(target_os = "linux")]
