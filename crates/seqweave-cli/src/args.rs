@@ -570,7 +570,7 @@ mod tests {
 
     #[test]
     fn help_reads_well_at_80_columns() {
-        let verbs: [&[&str]; 15] = [
+        let verbs: [&[&str]; 16] = [
             &[],
             &["init"],
             &["train"],
@@ -585,6 +585,7 @@ mod tests {
             &["config", "show"],
             &["config", "check"],
             &["config", "explain"],
+            &["bench"],
             &["completions"],
         ];
         for verb in verbs {
