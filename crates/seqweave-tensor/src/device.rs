@@ -15,9 +15,21 @@ pub enum Device {
 }
 
 impl Device {
-    /// The CPU, with a memory pool of its own.
+    /// The CPU, with a memory pool of its own, in [`Precision::F32`].
     pub fn cpu() -> Device {
-        Device::Cpu(CpuDevice { pool: Arc::new(Pool::default()) })
+        Device::Cpu(CpuDevice { pool: Arc::new(Pool::default()), precision: Precision::F32 })
+    }
+
+    /// The same device with matrix products of another precision.
+    pub fn with_precision(self, precision: Precision) -> Device {
+        let Device::Cpu(cpu) = self;
+        Device::Cpu(CpuDevice { precision, ..cpu })
+    }
+
+    /// The precision of its matrix products.
+    pub fn precision(&self) -> Precision {
+        let Device::Cpu(cpu) = self;
+        cpu.precision
     }
 
     /// CUDA device number `ordinal`.
@@ -59,13 +71,55 @@ fn mem_available(report: &str) -> Option<u64> {
     Some(kibibytes << 10)
 }
 
+/// What the operands of a matrix product are rounded to. Sums, and everything that is no matrix product, are f32.
+///
+/// In either precision a result depends on the operands alone, never on the number of threads or on other rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// Not at all.
+    #[default]
+    F32,
+    /// To bfloat16, the upper half of an f32: relative error 2⁻⁹ an operand, to nearest, ties to even.
+    ///
+    /// Where the processor has no instruction for it, operands are rounded and multiplied as f32: the same error, no
+    /// gain in speed, and other last bits. Ignored in the f64 build.
+    Bf16,
+}
+
+impl Precision {
+    /// Its name on the command line and in configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+        }
+    }
+}
+
+impl std::str::FromStr for Precision {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "f32" => Ok(Precision::F32),
+            "bf16" => Ok(Precision::Bf16),
+            _ => Err("expected f32 or bf16".to_owned()),
+        }
+    }
+}
+
 /// The CPU and its memory pool.
 #[derive(Clone, Debug)]
 pub struct CpuDevice {
     pool: Arc<Pool>,
+    precision: Precision,
 }
 
 impl CpuDevice {
+    pub(crate) fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// A buffer of at least `len` elements. Recycled memory holds what its last owner left in it; in debug builds it
     /// is filled with NaN, so that reading before writing shows.
     pub(crate) fn alloc(&self, len: usize) -> CpuBuffer {

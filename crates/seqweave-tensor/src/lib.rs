@@ -46,7 +46,7 @@ mod rng;
 mod shape;
 mod tensor;
 
-pub use device::{CpuDevice, Device};
+pub use device::{CpuDevice, Device, Precision};
 pub use error::{Error, Result};
 pub use ids::Ids;
 pub use parallel::on_pool;

@@ -42,6 +42,11 @@ pub fn matrix_kernels() -> &'static str {
     Isa::best().name()
 }
 
+/// How products in [`Precision::Bf16`](crate::Precision) are made here: `avx512bf16`, or `rounded` operands in f32.
+pub fn bf16_kernels() -> &'static str {
+    if Isa::has_pairs() { "avx512bf16" } else { "rounded" }
+}
+
 /// The rate of fused multiply-adds in registers, in FLOP/s summed over `threads` threads: what a matrix product could
 /// reach if memory cost nothing. `None` where the kernels are portable and have no ceiling of their own.
 ///

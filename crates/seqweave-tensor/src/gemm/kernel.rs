@@ -11,6 +11,9 @@ use std::arch::x86_64::*;
 /// The most rows a tile of any instruction set has.
 pub(crate) const MAX_MR: usize = 12;
 
+/// The most columns a tile of any instruction set has.
+pub(crate) const MAX_NR: usize = 32;
+
 /// The instruction sets there are kernels for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Isa {
@@ -50,6 +53,15 @@ impl Isa {
             ];
             kernels.into_iter().filter(|(_, runs)| *runs).map(|(isa, _)| isa).collect()
         })
+    }
+
+    /// Whether the best set multiplies pairs of bfloat16.
+    pub(crate) fn has_pairs() -> bool {
+        #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+        if Isa::best() == Isa::Avx512 {
+            return is_x86_feature_detected!("avx512bf16");
+        }
+        false
     }
 
     /// Its name, as `info --system` prints it.
@@ -100,16 +112,26 @@ impl Isa {
     }
 }
 
+/// What an element of a panel and of a tile of `a` holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Element {
+    /// One number.
+    Number,
+    /// Two bfloat16 of neighbouring k, the first in the low half; for [`Isa::has_pairs`].
+    Pair,
+}
+
 /// A tile of `mr` rows and `width ≤ nr` columns: `c = (add ? c : 0) + a·panel`.
 ///
 /// `a` is `(slice, row stride, column stride)`, `panel` is k-major with `isa.nr()` columns, `c` is
 /// `(pointer, row stride)`.
 ///
 /// # Safety
-/// `isa` is available; `mr ≤ isa.mr()`; `a` holds `mr` by `k`; `panel` holds `k·nr`; `c` may be written for `mr` rows of
+/// `isa` is available, and has pairs if `element` says so; `mr ≤ isa.mr()`; `a` holds `mr` by `k`; `panel` holds `k·nr`; `c` may be written for `mr` rows of
 /// `width` columns, and nobody else does.
 pub(crate) unsafe fn tile(
     isa: Isa,
+    element: Element,
     mr: usize,
     a: (&[Float], usize, usize),
     panel: &[Float],
@@ -122,10 +144,10 @@ pub(crate) unsafe fn tile(
     debug_assert!(panel.len() == k * nr && mr <= isa.mr() && a.0.len() > (mr - 1) * a.1 + (k - 1) * a.2);
     if width == nr {
         // SAFETY: passed on from the caller.
-        return unsafe { full_tile(isa, mr, a, panel, k, c, add) };
+        return unsafe { full_tile(isa, element, mr, a, panel, k, c, add) };
     }
     // The last panel: compute a full tile beside the result and copy the columns that exist.
-    let mut edge = [0.0 as Float; MAX_MR * 32];
+    let mut edge = [0.0 as Float; MAX_MR * MAX_NR];
     for i in 0..mr {
         for j in 0..width {
             if add {
@@ -135,7 +157,7 @@ pub(crate) unsafe fn tile(
         }
     }
     // SAFETY: `edge` holds `mr` rows of `nr` columns; the rest is passed on.
-    unsafe { full_tile(isa, mr, a, panel, k, (edge.as_mut_ptr(), nr), add) };
+    unsafe { full_tile(isa, element, mr, a, panel, k, (edge.as_mut_ptr(), nr), add) };
     for i in 0..mr {
         for j in 0..width {
             // SAFETY: as above.
@@ -161,6 +183,7 @@ macro_rules! by_rows {
 /// As [`tile`], with `width = isa.nr()`.
 unsafe fn full_tile(
     isa: Isa,
+    element: Element,
     mr: usize,
     a: (&[Float], usize, usize),
     panel: &[Float],
@@ -172,6 +195,11 @@ unsafe fn full_tile(
     let (a, b) = (a.as_ptr(), panel.as_ptr());
     // SAFETY: passed on from the caller of `tile`.
     unsafe {
+        #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+        if element == Element::Pair {
+            return by_rows!(mr, avx512bf16, (a, row, column, b, k, c.0, c.1, add), 1 2 3 4 5 6 7 8 9 10 11 12);
+        }
+        debug_assert_eq!(element, Element::Number);
         match isa {
             #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
             Isa::Avx512 => {
@@ -214,6 +242,49 @@ unsafe fn avx512<const MR: usize>(
             for i in 0..MR {
                 let x = _mm512_set1_ps(*a.add(i * row));
                 sum[i] = [_mm512_fmadd_ps(x, b0, sum[i][0]), _mm512_fmadd_ps(x, b1, sum[i][1])];
+            }
+            a = a.wrapping_add(column);
+            b = b.add(32);
+        }
+        for i in 0..MR {
+            _mm512_storeu_ps(c.add(i * ldc), sum[i][0]);
+            _mm512_storeu_ps(c.add(i * ldc + 16), sum[i][1]);
+        }
+    }
+}
+
+/// As [`avx512`], with pairs of bfloat16: a step of `k` is two products an element.
+///
+/// # Safety
+/// As [`tile`], with AVX-512F and AVX512-BF16 present.
+#[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn avx512bf16<const MR: usize>(
+    a: *const f32,
+    row: usize,
+    column: usize,
+    b: *const f32,
+    k: usize,
+    c: *mut f32,
+    ldc: usize,
+    add: bool,
+) {
+    // SAFETY: the caller vouches for the extents; loads and stores are unaligned; the casts between vectors of the same
+    // size keep their bits.
+    unsafe {
+        let pairs = |x: __m512| std::mem::transmute::<__m512, __m512bh>(x);
+        let mut sum = [[_mm512_setzero_ps(); 2]; MR];
+        if add {
+            for i in 0..MR {
+                sum[i] = [_mm512_loadu_ps(c.add(i * ldc)), _mm512_loadu_ps(c.add(i * ldc + 16))];
+            }
+        }
+        let (mut a, mut b) = (a, b);
+        for _ in 0..k {
+            let (b0, b1) = (pairs(_mm512_loadu_ps(b)), pairs(_mm512_loadu_ps(b.add(16))));
+            for i in 0..MR {
+                let x = pairs(_mm512_set1_ps(*a.add(i * row)));
+                sum[i] = [_mm512_dpbf16_ps(sum[i][0], x, b0), _mm512_dpbf16_ps(sum[i][1], x, b1)];
             }
             a = a.wrapping_add(column);
             b = b.add(32);

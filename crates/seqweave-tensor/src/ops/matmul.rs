@@ -305,15 +305,64 @@ mod tests {
         for &isa in gemm::Isa::available() {
             let mut c = vec![Float::NAN; 29 * 71];
             let Device::Cpu(cpu) = a.device();
-            let packed = gemm::Packed::for_isa(isa, cpu, Operand::new(b.cpu(), 71, Trans::N), 130, 71);
+            let packed =
+                gemm::Packed::of(isa, gemm::Format::F32, cpu, Operand::new(b.cpu(), 71, Trans::N), 130, 71);
             gemm::run(29, Operand::new(a.cpu(), 130, Trans::N), &packed, Acc::Set, &mut c, 71);
             assert_eq!(c, want, "{isa:?}");
         }
     }
 
+    /// Sums in f64 over operands rounded to eight significant bits.
+    #[cfg(not(seqweave_f64))]
+    #[test]
+    fn bf16_products_are_those_of_rounded_operands() {
+        let eight = |x: Float| {
+            let bits = x.to_bits();
+            f64::from(f32::from_bits(bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) & 0xffff_0000))
+        };
+        let bf16 = Device::cpu().with_precision(crate::Precision::Bf16);
+        let on = |x: Tensor| Tensor::from_vec(&bf16, x.to_vec(), x.shape()).unwrap();
+        for (m, n, k) in [(1, 1, 1), (1, 33, 7), (13, 31, 300), (7, 65, 1), (64, 96, 64), (25, 100, 1601)] {
+            for (ta, tb) in
+                [(Trans::N, Trans::N), (Trans::N, Trans::T), (Trans::T, Trans::N), (Trans::T, Trans::T)]
+            {
+                let a = on(wave(if ta == Trans::N { [m, k] } else { [k, m] }, 0.1));
+                let b = on(wave(if tb == Trans::N { [k, n] } else { [n, k] }, 0.7));
+                let at = |x: &Tensor, trans, i: usize, j: usize| match trans {
+                    Trans::N => eight(x.cpu()[i * x.shape()[1] + j]),
+                    Trans::T => eight(x.cpu()[j * x.shape()[1] + i]),
+                };
+                let Device::Cpu(cpu) = &bf16;
+                let ldb = b.shape()[1];
+                // What this processor does, and what one without an instruction for it does.
+                for format in
+                    [gemm::Format::of(crate::Precision::Bf16, gemm::Isa::best()), gemm::Format::Rounded]
+                {
+                    let operand = Operand::new(b.cpu(), ldb, tb);
+                    let packed = gemm::Packed::of(gemm::Isa::best(), format, cpu, operand, k, n);
+                    let mut c = vec![0.5; m * n];
+                    gemm::run(m, Operand::new(a.cpu(), a.shape()[1], ta), &packed, Acc::Add, &mut c, n);
+                    for (i, &got) in c.iter().enumerate() {
+                        let products = (0..k).map(|l| at(&a, ta, i / n, l) * at(&b, tb, l, i % n));
+                        let (want, size) = products.fold((0.5, 0.5), |(s, z), p| (s + p, z + p.abs()));
+                        let error = (f64::from(got) - want).abs();
+                        assert!(error < 2e-6 * size, "{format:?} {m}x{n}x{k} {ta:?}{tb:?}: {got} {want}");
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn threads_and_company_change_nothing() {
-        let (a, b) = (wave([150, 200], 0.3), wave([330, 200], 0.9));
+        for precision in [crate::Precision::F32, crate::Precision::Bf16] {
+            let device = Device::cpu().with_precision(precision);
+            let on = |x: Tensor| Tensor::from_vec(&device, x.to_vec(), x.shape()).unwrap();
+            threads_and_company(on(wave([150, 201], 0.3)), on(wave([330, 201], 0.9)));
+        }
+    }
+
+    fn threads_and_company(a: Tensor, b: Tensor) {
         let want = matmul(&a, Trans::N, &b, Trans::T).unwrap().to_vec();
         for threads in [1, 2, 4] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

@@ -1,0 +1,125 @@
+//! The right-hand side of a product in panels.
+
+use super::kernel::{self, Isa};
+use super::{Format, Operand, SERIAL_BELOW, bf16};
+use crate::device::CpuBuffer;
+use crate::{CpuDevice, Float};
+use rayon::prelude::*;
+
+/// A right-hand side `[k, n]` in panels of `isa.nr()` columns; the last panel is filled up with zeros.
+pub(crate) struct Packed {
+    data: CpuBuffer,
+    pub(super) isa: Isa,
+    pub(super) format: Format,
+    pub(super) k: usize,
+    pub(super) n: usize,
+}
+
+impl Packed {
+    pub(crate) fn new(cpu: &CpuDevice, b: Operand<'_>, k: usize, n: usize) -> Packed {
+        let isa = Isa::best();
+        Packed::of(isa, Format::of(cpu.precision(), isa), cpu, b, k, n)
+    }
+
+    pub(crate) fn of(
+        isa: Isa,
+        format: Format,
+        cpu: &CpuDevice,
+        b: Operand<'_>,
+        k: usize,
+        n: usize,
+    ) -> Packed {
+        b.assert_holds(k, n);
+        let (nr, steps) = (isa.nr(), format.steps(k));
+        let mut data = cpu.alloc(n.div_ceil(nr) * nr * steps);
+        let pack = |(p, panel): (usize, &mut [Float])| match format {
+            Format::F32 => pack_panel(b, k, n, p * nr, nr, panel),
+            Format::Rounded => {
+                pack_panel(b, k, n, p * nr, nr, panel);
+                bf16::round(panel);
+            }
+            Format::Pairs => pack_pairs(b, k, n, p * nr, nr, panel),
+        };
+        if k > 0 {
+            let panels = data.as_mut_slice();
+            if panels.len() < SERIAL_BELOW / 8 {
+                panels.chunks_exact_mut(nr * steps).enumerate().for_each(pack);
+            } else {
+                panels.par_chunks_exact_mut(nr * steps).enumerate().for_each(pack);
+            }
+        }
+        Packed { data, isa, format, k, n }
+    }
+
+    pub(crate) fn k(&self) -> usize {
+        self.k
+    }
+
+    pub(crate) fn n(&self) -> usize {
+        self.n
+    }
+
+    /// Panel `p`, one row of `isa.nr()` elements a step of k.
+    pub(super) fn panel(&self, p: usize) -> &[Float] {
+        let len = self.isa.nr() * self.format.steps(self.k);
+        &self.data.as_slice()[p * len..(p + 1) * len]
+    }
+}
+
+/// Columns `first..first+nr` of `b` into `panel`, k-major.
+fn pack_panel(b: Operand<'_>, k: usize, n: usize, first: usize, nr: usize, panel: &mut [Float]) {
+    let width = nr.min(n - first);
+    if width < nr {
+        panel.fill(0.0);
+    }
+    if b.column == 1 {
+        for (l, row) in panel.chunks_exact_mut(nr).enumerate() {
+            let start = l * b.row + first;
+            row[..width].copy_from_slice(&b.data[start..start + width]);
+        }
+    } else {
+        pack_transposed(b, k, first, width, nr, panel);
+    }
+}
+
+/// [`pack_panel`] as pairs of bfloat16 of neighbouring k: a few rows as numbers first, then two by two.
+fn pack_pairs(b: Operand<'_>, k: usize, n: usize, first: usize, nr: usize, panel: &mut [Float]) {
+    const ROWS: usize = 16;
+    let mut numbers = [0.0; ROWS * kernel::MAX_NR];
+    for (l0, pairs) in (0..k).step_by(ROWS).zip(panel.chunks_mut(ROWS / 2 * nr)) {
+        let rows = ROWS.min(k - l0);
+        let part = Operand { data: &b.data[l0 * b.row..], ..b };
+        pack_panel(part, rows, n, first, nr, &mut numbers[..rows * nr]);
+        numbers[rows * nr..].fill(0.0);
+        for (two, pairs) in numbers.chunks_exact(2 * nr).zip(pairs.chunks_exact_mut(nr)) {
+            bf16::pair_rows(&two[..nr], &two[nr..], pairs);
+        }
+    }
+}
+
+/// [`pack_panel`] of a transposed operand, whose columns are contiguous: squares of one cache line a side are turned, so
+/// that reads and writes are both stretches.
+fn pack_transposed(b: Operand<'_>, k: usize, first: usize, width: usize, nr: usize, panel: &mut [Float]) {
+    const SIDE: usize = 16;
+    debug_assert_eq!(b.row, 1);
+    for j0 in (0..width).step_by(SIDE) {
+        for l0 in (0..k).step_by(SIDE) {
+            let (across, down) = (SIDE.min(width - j0), SIDE.min(k - l0));
+            let mut square = [[0.0; SIDE]; SIDE];
+            for (j, row) in square.iter_mut().enumerate().take(across) {
+                let start = (first + j0 + j) * b.column + l0;
+                match b.data[start..].first_chunk::<SIDE>() {
+                    Some(all) if down == SIDE => *row = *all,
+                    _ => row[..down].copy_from_slice(&b.data[start..start + down]),
+                }
+            }
+            for l in 0..down {
+                let to = &mut panel[(l0 + l) * nr + j0..][..across];
+                match to.first_chunk_mut::<SIDE>() {
+                    Some(to) => (0..SIDE).for_each(|j| to[j] = square[j][l]),
+                    None => (0..across).for_each(|j| to[j] = square[j][l]),
+                }
+            }
+        }
+    }
+}
