@@ -29,13 +29,14 @@ const WORK: [(&str, &str, usize); 7] = [
     ("medium", "greedy", 32),
 ];
 
-/// `bench ops`, or `bench [--config SIZE] [--mode MODE] [--batch B] [--rounds N] [--seconds S] [--threads N] [--peers DIR]
-/// [--python PATH] [--peer NAME=COMMAND]… [--no-input-feed]`
+/// `bench ops [PRECISION]`, or `bench [--config SIZE] [--mode MODE] [--batch B] [--rounds N] [--seconds S] [--threads N] [--peers DIR]
+/// [--python PATH] [--peer NAME=COMMAND]… [--no-input-feed] [--dtype f32|bf16]`
 pub fn run(args: &[OsString]) -> Result<()> {
-    if let [only] = args
-        && only == "ops"
+    if let Some((ops, rest)) = args.split_first()
+        && ops == "ops"
     {
-        return process::run(process::cargo().args([
+        let mut cargo = process::cargo();
+        cargo.args([
             "run",
             "--release",
             "--quiet",
@@ -43,7 +44,9 @@ pub fn run(args: &[OsString]) -> Result<()> {
             "seqweave-tensor",
             "--example",
             "op_ceilings",
-        ]));
+            "--",
+        ]);
+        return process::run(cargo.args(rest));
     }
     let options = Options::parse(args)?;
     let ours = binary::build()?;
@@ -79,6 +82,7 @@ pub fn run(args: &[OsString]) -> Result<()> {
         if batch > 0 {
             flags.extend(["--batch".into(), batch.to_string()]);
         }
+        flags.extend(["--dtype".into(), options.dtype.clone()]);
         if options.no_input_feed {
             flags.push("--no-input-feed".into());
         }
@@ -158,6 +162,7 @@ struct Options {
     python: Option<PathBuf>,
     named: Vec<(String, String)>,
     no_input_feed: bool,
+    dtype: String,
 }
 
 impl Options {
@@ -173,6 +178,7 @@ impl Options {
             python: None,
             named: Vec::new(),
             no_input_feed: false,
+            dtype: "f32".into(),
         };
         let mut args = args.iter();
         while let Some(arg) = args.next() {
@@ -193,6 +199,7 @@ impl Options {
                 "--threads" => options.threads = value("--threads", "a whole number from 1")?,
                 "--peers" => options.folder = value("--peers", "a folder")?.into(),
                 "--python" => options.python = Some(value("--python", "a path")?.into()),
+                "--dtype" => options.dtype = value("--dtype", "f32 or bf16")?,
                 "--no-input-feed" => options.no_input_feed = true,
                 "--peer" => {
                     let expected = "NAME=COMMAND";
@@ -203,7 +210,7 @@ impl Options {
                 }
                 _ => {
                     let known = "ops, --config, --mode, --batch, --rounds, --seconds, --threads, --peers, --python, --peer, \
-                                 --no-input-feed";
+                                 --dtype, --no-input-feed";
                     return Err(tools::unknown(arg, known));
                 }
             }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
 use seqweave_metrics::Metric;
 use seqweave_seq2seq::search::{LengthPenalty, MaxLen};
+use seqweave_tensor::Precision;
 
 use crate::values::{DeviceChoice, Gate, length_penalty, max_len};
 
@@ -53,6 +54,10 @@ pub struct Global {
     #[arg(long, global = true, env = "SEQWEAVE_THREADS", hide_env = true, value_name = "N")]
     #[arg(value_parser = in_range::<0, 1024>)]
     pub threads: Option<usize>,
+    /// Operands of matrix products: f32 or bf16
+    #[arg(long, alias = "dtype", global = true, env = "SEQWEAVE_PRECISION", hide_env = true)]
+    #[arg(value_name = "PRECISION")]
+    pub precision: Option<Precision>,
     /// Seed of every random choice; overrides the config
     #[arg(long, global = true, env = "SEQWEAVE_SEED", hide_env = true, value_name = "N")]
     #[arg(value_parser = at_least::<0>)]

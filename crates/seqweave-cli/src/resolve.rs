@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use seqweave_data::SourceSpec;
 use seqweave_metrics::Metric;
 use seqweave_seq2seq::search::{LengthPenalty, MaxLen, SearchOptions};
+use seqweave_tensor::Precision;
 use seqweave_train::bench::{BenchOptions, Mode, SIZES, Size};
 
 use crate::args::{self, Field, Format, Preset, Verb};
@@ -27,6 +28,8 @@ pub struct Context {
     pub device: Option<DeviceChoice>,
     /// CPU threads; `None` leaves it to the config, and then to the machine.
     pub threads: Option<usize>,
+    /// Operands of matrix products, where it overrides the config.
+    pub precision: Option<Precision>,
     /// Seed, where it overrides the config.
     pub seed: Option<u64>,
 }
@@ -264,8 +267,8 @@ pub struct PlotAttention {
 /// # Errors
 /// A usage [`Failure`] that names the options that do not go together.
 pub fn resolve(args: args::Args) -> Outcome<Job> {
-    let args::Global { device, threads, seed, .. } = args.global;
-    let context = Context { device, threads, seed };
+    let args::Global { device, threads, precision, seed, .. } = args.global;
+    let context = Context { device, threads, precision, seed };
     let task = match args.verb {
         Verb::Init(args::Init { dir, preset }) => Task::Init { dir, preset },
         Verb::Train(raw) => Task::Train(train(raw, &context)?),
@@ -288,7 +291,7 @@ pub fn resolve(args: args::Args) -> Outcome<Job> {
         Verb::Config(args::Config::Explain(raw)) => Task::ConfigExplain { key: raw.key },
         Verb::Bench(raw) => {
             let json = raw.json;
-            Task::Bench { options: bench(raw), json }
+            Task::Bench { options: bench(raw, &context), json }
         }
         Verb::Completions(args::Completions { shell }) => Task::Completions(shell),
     };
@@ -305,8 +308,9 @@ fn train(raw: args::Train, context: &Context) -> Outcome<Train> {
     if let Some(max_steps) = max_steps {
         config.sets.push(format!("train.max_steps={max_steps}"));
     }
-    let Context { device, threads, seed } = context;
+    let Context { device, threads, precision, seed } = context;
     config.sets.extend(seed.map(|seed| format!("seed={seed}")));
+    config.sets.extend(precision.map(|precision| format!("train.precision=\"{}\"", precision.name())));
     config.sets.extend(threads.map(|threads| format!("run.threads={threads}")));
     config.sets.extend(device.map(|device| format!("run.device=\"{device}\"")));
     Ok(Train { config, overwrite, dry_run })
@@ -338,7 +342,7 @@ fn config_sources(files: Vec<PathBuf>, sets: Vec<String>) -> Outcome<ConfigSourc
     Ok(ConfigSources { files, sets })
 }
 
-fn bench(raw: args::Bench) -> BenchOptions {
+fn bench(raw: args::Bench, context: &Context) -> BenchOptions {
     let args::Bench { config, mode, batch, beam, seconds, no_input_feed, json: _ } = raw;
     let size = SIZES[config as usize];
     BenchOptions {
@@ -350,6 +354,7 @@ fn bench(raw: args::Bench) -> BenchOptions {
         },
         beam,
         input_feeding: !no_input_feed,
+        precision: context.precision.unwrap_or_default(),
         seconds,
     }
 }
@@ -635,7 +640,7 @@ mod tests {
         let job = job("info --system --device cuda:1 --threads 2 --seed 7").unwrap();
         assert_eq!(
             job.context,
-            Context { device: Some(DeviceChoice::Cuda(1)), threads: Some(2), seed: Some(7) }
+            Context { device: Some(DeviceChoice::Cuda(1)), threads: Some(2), precision: None, seed: Some(7) }
         );
         assert!(matches!(job.task, Task::System { json: false }));
     }

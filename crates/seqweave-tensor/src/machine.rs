@@ -1,8 +1,8 @@
 //! What this processor can do, what of it is used, and the ceiling that benchmarks hold figures against.
 
-use crate::gemm::Isa;
+use crate::gemm::{Isa, multiply_adds};
 use crate::math::{Level, simd};
-use crate::{Error, Float, Result};
+use crate::{Error, Float, Precision, Result};
 use std::sync::Barrier;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -42,19 +42,18 @@ pub fn matrix_kernels() -> &'static str {
     Isa::best().name()
 }
 
-/// How products in [`Precision::Bf16`](crate::Precision) are made here: `avx512bf16`, or `rounded` operands in f32.
+/// How products in [`Precision::Bf16`] are made here: `avx512bf16`, or `rounded` operands in f32.
 pub fn bf16_kernels() -> &'static str {
     if Isa::has_pairs() { "avx512bf16" } else { "rounded" }
 }
 
-/// The rate of fused multiply-adds in registers, in FLOP/s summed over `threads` threads: what a matrix product could
+/// The rate of the multiply-adds of a precision in registers, in FLOP/s summed over `threads` threads: what a matrix product could
 /// reach if memory cost nothing. `None` where the kernels are portable and have no ceiling of their own.
 ///
 /// Measured, not looked up: the threads start together, each runs for a tenth of a second, and the best of several
 /// slices counts.
-pub fn multiply_add_ceiling(threads: usize) -> Option<f64> {
-    let isa = Isa::best();
-    isa.multiply_adds(1)?;
+pub fn multiply_add_ceiling(threads: usize, precision: Precision) -> Option<f64> {
+    multiply_adds(precision, 1)?;
     let start = Barrier::new(threads.max(1));
     let rates = std::thread::scope(|scope| {
         let run = || {
@@ -62,7 +61,7 @@ pub fn multiply_add_ceiling(threads: usize) -> Option<f64> {
             let (mut best, end) = (0.0f64, Instant::now() + Duration::from_millis(100));
             while Instant::now() < end {
                 let slice = Instant::now();
-                let flop = isa.multiply_adds(1 << 16).unwrap_or(0.0);
+                let flop = multiply_adds(precision, 1 << 16).unwrap_or(0.0);
                 best = best.max(flop / slice.elapsed().as_secs_f64());
             }
             best
@@ -118,9 +117,11 @@ mod tests {
 
     #[test]
     fn the_ceiling_is_a_rate_of_this_century() {
-        match multiply_add_ceiling(1) {
-            Some(rate) => assert!((1e9..1e13).contains(&rate), "{rate}"),
-            None => assert_eq!(matrix_kernels(), "portable"),
+        for precision in [Precision::F32, Precision::Bf16] {
+            match multiply_add_ceiling(1, precision) {
+                Some(rate) => assert!((1e9..1e13).contains(&rate), "{rate}"),
+                None => assert_eq!(matrix_kernels(), "portable"),
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{Error, Result};
 use seqweave_nn::{AttentionKind, CellKind, Optimizer, OptimizerConfig, Params};
 use seqweave_seq2seq::search::{Hypothesis, MaxLen, SearchOptions, score_batch, translate_batch};
 use seqweave_seq2seq::{Batch, BridgeKind, DecoderConfig, EncoderConfig, ModelConfig, Seq2Seq};
-use seqweave_tensor::{Device, Philox, machine};
+use seqweave_tensor::{Device, Philox, Precision, machine};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -62,6 +62,8 @@ pub struct BenchOptions {
     pub beam: usize,
     /// Whether the decoder has input feeding.
     pub input_feeding: bool,
+    /// Precision of the matrix products.
+    pub precision: Precision,
     /// How long to measure, in seconds; at least three steps are made.
     pub seconds: f64,
 }
@@ -167,9 +169,10 @@ impl BenchOptions {
 /// [`Error::Bench`] if a check fails; errors of the model.
 pub fn bench(options: &BenchOptions) -> Result<Measurement> {
     let threads = rayon::current_num_threads();
-    let ceiling = machine::multiply_add_ceiling(threads).map(|rate| rate / 1e9);
+    let ceiling = machine::multiply_add_ceiling(threads, options.precision).map(|rate| rate / 1e9);
     let Size { name, vocab, batch, length, .. } = options.size;
-    let (model, params) = Seq2Seq::build(&options.model(), vocab, vocab, &Device::cpu(), 1)?;
+    let device = Device::cpu().with_precision(options.precision);
+    let (model, params) = Seq2Seq::build(&options.model(), vocab, vocab, &device, 1)?;
     let parameters = params.numel();
     let rows = sentences(options.size);
     let (checked, mut times) = match options.mode {
@@ -186,7 +189,7 @@ pub fn bench(options: &BenchOptions) -> Result<Measurement> {
         config: name,
         mode: options.mode,
         input_feed: options.input_feeding,
-        dtype: "f32",
+        dtype: options.precision.name(),
         threads,
         batch,
         beam: options.beam(),
@@ -303,8 +306,11 @@ mod tests {
     #[test]
     fn every_mode_is_checked_and_timed() {
         for mode in [Mode::Train, Mode::Greedy, Mode::Beam] {
-            for input_feeding in [true, false] {
-                let options = BenchOptions { size: TINY, mode, beam: 2, input_feeding, seconds: 0.0 };
+            for (input_feeding, precision) in
+                [(true, Precision::F32), (false, Precision::F32), (true, Precision::Bf16)]
+            {
+                let options =
+                    BenchOptions { size: TINY, mode, beam: 2, input_feeding, precision, seconds: 0.0 };
                 let measured = bench(&options).unwrap();
                 assert!(measured.steps >= 3 && measured.tokens_per_s > 0.0, "{measured:?}");
                 assert!(measured.best_ms <= measured.step_ms);
@@ -316,8 +322,14 @@ mod tests {
     #[test]
     fn work_is_counted_as_elsewhere() {
         let work = |size| {
-            let options =
-                BenchOptions { size, mode: Mode::Train, beam: 5, input_feeding: true, seconds: 0.0 };
+            let options = BenchOptions {
+                size,
+                mode: Mode::Train,
+                beam: 5,
+                input_feeding: true,
+                precision: Precision::F32,
+                seconds: 0.0,
+            };
             options.flop() / 1e9
         };
         assert!((work(SIZES[0]) - 26.4).abs() < 0.3, "{}", work(SIZES[0]));

@@ -217,6 +217,8 @@ struct System {
     cpu_features: Vec<&'static str>,
     /// Instruction set of the matrix kernels.
     kernels: &'static str,
+    /// How bf16 products are made.
+    bf16: &'static str,
     device: String,
     chinese_font: bool,
 }
@@ -233,18 +235,19 @@ impl System {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             cpu_features: cpu_features(),
             kernels: machine::matrix_kernels(),
+            bf16: machine::bf16_kernels(),
             device,
             chinese_font: Fonts::load(None).is_ok_and(|fonts| fonts.can_show('文')),
         }
     }
 
     fn text(&self) -> String {
-        let Self { version, system, cores, cpu_features, kernels, device, chinese_font } = self;
+        let Self { version, system, cores, cpu_features, kernels, bf16, device, chinese_font } = self;
         let features = if cpu_features.is_empty() { "none known".to_owned() } else { cpu_features.join(" ") };
         let fonts =
             if *chinese_font { "show Chinese" } else { "do not show Chinese (plots: use --font FILE)" };
         format!(
-            "seqweave  {version}\nsystem    {system}, {cores} cores\nfeatures  {features}\nkernels   {kernels}\ndevice    {device}\nfonts     {fonts}"
+            "seqweave  {version}\nsystem    {system}, {cores} cores\nfeatures  {features}\nkernels   {kernels}, bf16 {bf16}\ndevice    {device}\nfonts     {fonts}"
         )
     }
 }
@@ -283,7 +286,7 @@ mod tests {
 
     #[test]
     fn the_system_is_described_without_a_gpu() {
-        let system = System::of(&Context { device: None, threads: None, seed: None });
+        let system = System::of(&Context { device: None, threads: None, precision: None, seed: None });
         assert!(system.cores >= 1);
         assert!(system.text().starts_with("seqweave  "), "{}", system.text());
         assert!(serde_json::to_string(&system).unwrap().contains("\"device\":\"cpu"));

@@ -42,8 +42,10 @@ fn open_device(choice: DeviceChoice) -> Outcome<(Device, String)> {
 fn open_model(ui: &Ui, context: &Context, dir: &Path) -> Outcome<Translator> {
     start_pool(context.threads.unwrap_or(0))?;
     let (device, why) = open_device(context.device.unwrap_or(DeviceChoice::Auto))?;
+    let device = device.with_precision(context.precision.unwrap_or_default());
     let translator = Translator::from_dir_on(dir, &device)?;
-    ui.detail(format!("device {why}, {} threads", rayon::current_num_threads()));
+    let precision = device.precision().name();
+    ui.detail(format!("device {why}, {precision}, {} threads", rayon::current_num_threads()));
     ui.detail(format!("model  {}: {} parameters", dir.display(), translator.model().params.numel()));
     Ok(translator)
 }

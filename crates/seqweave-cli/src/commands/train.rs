@@ -32,7 +32,8 @@ pub fn run(ui: &Ui, job: Train) -> Outcome {
         .device
         .parse()
         .map_err(|e| Failure::new(Exit::Config, format!("run.device is `{}`: {e}", config.run.device)))?;
-    let device = open_device(choice)?;
+    let (device, why) = open_device(choice)?;
+    let device = (device.with_precision(config.train.precision.into()), why);
     let run = config.run_folder();
     let options = OpenOptions { overwrite: job.overwrite };
     if job.dry_run {

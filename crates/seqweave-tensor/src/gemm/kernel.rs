@@ -75,10 +75,12 @@ impl Isa {
         }
     }
 
-    /// Runs `n` rounds of independent fused multiply-adds in registers and returns their FLOP; `None` for the portable
-    /// kernels.
-    pub(crate) fn multiply_adds(self, n: usize) -> Option<f64> {
+    /// Runs `n` rounds of independent multiply-adds in registers and returns their FLOP; `None` for the portable kernels.
+    pub(crate) fn multiply_adds(self, element: Element, n: usize) -> Option<f64> {
         match self {
+            // SAFETY: `available` and `has_pairs` found the instructions.
+            #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+            Isa::Avx512 if element == Element::Pair => Some(unsafe { multiply_adds_avx512bf16(n) }),
             // SAFETY: `available` found the instructions.
             #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
             Isa::Avx512 => Some(unsafe { multiply_adds_avx512(n) }),
@@ -310,6 +312,23 @@ unsafe fn multiply_adds_avx512(n: usize) -> f64 {
     }
     std::hint::black_box(sums);
     (n * 24 * 16 * 2) as f64
+}
+
+/// As [`multiply_adds_avx512`], with pairs of bfloat16: two products an instruction and element.
+///
+/// # Safety
+/// With AVX-512F and AVX512-BF16 present.
+#[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn multiply_adds_avx512bf16(n: usize) -> f64 {
+    // SAFETY: vectors of the same size keep their bits.
+    let x = unsafe { std::mem::transmute::<__m512, __m512bh>(_mm512_set1_ps(std::hint::black_box(0.5))) };
+    let mut sums = [_mm512_setzero_ps(); 24];
+    for _ in 0..n {
+        sums.iter_mut().for_each(|sum| *sum = _mm512_dpbf16_ps(*sum, x, x));
+    }
+    std::hint::black_box(sums);
+    (n * 24 * 32 * 2) as f64
 }
 
 /// As [`multiply_adds_avx512`], with the twelve chains of an AVX2 tile.

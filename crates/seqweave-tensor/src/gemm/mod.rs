@@ -64,6 +64,12 @@ impl Format {
     }
 }
 
+/// Runs `n` rounds of the multiply-adds that products of this precision are made of, and returns their FLOP.
+pub(crate) fn multiply_adds(precision: Precision, n: usize) -> Option<f64> {
+    let isa = Isa::best();
+    isa.multiply_adds(Format::of(precision, isa).element(), n)
+}
+
 /// A matrix where it lies: element `(i, j)` is `data[i·row + j·column]`.
 #[derive(Clone, Copy)]
 pub(crate) struct Operand<'a> {

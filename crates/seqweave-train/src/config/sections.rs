@@ -12,7 +12,7 @@ use seqweave_metrics::Metric;
 use seqweave_nn::{OptimizerConfig, ScheduleConfig, ScheduleKind};
 use seqweave_seq2seq::ModelConfig;
 use seqweave_seq2seq::search::SearchOptions;
-use seqweave_tensor::Float;
+use seqweave_tensor::{Float, Precision};
 use serde::{Deserialize, Serialize};
 
 /// One training run.
@@ -89,6 +89,9 @@ pub struct TrainConfig {
     pub optimizer: OptimizerConfig,
     /// How the learning rate changes over time.
     pub schedule: ScheduleConfig,
+    /// What the operands of matrix products are rounded to, in training and in its validations; weights, sums and the
+    /// optimizer are f32 in any case.
+    pub precision: PrecisionName,
     /// Optimizer steps between two log lines.
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub log_every: u64,
@@ -113,8 +116,28 @@ impl Default for TrainConfig {
                 min_lr: 1e-6,
                 ..ScheduleConfig::default()
             },
+            precision: PrecisionName::F32,
             log_every: 100,
             max_bad_steps: 10,
+        }
+    }
+}
+
+/// The precision of matrix products.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PrecisionName {
+    /// Operands as they are.
+    F32,
+    /// Operands rounded to bfloat16; fast where the processor multiplies pairs of them.
+    Bf16,
+}
+
+impl From<PrecisionName> for Precision {
+    fn from(name: PrecisionName) -> Self {
+        match name {
+            PrecisionName::F32 => Precision::F32,
+            PrecisionName::Bf16 => Precision::Bf16,
         }
     }
 }
