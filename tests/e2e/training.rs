@@ -214,3 +214,28 @@ fn limits_and_intervals_may_change_between_two_starts() {
     let weights = |run: &str| dir.read(format!("{run}/checkpoints/step-00000060/model.safetensors"));
     assert!(weights("whole") == weights("parts"), "other weights");
 }
+
+#[test]
+fn bf16_is_a_setting_of_the_run() {
+    let dir = Dir::new();
+    tiny(&dir);
+    dir.seqweave("train -q -c config.toml --run exact").run().good();
+    dir.seqweave("train -q -c config.toml --run rounded --precision bf16").run().good();
+    let weights = |run: &str| outcome(&dir, run).remove("model.safetensors").expect("a model has weights");
+    assert!(weights("exact") != weights("rounded"), "rounding the operands shows in the weights");
+    // The threads never matter, and going on with other operands is refused.
+    dir.seqweave("train -q -c config.toml --run alone --precision bf16 --threads 1").run().good();
+    assert_same(&dir, "alone", &outcome(&dir, "rounded"));
+    let other = dir.seqweave("train -q -c config.toml --run rounded").run().exits(3);
+    other.says("was made with other settings").says("train.precision");
+    // A model may be used in either precision, whatever it was trained in.
+    for precision in ["f32", "bf16"] {
+        let line = dir
+            .seqweave(&format!("translate -m rounded --precision {precision}"))
+            .stdin("a b c\n")
+            .run()
+            .good();
+        assert_eq!(line.lines().len(), 1);
+    }
+    dir.seqweave("translate -m rounded --precision half").run().exits(2).says("expected f32 or bf16");
+}

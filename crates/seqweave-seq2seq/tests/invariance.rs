@@ -9,7 +9,7 @@ use seqweave_seq2seq::search::{
     Hypothesis, LengthPenalty, MaxLen, SearchOptions, translate_all, translate_batch,
 };
 use seqweave_seq2seq::{Batch, BridgeKind, PAD, Seq2Seq};
-use seqweave_tensor::{Device, Float, Ids};
+use seqweave_tensor::{Device, Float, Ids, Precision};
 use seqweave_testkit::{SplitMix64, assert_close};
 
 /// Every number of a list of answers, as bits.
@@ -71,9 +71,12 @@ fn and_so_it_is_beyond_the_block_sizes_of_the_kernels() {
     ] {
         let mut config = config(cell, attention, BridgeKind::Dense, input_feeding);
         (config.emb, config.hidden) = (45, 134);
-        let (model, mut params) = Seq2Seq::build(&config, LARGE, LARGE, &Device::cpu(), 1).unwrap();
-        draw(&mut params, 1, 0.4);
-        check(&model, &params, &sentences_of(LARGE, 64, 40, 5), MaxLen { ratio: 0.0, add: 6 });
+        for precision in [Precision::F32, Precision::Bf16] {
+            let device = Device::cpu().with_precision(precision);
+            let (model, mut params) = Seq2Seq::build(&config, LARGE, LARGE, &device, 1).unwrap();
+            draw(&mut params, 1, 0.4);
+            check(&model, &params, &sentences_of(LARGE, 64, 40, 5), MaxLen { ratio: 0.0, add: 6 });
+        }
     }
 }
 
