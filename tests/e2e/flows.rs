@@ -295,3 +295,36 @@ fn weights_are_safetensors_with_the_names_of_pytorch() {
         assert!(names.iter().all(|name| rows(name) == 3 * 32), "{names:?}");
     }
 }
+
+#[test]
+fn every_instruction_set_translates_to_the_same_bytes() {
+    let (dir, input) = (trained().fresh(), trained().sources("test", 20).join("\n"));
+    let translate = |set: &str| {
+        let command =
+            dir.seqweave("translate -m run --format jsonl --with score,align").env("SEQWEAVE_CPU", set);
+        command.stdin(input.clone()).run()
+    };
+    let widest = translate("").good();
+    assert_eq!(widest.lines().len(), 20);
+    for set in ["portable", "avx2", "avx512"] {
+        let ran = translate(set);
+        if ran.stderr.contains("SEQWEAVE_CPU: expected one of") {
+            println!("SKIPPED {set}: this processor does not have it");
+            continue;
+        }
+        assert_eq!(ran.good().stdout, widest.stdout, "{set}");
+    }
+    translate("avx1024").exits(2).says("SEQWEAVE_CPU: expected one of").says("portable");
+}
+
+#[test]
+fn bench_prints_one_json_line() {
+    let dir = Dir::new();
+    let measured = dir.seqweave("bench --batch 2 --seconds 0 --json --threads 1").run().good().json();
+    assert_eq!((&measured["peer"], &measured["config"]), (&"seqweave".into(), &"small".into()));
+    assert!(measured["tokens_per_s"].as_f64().is_some_and(|rate| rate > 0.0), "{measured}");
+    let text = dir.seqweave("bench --batch 2 --seconds 0 --mode greedy").run().good();
+    assert!(text.lines()[0].starts_with("tokens/s "), "{}", text.report());
+    dir.seqweave("bench --config tiny").run().exits(2).says("small, medium, large");
+    dir.seqweave("bench --config large --batch 65536").run().exits(1).says("a smaller --batch");
+}

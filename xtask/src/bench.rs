@@ -18,15 +18,18 @@ use crate::{binary, process, tools, workspace};
 /// Where peers lie unless `--peers` says otherwise; not part of the repository.
 const PEERS: &str = "../shared/peers";
 const PYTORCH: &str = "pytorch/seq2seq_bench.py";
-/// What is run unless options say otherwise: (size, mode, sentences a batch; 0 is the size's own).
-const WORK: [(&str, &str, usize); 7] = [
-    ("small", "train", 0),
-    ("medium", "train", 0),
-    ("small", "greedy", 1),
-    ("small", "greedy", 32),
-    ("small", "beam", 1),
-    ("small", "beam", 32),
-    ("medium", "greedy", 32),
+/// A piece of work: size, mode, and sentences a batch where it is not the size's own.
+type Work<'a> = (&'a str, &'a str, Option<usize>);
+
+/// What is run unless options say otherwise.
+const WORK: [Work<'_>; 7] = [
+    ("small", "train", None),
+    ("medium", "train", None),
+    ("small", "greedy", Some(1)),
+    ("small", "greedy", Some(32)),
+    ("small", "beam", Some(1)),
+    ("small", "beam", Some(32)),
+    ("medium", "greedy", Some(32)),
 ];
 
 /// `bench ops [PRECISION]`, or `bench [--config SIZE] [--mode MODE] [--batch B] [--rounds N] [--seconds S] [--threads N] [--peers DIR]
@@ -79,7 +82,7 @@ pub fn run(args: &[OsString]) -> Result<()> {
         .into_iter()
         .map(str::to_owned)
         .collect::<Vec<_>>();
-        if batch > 0 {
+        if let Some(batch) = batch {
             flags.extend(["--batch".into(), batch.to_string()]);
         }
         flags.extend(["--dtype".into(), options.dtype.clone()]);
@@ -90,15 +93,16 @@ pub fn run(args: &[OsString]) -> Result<()> {
         for _ in 0..options.rounds {
             let mut round = vec![Some(measure(Command::new(&ours).arg("bench").arg("--json").args(&flags))?)];
             for peer in &peers {
-                // A peer that cannot do this work, or is not there any more, leaves a gap in the table and stops nothing.
-                round.push(measure(Command::new(&peer.program).args(&peer.args).args(&flags)).ok());
+                // A peer that cannot do this work leaves a gap in the table, says why, and stops nothing.
+                let measured = measure(Command::new(&peer.program).args(&peer.args).args(&flags));
+                round.push(measured.inspect_err(|error| eprintln!("{}: {error}", peer.name)).ok());
             }
             for value in round.iter().flatten() {
                 writeln!(lines, "{value}").map_err(Error::io("writing", &path))?;
             }
             rounds.push(round);
         }
-        let work = if batch > 0 { format!("{size} {mode} {batch}") } else { format!("{size} {mode}") };
+        let work = batch.map_or(format!("{size} {mode}"), |batch| format!("{size} {mode} {batch}"));
         let names = std::iter::once("seqweave").chain(peers.iter().map(|peer| &*peer.name));
         for (column, name) in names.enumerate() {
             println!("{}", line(&work, name, &rounds, column));
@@ -219,12 +223,12 @@ impl Options {
     }
 
     /// The standard work, or the one piece that was asked for.
-    fn work(&self) -> Vec<(&str, &str, usize)> {
+    fn work(&self) -> Vec<Work<'_>> {
         if self.size.is_none() && self.mode.is_none() && self.batch.is_none() {
             return WORK.to_vec();
         }
         let (size, mode) = (self.size.as_deref(), self.mode.as_deref());
-        vec![(size.unwrap_or("small"), mode.unwrap_or("train"), self.batch.unwrap_or(0))]
+        vec![(size.unwrap_or("small"), mode.unwrap_or("train"), self.batch)]
     }
 
     /// PyTorch where it can be found, then the peers that were named.
@@ -267,7 +271,7 @@ mod tests {
     #[test]
     fn one_option_picks_one_piece_of_work() {
         assert_eq!(parse(&[]).unwrap().work().len(), WORK.len());
-        assert_eq!(parse(&["--mode", "beam", "--batch", "4"]).unwrap().work(), [("small", "beam", 4)]);
+        assert_eq!(parse(&["--mode", "beam", "--batch", "4"]).unwrap().work(), [("small", "beam", Some(4))]);
         let named = parse(&["--peers", "nowhere", "--peer", "other=prog --flag"]).unwrap().peers();
         assert_eq!((&*named[0].name, named[0].args.len()), ("other", 1));
         for wrong in [&["--rounds", "0"][..], &["--rounds"], &["--peer", "x"], &["--sides"]] {

@@ -2,7 +2,7 @@
 //!
 //! The order in which operations run is a topological order of their graph, so replaying needs no sort, no recursion
 //! and no map: [`Tape::backward`] pops the last node, calls its rule with the gradient of its outputs, and drops it
-//! together with whatever the rule had saved. (Wengert 1964, "A simple automatic derivative evaluation program".)
+//! together with whatever the rule had saved, factors of put-off products excepted. (Wengert 1964, "A simple automatic derivative evaluation program".)
 
 use crate::{Error, Result, Var};
 use seqweave_tensor::Trans::{N, T};
@@ -183,7 +183,7 @@ pub struct Grads<'a> {
     slots: Vec<Option<Tensor>>,
     flat: Option<TensorMut<'a>>,
     device: &'a Device,
-    /// Products of parameter gradients that wait for the end of the pass, in the order in which they came.
+    /// Products of parameter gradients that wait for more rows or the end of the pass, in the order in which they came.
     put_off: Vec<Product>,
 }
 
@@ -193,10 +193,12 @@ struct Product {
     shape: Shape,
     /// (a: `[..,M]`, b: `[..,K]`) with equally many rows.
     factors: Vec<(Tensor, Tensor)>,
+    /// Rows of all factors.
+    rows: usize,
 }
 
-/// Rows from which on a product is worth making alone.
-const ROWS_ALONE: usize = 512;
+/// Rows from which on a product is worth making, alone or of what has been put off.
+const ROWS_ENOUGH: usize = 512;
 
 impl Grads<'_> {
     /// Whether the gradient of `input` is needed: a rule asks before an expensive computation.
@@ -247,42 +249,57 @@ impl Grads<'_> {
 
     /// Adds aᵀ·b to the gradient of `input` `[M,K]`, with a: `[..,M]` and b: `[..,K]` of equally many rows.
     ///
-    /// Small products of one parameter are put off and made as one when the tape is done: a decoder that steps through time
-    /// would otherwise read and write the whole gradient of a weight at every step, for a few rows each.
+    /// Products of few rows are put off until those of one parameter have rows enough, or the tape is done, and made as
+    /// one: a decoder that steps through time would otherwise read and write the whole gradient of a weight at every
+    /// step. Until then their factors are kept.
+    ///
+    /// # Errors
+    /// A tensor error if the rows differ or the product is not shaped like the input; [`Error::NoFlatBuffer`].
     pub fn accumulate_product(&mut self, input: Input, a: Tensor, b: Tensor) -> Result<()> {
-        let rows = a.shape().rows_and_columns().0;
-        match &self.inputs[input.0] {
-            Some(Edge { target: Target::Param { offset }, shape }) if rows < ROWS_ALONE => {
-                let (offset, shape) = (*offset, *shape);
-                match self.put_off.iter_mut().find(|p| (p.offset, p.shape) == (offset, shape)) {
-                    Some(product) => product.factors.push((a, b)),
-                    None => self.put_off.push(Product { offset, shape, factors: vec![(a, b)] }),
-                }
-                Ok(())
-            }
-            _ => self.accumulate(input, |dst, acc| ops::gemm(&a, T, &b, N, acc, dst)),
+        let (rows, rows_b) = (a.shape().rows_and_columns().0, b.shape().rows_and_columns().0);
+        let Some(Edge { target: Target::Param { offset }, shape }) = &self.inputs[input.0] else {
+            return self.accumulate(input, |dst, acc| ops::gemm(&a, T, &b, N, acc, dst));
+        };
+        // Unequal rows are left to the product, whose error names the shapes.
+        if rows >= ROWS_ENOUGH || rows != rows_b {
+            return self.accumulate(input, |dst, acc| ops::gemm(&a, T, &b, N, acc, dst));
         }
+        let (offset, shape) = (*offset, *shape);
+        let known = self.put_off.iter().position(|p| (p.offset, p.shape) == (offset, shape));
+        let at = known.unwrap_or(self.put_off.len());
+        if known.is_none() {
+            self.put_off.push(Product { offset, shape, factors: Vec::new(), rows: 0 });
+        }
+        let product = &mut self.put_off[at];
+        product.factors.push((a, b));
+        product.rows += rows;
+        if product.rows < ROWS_ENOUGH {
+            return Ok(());
+        }
+        let product = self.put_off.remove(at);
+        self.make(product)
     }
 
-    /// Makes the products that were put off. Rules run from the last operation to the first, so the factors are taken
-    /// from the back: rows then stand in the order of the forward pass.
+    /// Makes the products that are still put off.
     fn finish_products(&mut self) -> Result<()> {
-        for Product { offset, shape, factors } in std::mem::take(&mut self.put_off) {
-            let flat = self.flat.as_mut().ok_or(Error::NoFlatBuffer { offset })?;
-            let (a, b) = match &factors[..] {
-                [(a, b)] => (a.clone(), b.clone()),
-                _ => {
-                    let all = |pick: fn(&(Tensor, Tensor)) -> &Tensor| -> Result<Tensor> {
-                        let parts: Result<Vec<Tensor>> =
-                            factors.iter().rev().map(|f| as_rows(pick(f))).collect();
-                        Ok(ops::concat_first(&parts?.iter().collect::<Vec<_>>())?)
-                    };
-                    (all(|f| &f.0)?, all(|f| &f.1)?)
-                }
-            };
-            ops::gemm(&a, T, &b, N, Acc::Add, flat.flat_mut(offset, shape)?)?;
-        }
-        Ok(())
+        std::mem::take(&mut self.put_off).into_iter().try_for_each(|product| self.make(product))
+    }
+
+    /// Makes a product that was put off. Rules run from the last operation to the first, so the factors are taken from
+    /// the back: their rows then stand in the order of the forward pass.
+    fn make(&mut self, Product { offset, shape, factors, .. }: Product) -> Result<()> {
+        let flat = self.flat.as_mut().ok_or(Error::NoFlatBuffer { offset })?;
+        let (a, b) = match <[_; 1]>::try_from(factors) {
+            Ok([(a, b)]) => (a, b),
+            Err(factors) => {
+                let joined = |pick: fn(&(Tensor, Tensor)) -> &Tensor| -> Result<Tensor> {
+                    let parts: Result<Vec<Tensor>> = factors.iter().rev().map(|f| as_rows(pick(f))).collect();
+                    Ok(ops::concat_first(&parts?.iter().collect::<Vec<_>>())?)
+                };
+                (joined(|f| &f.0)?, joined(|f| &f.1)?)
+            }
+        };
+        Ok(ops::gemm(&a, T, &b, N, Acc::Add, flat.flat_mut(offset, shape)?)?)
     }
 
     /// Hands over a finished gradient of `input`: moved in if it is the first contribution, added otherwise.
@@ -435,6 +452,51 @@ mod tests {
         let loss = sum(&add(&mul(&x, &x).unwrap(), &scale(&x, 4.0).unwrap()).unwrap()).unwrap();
         let gradients = tape.backward(&loss, None).unwrap();
         assert_eq!(gradients.get(&x).unwrap().to_vec(), [8.0, 10.0]);
+    }
+
+    /// y = x·wᵀ with a whole-number x of `rows` rows, whose weight gradient is a product.
+    fn product_of(tape: &Rc<Tape>, w: &Var, rows: usize, first: usize) -> Var {
+        let x: Vec<Float> = (first..first + 2 * rows).map(|i| (i % 7) as Float).collect();
+        let x = tape.leaf(Tensor::from_slice(&Device::cpu(), &x, [rows, 2]).unwrap());
+        sum(&crate::linear(&x, w, None).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn products_of_few_rows_wait_and_add_to_what_was_there() {
+        // Two weights [1,2] in one buffer that is not empty; rows that never are enough, at last are, and are at once.
+        for rows in [vec![3], vec![3, 1, 2], vec![300, 300, 5], vec![2, 600, 3]] {
+            let tape = Tape::new();
+            let mut flat = tensor(&[0.5, 0.5, 0.25, 0.25]);
+            let w = |offset| tape.param(Tensor::full(&Device::cpu(), [1, 2], 1.0), offset);
+            let (v, w) = (w(0), w(2));
+            let mut loss = product_of(&tape, &v, 1, 5);
+            let mut want = [0.5 + 5.0, 0.5 + 6.0, 0.25, 0.25];
+            for (i, &n) in rows.iter().enumerate() {
+                loss = add(&loss, &product_of(&tape, &w, n, i)).unwrap();
+                for row in 0..n {
+                    want[2] += ((i + 2 * row) % 7) as Float;
+                    want[3] += ((i + 2 * row + 1) % 7) as Float;
+                }
+            }
+            tape.backward(&loss, Some(&mut flat)).unwrap();
+            assert_eq!(flat.to_vec(), want, "{rows:?}");
+        }
+        let tape = Tape::new();
+        let w = tape.param(Tensor::full(&Device::cpu(), [1, 2], 1.0), 0);
+        let loss = product_of(&tape, &w, 3, 0);
+        assert!(matches!(tape.backward(&loss, None), Err(Error::NoFlatBuffer { offset: 0 })));
+    }
+
+    #[test]
+    fn a_product_of_unequal_rows_is_an_error() {
+        let tape = Tape::new();
+        let w = tape.param(Tensor::full(&Device::cpu(), [1, 2], 1.0), 0);
+        let y = record(Tensor::scalar(&Device::cpu(), 0.0), [&w], |_, [w], g| {
+            let zeros = |rows, columns| Tensor::zeros(&Device::cpu(), [rows, columns]);
+            g.accumulate_product(w, zeros(3, 1), zeros(2, 2))
+        });
+        let error = tape.backward(&y.unwrap(), Some(&mut tensor(&[0.0, 0.0]))).err().unwrap().to_string();
+        assert!(error.contains("[3, 1]") && error.contains("[2, 2]"), "{error}");
     }
 
     #[test]

@@ -29,14 +29,10 @@ impl Var {
         Self { value, place: Some((tape, target)), weight: None }
     }
 
-    /// The same variable with layouts of its value that live longer than one operation: products with it lay out nothing.
-    ///
-    /// # Panics
-    /// If the layouts are of another shape; `weight` must have been made from this very value.
-    pub fn with_layouts(mut self, weight: Weight) -> Self {
-        assert_eq!(weight.value().shape(), self.shape(), "layouts of another matrix");
-        self.weight = Some(weight);
-        self
+    /// The variable with the matrix `weight` for its value, and with layouts of it that live longer than one operation:
+    /// products lay out nothing.
+    pub fn with_layouts(self, weight: Weight) -> Self {
+        Self { value: weight.value().clone(), place: self.place, weight: Some(weight) }
     }
 
     /// The matrix `[M,K]` as products want it: the layouts it came with, or new ones.

@@ -6,8 +6,9 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
 use seqweave_metrics::Metric;
 use seqweave_seq2seq::search::{LengthPenalty, MaxLen};
 use seqweave_tensor::Precision;
+use seqweave_train::bench::Size;
 
-use crate::values::{DeviceChoice, Gate, length_penalty, max_len};
+use crate::values::{DeviceChoice, Gate, bench_size, length_penalty, max_len};
 
 /// Sentences that are translated or scored together unless --batch says otherwise.
 const BATCH: usize = 32;
@@ -184,8 +185,8 @@ Examples:
   seqweave bench --config medium --mode beam --batch 32 --json")]
 pub struct Bench {
     /// Size of the network: small, medium or large
-    #[arg(long, value_name = "SIZE", default_value = "small", hide_possible_values = true)]
-    pub config: BenchSize,
+    #[arg(long, value_name = "SIZE", default_value = "small", value_parser = bench_size)]
+    pub config: Size,
     /// What to time: train, greedy or beam
     #[arg(long, value_name = "MODE", default_value = "train", hide_possible_values = true)]
     pub mode: BenchMode,
@@ -204,17 +205,6 @@ pub struct Bench {
     /// One JSON line instead of text
     #[arg(long)]
     pub json: bool,
-}
-
-/// Sizes of `bench`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum BenchSize {
-    /// 7.5 million parameters.
-    Small,
-    /// 34 million parameters.
-    Medium,
-    /// 98 million parameters.
-    Large,
 }
 
 /// Modes of `bench`.
@@ -571,6 +561,16 @@ mod tests {
             command.get_subcommands().for_each(check);
         }
         check(&Args::command());
+    }
+
+    #[test]
+    fn the_sizes_in_the_help_of_bench_are_those_of_the_program() {
+        let text = help(&["bench"]);
+        for size in seqweave_train::bench::SIZES {
+            let Size { name, emb, hidden, layers, vocab, batch, length } = size;
+            let row = format!("  {name:<8} {emb:<4} {hidden:<5} {layers:<7} {vocab:<6} {batch:<6} {length}");
+            assert!(text.contains(&row), "no line {row:?} in\n{text}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use seqweave_data::SourceSpec;
 use seqweave_metrics::Metric;
 use seqweave_seq2seq::search::{LengthPenalty, MaxLen, SearchOptions};
 use seqweave_tensor::Precision;
-use seqweave_train::bench::{BenchOptions, Mode, SIZES, Size};
+use seqweave_train::bench::{BenchOptions, Mode, Size};
 
 use crate::args::{self, Field, Format, Preset, Verb};
 use crate::exit::{Failure, Outcome};
@@ -344,9 +344,8 @@ fn config_sources(files: Vec<PathBuf>, sets: Vec<String>) -> Outcome<ConfigSourc
 
 fn bench(raw: args::Bench, context: &Context) -> BenchOptions {
     let args::Bench { config, mode, batch, beam, seconds, no_input_feed, json: _ } = raw;
-    let size = SIZES[config as usize];
     BenchOptions {
-        size: Size { batch: batch.unwrap_or(size.batch), ..size },
+        size: Size { batch: batch.unwrap_or(config.batch), ..config },
         mode: match mode {
             args::BenchMode::Train => Mode::Train,
             args::BenchMode::Greedy => Mode::Greedy,

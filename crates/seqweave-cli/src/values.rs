@@ -6,6 +6,7 @@ use std::str::FromStr;
 use seqweave_metrics::Metric;
 use seqweave_seq2seq::search::{LengthPenalty, MaxLen};
 use seqweave_tensor::Device;
+use seqweave_train::bench::{SIZES, Size};
 
 /// `--device`: where to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,15 @@ impl fmt::Display for DeviceChoice {
             Self::Cuda(n) => write!(f, "cuda:{n}"),
         }
     }
+}
+
+/// Reads the size of `bench`: its name.
+///
+/// # Errors
+/// The names.
+pub fn bench_size(text: &str) -> Result<Size, String> {
+    let names = || SIZES.map(|size| size.name).join(", ");
+    SIZES.into_iter().find(|size| size.name == text).ok_or_else(|| format!("expected one of {}", names()))
 }
 
 /// Reads `--length-penalty`: `none`, `average`, `gnmt` or `gnmt=ALPHA`.

@@ -39,7 +39,7 @@ impl<'a> Ctx<'a> {
             Some(tape) => tape.param(value, self.params.offset(id)?),
             None => Var::constant(value),
         };
-        Ok(if is_matrix { var.with_layouts(self.params.weight(id)?) } else { var })
+        if is_matrix { Ok(var.with_layouts(self.params.weight(id)?)) } else { Ok(var) }
     }
 
     /// y = x·Wᵀ + b, with x: `[..,K]`, W: `[M,K]` the parameter `weight`, b: `[M]`, y: `[..,M]`.

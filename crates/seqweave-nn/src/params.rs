@@ -156,7 +156,8 @@ impl Params {
     /// # Errors
     /// [`Error::ParamsInUse`] while a tape or anybody else holds a view of a value.
     pub fn split_mut(&mut self) -> Result<(TensorMut<'_>, &Tensor)> {
-        // Whoever asks for write access is taken to write: what was laid out from the old values is dropped.
+        // Whoever asks for write access is taken to write: what was laid out from the old values is dropped. First of all,
+        // for layouts hold views of the values, which would be in the way.
         self.weights.iter_mut().for_each(|weight| drop(weight.take()));
         Ok((in_use(self.values.view_mut())?, &self.grads))
     }
@@ -345,6 +346,19 @@ impl Scope<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_update_drops_the_layouts_and_a_held_one_is_in_its_way() {
+        let mut builder = ParamsBuilder::new();
+        let id = builder.root().param("w", [3, 2], Init::Constant(1.0));
+        let mut params = builder.build(&Device::cpu(), 0).unwrap();
+        let held = params.weight(id).unwrap();
+        held.transposed();
+        assert!(matches!(params.set_by_name("w", &[2.0; 6]), Err(Error::ParamsInUse { .. })));
+        drop(held);
+        params.set_by_name("w", &[2.0; 6]).unwrap();
+        assert_eq!(params.weight(id).unwrap().value().to_vec(), [2.0; 6]);
+    }
 
     fn small() -> (Params, [ParamId; 3]) {
         let mut builder = ParamsBuilder::new();

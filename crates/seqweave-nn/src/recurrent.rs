@@ -3,7 +3,7 @@
 use crate::{Ctx, Error, Init, ParamId, Result, Scope};
 use schemars::JsonSchema;
 use seqweave_autograd::{self as ag, Var};
-use seqweave_tensor::ops::{self, Direction};
+use seqweave_tensor::ops::{self, Direction, Weight};
 use seqweave_tensor::{Float, Ids, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -282,7 +282,14 @@ impl Cell {
         let CellState { h: h0, c: c0 } = initial;
         let w_hh = cx.param(self.weight_hh)?;
         if ![&xp, &w_hh, h0].into_iter().chain(c0).any(Var::needs_grad) {
-            return self.infer(cx, xp.value(), b_hh.value(), initial, lens, dir);
+            return self.infer(
+                &cx.params().weight(self.weight_hh)?,
+                xp.value(),
+                b_hh.value(),
+                initial,
+                lens,
+                dir,
+            );
         }
         let (y, h, c) = match (self.kind, c0) {
             (CellKind::Lstm, Some(c0)) => {
@@ -305,26 +312,26 @@ impl Cell {
     /// The recurrence without a tape: the same bits, and nothing is saved.
     fn infer(
         &self,
-        cx: &Ctx<'_>,
+        w_hh: &Weight,
         xp: &Tensor,
         b_hh: &Tensor,
         initial: &CellState,
         lens: Option<&Ids>,
         dir: Direction,
     ) -> Result<(Var, CellState)> {
-        let (w_hh, h0) = (cx.params().weight(self.weight_hh)?, initial.h.value());
+        let h0 = initial.h.value();
         let (y, h, c) = match (self.kind, &initial.c) {
             (CellKind::Lstm, Some(c0)) => {
-                let (y, h, c) = ops::lstm_infer(xp, &w_hh, h0, c0.value(), lens, dir)?;
+                let (y, h, c) = ops::lstm_infer(xp, w_hh, h0, c0.value(), lens, dir)?;
                 (y, h, Some(c.into()))
             }
             (CellKind::Lstm, None) => return Err(no_cell_state()),
             (CellKind::Rnn, _) => {
-                let (y, h) = ops::rnn_infer(xp, &w_hh, h0, lens, dir)?;
+                let (y, h) = ops::rnn_infer(xp, w_hh, h0, lens, dir)?;
                 (y, h, None)
             }
             (CellKind::Gru, _) => {
-                let (y, h) = ops::gru_infer(xp, &w_hh, b_hh, h0, lens, dir)?;
+                let (y, h) = ops::gru_infer(xp, w_hh, b_hh, h0, lens, dir)?;
                 (y, h, None)
             }
         };

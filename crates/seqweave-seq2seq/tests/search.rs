@@ -269,3 +269,27 @@ fn bad_input_is_an_error_that_names_the_row() {
     let error = all(&params, &[vec![4, 5], vec![4]], &options, 1);
     assert!(matches!(error, Error::NotANumber { sentence: 1, step: 0 }), "{error}");
 }
+
+/// A thread of the pool that waits for a part of one search takes up another: neither may wait for what the other makes.
+#[test]
+fn searches_on_one_fresh_model_at_once() {
+    const LARGE: usize = 700;
+    let mut config = config(CellKind::Lstm, AttentionKind::General, BridgeKind::Dense, false);
+    (config.emb, config.hidden) = (16, 64);
+    let sources: Vec<Vec<u32>> = (0..8).map(|i| vec![4 + i, 5, 6 + i]).collect();
+    let options = SearchOptions { max_len: MaxLen { ratio: 0.0, add: 2 }, ..Default::default() };
+    for seed in 0..20 {
+        // Its weights are laid out by whoever asks first.
+        let fresh = || Seq2Seq::build(&config, LARGE, LARGE, &Device::cpu(), seed).unwrap();
+        let (model, params) = fresh();
+        let run = |source: &Vec<u32>| translate_batch(&model, &params, &[source], &options).unwrap();
+        let at_once: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = sources.iter().map(|source| scope.spawn(move || run(source))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let (model, params) = fresh();
+        let alone =
+            sources.iter().map(|source| translate_batch(&model, &params, &[source], &options).unwrap());
+        assert_eq!(at_once, alone.collect::<Vec<_>>());
+    }
+}

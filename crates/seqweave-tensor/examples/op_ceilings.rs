@@ -37,7 +37,10 @@ fn main() -> Result<()> {
     let precision = match std::env::args().nth(1).as_deref().map(str::parse) {
         None => Precision::F32,
         Some(Ok(precision)) => precision,
-        Some(Err(message)) => panic!("the precision of the products: {message}"),
+        Some(Err(message)) => {
+            eprintln!("the precision of the products: {message}");
+            std::process::exit(2);
+        }
     };
     let flops = machine::multiply_add_ceiling(threads, precision);
     let bytes = machine::triad_bandwidth(threads);

@@ -23,12 +23,13 @@ pub(crate) fn limit() -> Level {
     })
 }
 
-/// Whether [`OVERRIDE`], where it is set, names something this processor has. Every choice gives the same bits.
+/// Whether [`OVERRIDE`], where it is set, names something this processor has; empty counts as unset. In f32
+/// every choice gives the same bits; `portable` means portable code, which still uses fused multiply-adds where it can.
 ///
 /// # Errors
 /// [`Error::CpuOverride`] with the names that would do.
 pub fn check_override() -> Result<()> {
-    let Some(found) = std::env::var_os(OVERRIDE) else { return Ok(()) };
+    let Some(found) = std::env::var_os(OVERRIDE).filter(|found| !found.is_empty()) else { return Ok(()) };
     let has = |level: Level| level as u8 <= crate::math::detected() as u8;
     let available: Vec<&str> = NAMES.iter().filter(|(_, level)| has(*level)).map(|(name, _)| *name).collect();
     if available.iter().any(|name| *name == found) {
@@ -72,7 +73,7 @@ pub fn multiply_add_ceiling(threads: usize, precision: Precision) -> Option<f64>
     Some(rates)
 }
 
-/// The rate at which `threads` threads together do `a = b + s·c` on arrays far larger than any cache, in bytes of the
+/// The rate at which `threads` threads at once do `a = b + s·c` on arrays far larger than any cache, in bytes of the
 /// three arrays a second: what a pass over memory could reach.
 pub fn triad_bandwidth(threads: usize) -> f64 {
     // Debug builds only see that it runs.

@@ -14,6 +14,10 @@ pub(crate) const SERIAL_BELOW: usize = 1 << 15;
 /// A parallel loop that starts on a thread of the pool shares its work with the others in under a microsecond; one that
 /// starts elsewhere has to wake a thread and go to sleep itself. So whoever calls many operations, for a training step or
 /// a search, calls them through this.
+///
+/// A thread of the pool that waits inside `f` may take up other work meanwhile, another caller's `f` among it, on top of
+/// its own stack. So hold no lock and no half-made value across an operation; and many callers at once finish late rather
+/// than one after another.
 pub fn on_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
     rayon::join(f, || ()).0
 }

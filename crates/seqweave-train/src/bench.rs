@@ -9,9 +9,9 @@ use crate::{Error, Result};
 use seqweave_nn::{AttentionKind, CellKind, Optimizer, OptimizerConfig, Params};
 use seqweave_seq2seq::search::{Hypothesis, MaxLen, SearchOptions, score_batch, translate_batch};
 use seqweave_seq2seq::{Batch, BridgeKind, DecoderConfig, EncoderConfig, ModelConfig, Seq2Seq};
-use seqweave_tensor::{Device, Philox, Precision, machine};
+use seqweave_tensor::{Device, Float, Philox, Precision, machine};
 use serde::Serialize;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The size of a network and of its batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +148,13 @@ impl BenchOptions {
         }
     }
 
+    /// Bytes of the logits and their gradient, which outgrow everything else with the batch.
+    fn logit_bytes(&self) -> u64 {
+        let Size { vocab, batch, length, .. } = self.size;
+        let rows = if self.mode == Mode::Train { 2 * batch * length } else { batch * self.beam() };
+        (rows * vocab * size_of::<Float>()) as u64
+    }
+
     /// FLOP of the matrix products of one step: two a multiply-add.
     fn flop(&self) -> f64 {
         let Size { emb: e, hidden: h, layers, vocab, batch, length, .. } = self.size;
@@ -157,7 +164,9 @@ impl BenchOptions {
         let decoder: usize = (0..layers).map(|l| lstm(if l == 0 { first } else { h }, h)).sum();
         let (keys, attention, combine, output) = (h * h, 2 * length * h, 2 * h * h, h * vocab);
         let source = batch * length * (encoder + keys);
-        let target = batch * self.beam() * length * (decoder + attention + combine + output);
+        // At the first step a beam has one hypothesis yet.
+        let rows = batch * (1 + self.beam() * (length - 1));
+        let target = rows * (decoder + attention + combine + output);
         let passes = if self.mode == Mode::Train { 3.0 } else { 1.0 };
         2.0 * passes * (source + target) as f64
     }
@@ -172,6 +181,10 @@ pub fn bench(options: &BenchOptions) -> Result<Measurement> {
     let ceiling = machine::multiply_add_ceiling(threads, options.precision).map(|rate| rate / 1e9);
     let Size { name, vocab, batch, length, .. } = options.size;
     let device = Device::cpu().with_precision(options.precision);
+    let (needed, available) = (options.logit_bytes(), device.available_memory());
+    if needed > available {
+        return Err(Error::BenchMemory { batch, needed, available });
+    }
     let (model, params) = Seq2Seq::build(&options.model(), vocab, vocab, &device, 1)?;
     let parameters = params.numel();
     let rows = sentences(options.size);
@@ -227,8 +240,8 @@ fn sentences(size: Size) -> Vec<(Vec<u32>, Vec<u32>)> {
 
 /// Seconds of each call of `work`, for `seconds` and at least three calls.
 fn time(seconds: f64, mut work: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
-    let (mut times, end) = (Vec::new(), Instant::now() + Duration::from_secs_f64(seconds));
-    while times.len() < 3 || Instant::now() < end {
+    let (mut times, began) = (Vec::new(), Instant::now());
+    while times.len() < 3 || began.elapsed().as_secs_f64() < seconds {
         let start = Instant::now();
         work()?;
         times.push(start.elapsed().as_secs_f64());

@@ -143,6 +143,18 @@ pub enum Error {
         /// What came.
         found: String,
     },
+    /// A benchmark would not fit into memory.
+    #[error(
+        "a batch of {batch} needs {needed} bytes for its logits alone, {available} are there\nhelp: a smaller --batch, or a smaller --config"
+    )]
+    BenchMemory {
+        /// Sentences a batch.
+        batch: usize,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes to be had.
+        available: u64,
+    },
     /// A row of metrics does not fit the columns of the table.
     #[error("a row of step {step} has {found} values, the table has the {expected} columns {}", columns.join(", "))]
     MetricRow {

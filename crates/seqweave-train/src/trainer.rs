@@ -18,7 +18,7 @@ use seqweave_data::{Pair, prefetch};
 use seqweave_metrics::Metric;
 use seqweave_nn::{Optimizer, ParamsBuilder, Schedule, ScheduleKind};
 use seqweave_seq2seq::Seq2Seq;
-use seqweave_tensor::{Device, Philox};
+use seqweave_tensor::{Device, Philox, Precision, machine};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,13 +70,14 @@ impl Trainer {
         let resolved = config.resolved()?;
         let run = RunFolder::open(run)?;
         let mut data = Dataset::open(&config)?;
-        let (config_hash, data_fingerprint) = (config.hash(), data.fingerprint());
+        let (config_hash, data_fingerprint) = (settings_hash(&config), data.fingerprint());
         let (device, why) = device;
         let sizes = (data.source.vocab.len(), data.target.vocab.len());
         let mut builder = ParamsBuilder::new();
         let model = Seq2Seq::new(&config.model, sizes.0, sizes.1, &mut builder.root())?;
-        // Value, gradient and the optimizer's vectors; while a checkpoint is written, value and vectors once more.
-        builder.check_memory(&device, 3 + 2 * config.train.optimizer.vectors().len())?;
+        // Value, two layouts of it, gradient and the optimizer's vectors; while a checkpoint is written, value and vectors
+        // once more.
+        builder.check_memory(&device, 5 + 2 * config.train.optimizer.vectors().len())?;
         let (found, refused) = if options.overwrite { (None, Vec::new()) } else { newest(&run)? };
         let (folder, state) = match found {
             Some(found) => {
@@ -488,14 +489,23 @@ fn newest(run: &RunFolder) -> Result<(Option<Checkpoint>, Vec<String>)> {
 
 /// Refuses a checkpoint that was made with other settings, and names them if the run folder still has them.
 fn check_settings(run: &RunFolder, found: &Checkpoint, config: &Config) -> Result<()> {
-    let (hash, expected) = (&found.state.config_hash, config.hash());
+    let (hash, expected) = (&found.state.config_hash, settings_hash(config));
     let sources = Sources { files: vec![run.config_path()], sets: Vec::new() };
     match Config::load(&sources) {
-        Ok(then) if *hash != expected && then.value.hash() == *hash => {
+        Ok(then) if *hash != expected && settings_hash(&then.value) == *hash => {
             let (then, now) = then.value.differences(config);
             check_same(&found.folder, "settings", &then.join(", "), &now.join(", "))
         }
         _ => check_same(&found.folder, "settings", hash, &expected),
+    }
+}
+
+/// [`Config::hash`], and in bf16 how this machine makes its products: another way gives other last bits, so a run that went
+/// on with it would not end as if it had not been interrupted.
+fn settings_hash(config: &Config) -> String {
+    match Precision::from(config.train.precision) {
+        Precision::F32 => config.hash(),
+        Precision::Bf16 => format!("{}, bf16 products {}", config.hash(), machine::bf16_kernels()),
     }
 }
 

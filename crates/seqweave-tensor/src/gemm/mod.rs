@@ -1,9 +1,8 @@
 //! The matrix product behind [`crate::ops::gemm`]: pack the right-hand side, walk tiles, run a kernel on each.
 //!
 //! `b` is cut into panels of `nr` columns, each laid out k-major, so that a kernel reads it front to back. `a` is taken in
-//! blocks of [`TILES`] tiles and [`KC`] columns, copied to where no two rows share a cache set, and multiplied by one panel
-//! slice after the other: a slice stays in the first-level cache while all tiles of the block pass, the block in the
-//! second. (Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication", section 4.)
+//! blocks of [`TILES`] tiles and [`KC`] columns, copied to where rows do not share cache sets, and multiplied by one panel
+//! slice after the other: a slice stays close while all tiles of the block pass, the block in the second-level cache. (Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication", section 4.)
 
 mod bf16;
 mod kernel;
@@ -184,7 +183,8 @@ fn block(a: Operand<'_>, b: &Packed, acc: Acc, c: Tiles, rows: Range<usize>, pan
                             (true, _) => (&copy[(t - t0) * TILE_COPY..], 1, i1 - i0),
                         };
                         // SAFETY: `run` asserted that rows below `m` and columns below `n` lie within the slice, and this
-                        // task alone writes this tile.
+                        // task alone writes this tile. `Packed::of` made sure of the kernel; `tile_row` keeps a tile within
+                        // `mr` rows; tile and panel hold as many steps as are asked for.
                         unsafe {
                             let target = c.data.add(i0 * c.ldc + p * nr);
                             let c = (target, c.ldc);

@@ -29,6 +29,12 @@ impl Packed {
         k: usize,
         n: usize,
     ) -> Packed {
+        // What the kernels rely on.
+        assert!(Isa::available().contains(&isa), "{isa:?} is not on this processor");
+        assert!(
+            format != Format::Pairs || (isa == Isa::best() && Isa::has_pairs()),
+            "no kernel takes pairs here"
+        );
         b.assert_holds(k, n);
         let (nr, steps) = (isa.nr(), format.steps(k));
         let mut data = cpu.alloc(n.div_ceil(nr) * nr * steps);

@@ -4,7 +4,7 @@ use super::{Format, KC, Operand, bf16, kernel};
 use crate::Float;
 use std::ops::Range;
 
-/// Room for a copied tile, and for what [`copy_columns`] writes beyond its end.
+/// Room for a copied tile. The spare row lets [`copy_columns`] write a full stretch wherever a tile has one step more.
 pub(super) const TILE_COPY: usize = kernel::MAX_MR * (KC + 1);
 
 /// Rows `rows` and columns `ks` of `a` to the front of `copy` in `format`: row after row, or, of a transposed `a`, step

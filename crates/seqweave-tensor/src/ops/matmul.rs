@@ -154,14 +154,26 @@ impl Weight {
     /// `wᵀ: [K,M]`, for `x·wᵀ`.
     pub fn transposed(&self) -> &PackedRhs {
         let Layouts { value, transposed, .. } = &*self.inner;
-        transposed.get_or_init(|| PackedRhs::of_matrix(value, Trans::T))
+        made_once(transposed, || PackedRhs::of_matrix(value, Trans::T))
     }
 
     /// `w: [M,K]`, for `dy·w`.
     pub fn plain(&self) -> &PackedRhs {
         let Layouts { value, plain, .. } = &*self.inner;
-        plain.get_or_init(|| PackedRhs::of_matrix(value, Trans::N))
+        made_once(plain, || PackedRhs::of_matrix(value, Trans::N))
     }
+}
+
+/// What `cell` holds, made first if need be.
+///
+/// It is made before the cell is locked: making it is a parallel loop, and a thread that waits for one may run another
+/// search or step meanwhile, which asks this very cell. Two threads may make it at once; one copy is kept.
+fn made_once(cell: &OnceLock<PackedRhs>, make: impl FnOnce() -> PackedRhs) -> &PackedRhs {
+    if let Some(made) = cell.get() {
+        return made;
+    }
+    let made = make();
+    cell.get_or_init(|| made)
 }
 
 /// `c (+)= a·b` with `b: [K,N]` packed; `a: [..,K]`, `c: [..,N]`.
@@ -194,6 +206,11 @@ pub fn matmul_packed(a: &Tensor, b: &PackedRhs) -> Result<Tensor> {
 /// # Errors
 /// As [`linear`].
 pub fn linear_packed(x: &Tensor, w: &PackedRhs, b: Option<&Tensor>) -> Result<Tensor> {
+    let (_, k) = extents(x, Trans::N);
+    if k != w.k() {
+        let expected = format!("x of {} columns for a weight [{}, {}]", w.k(), w.n(), w.k());
+        return Err(Error::shape("linear", expected, x.shape().to_string()));
+    }
     affine(x, w.n(), b, |acc, y| gemm_packed(x, w, acc, y))
 }
 
@@ -261,9 +278,17 @@ mod tests {
 
     #[test]
     fn every_transposition_and_odd_size_equals_the_naive_chain_bit_for_bit() {
-        for (m, n, k) in
-            [(1, 1, 1), (1, 33, 7), (13, 31, 300), (7, 65, 1), (64, 96, 64), (25, 100, 257), (3, 1, 513)]
-        {
+        for (m, n, k) in [
+            (1, 1, 1),
+            (1, 33, 7),
+            (13, 31, 300),
+            (7, 65, 1),
+            (64, 96, 64),
+            (25, 100, 257),
+            (3, 1, 513),
+            (200, 40, 800),
+            (97, 65, 769),
+        ] {
             for (ta, tb) in
                 [(Trans::N, Trans::N), (Trans::N, Trans::T), (Trans::T, Trans::N), (Trans::T, Trans::T)]
             {
@@ -322,7 +347,9 @@ mod tests {
         };
         let bf16 = Device::cpu().with_precision(crate::Precision::Bf16);
         let on = |x: Tensor| Tensor::from_vec(&bf16, x.to_vec(), x.shape()).unwrap();
-        for (m, n, k) in [(1, 1, 1), (1, 33, 7), (13, 31, 300), (7, 65, 1), (64, 96, 64), (25, 100, 1601)] {
+        for (m, n, k) in
+            [(1, 1, 1), (1, 33, 7), (13, 31, 300), (7, 65, 1), (64, 96, 64), (25, 100, 1601), (200, 40, 800)]
+        {
             for (ta, tb) in
                 [(Trans::N, Trans::N), (Trans::N, Trans::T), (Trans::T, Trans::N), (Trans::T, Trans::T)]
             {
@@ -359,6 +386,7 @@ mod tests {
             let device = Device::cpu().with_precision(precision);
             let on = |x: Tensor| Tensor::from_vec(&device, x.to_vec(), x.shape()).unwrap();
             threads_and_company(on(wave([150, 201], 0.3)), on(wave([330, 201], 0.9)));
+            threads_and_company(on(wave([700, 77], 0.3)), on(wave([90, 77], 0.9)));
         }
     }
 
@@ -370,9 +398,10 @@ mod tests {
             assert_eq!(got, want, "{threads} threads");
         }
         let packed = PackedRhs::new(&b, Trans::T).unwrap();
-        for row in [0, 77, 149] {
+        let n = b.shape()[0];
+        for row in [0, 77, a.shape()[0] - 1] {
             let alone = matmul_packed(&a.rows(row, row + 1).unwrap(), &packed).unwrap();
-            assert_eq!(alone.to_vec(), want[row * 330..(row + 1) * 330], "row {row} alone");
+            assert_eq!(alone.to_vec(), want[row * n..(row + 1) * n], "row {row} alone");
         }
     }
 

@@ -117,9 +117,8 @@ pub fn top_log_probs(x: &Tensor, k: usize, never: &[u32], named: u32) -> Result<
         let x = &x[row * v..(row + 1) * v];
         let (max, sum_exp) = max_and_sum_exp(x);
         let log_sum = math::ln(sum_exp);
-        let mut best = Vec::with_capacity(k + 1);
-        largest(x, k, never, &mut best);
-        best.iter_mut().for_each(|(_, x)| *x = (*x - max) - log_sum);
+        let mut best = Vec::with_capacity(k.min(v) + 1);
+        most_probable(x, max, log_sum, k, never, &mut best);
         TopLogProbs { best, named: (x[named as usize] - max) - log_sum }
     }))
 }
@@ -138,22 +137,28 @@ simd! {
         (max, sum.total(|a, b| a + b))
     }
 
-    /// The `k` largest elements as (index, element), largest first; of equals, the smaller index first.
-    fn largest(x: &[Float], k: usize, never: &[u32], best: &mut Vec<(u32, Float)>) {
+    /// The `k` largest y = (x - max) - log_sum as (index, y), largest first; of equals, the smaller index first. The y are
+    /// compared and not the x, of which several may round to one y.
+    fn most_probable(
+        x: &[Float], max: Float, log_sum: Float, k: usize, never: &[u32], best: &mut Vec<(u32, Float)>,
+    ) {
         const BLOCK: usize = 64;
+        if k == 0 {
+            return;
+        }
         for (block, x) in x.chunks(BLOCK).enumerate() {
             // Most blocks hold nothing new, and asking a whole block is quick.
             let bar = if best.len() < k { Float::NEG_INFINITY } else { best[k - 1].1 };
-            if best.len() == k && !x.iter().fold(false, |any, &x| any | (x > bar)) {
+            if best.len() == k && !x.iter().fold(false, |any, &x| any | ((x - max) - log_sum > bar)) {
                 continue;
             }
             for (i, &x) in x.iter().enumerate() {
-                let column = (block * BLOCK + i) as u32;
-                if (best.len() == k && best.last().is_some_and(|last| x <= last.1)) || never.contains(&column) {
+                let (column, y) = ((block * BLOCK + i) as u32, (x - max) - log_sum);
+                if (best.len() == k && best.last().is_some_and(|last| y <= last.1)) || never.contains(&column) {
                     continue;
                 }
-                let rank = best.partition_point(|better| better.1 >= x);
-                best.insert(rank, (column, x));
+                let rank = best.partition_point(|better| better.1 >= y);
+                best.insert(rank, (column, y));
                 best.truncate(k);
             }
         }
@@ -203,7 +208,7 @@ mod tests {
             let values = wave([3, v], 0.4).to_vec().iter().map(|x| (x * 50.0).round() / 10.0).collect();
             let x = Tensor::from_vec(&Device::cpu(), values, [3, v]).unwrap();
             let all = log_softmax(&x).unwrap().to_vec();
-            for k in [1, 2, 11] {
+            for k in [0, 1, 2, 11] {
                 for (top, row) in top_log_probs(&x, k, &[0, 2], 3).unwrap().iter().zip(all.chunks(v)) {
                     let mut want: Vec<(u32, Float)> = (0..).zip(row.iter().copied()).collect();
                     want.retain(|(column, _)| ![0, 2].contains(column));
@@ -213,6 +218,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[cfg(not(seqweave_f64))]
+    #[test]
+    fn logits_apart_with_one_log_probability_go_to_the_smaller_column() {
+        // ln 1000 is so large beside the last digit of 1 that both become the same number.
+        let mut row = vec![0.999_999_94; 1000];
+        (row[5], row[7]) = (0.999_999_94, 1.0);
+        row.iter_mut().skip(8).for_each(|x| *x = 0.9);
+        let x = Tensor::from_vec(&Device::cpu(), row, [1, 1000]).unwrap();
+        let best = &top_log_probs(&x, 2, &[0, 1, 2, 3, 4, 6], 0).unwrap()[0].best;
+        assert_eq!((best[0].0, best[1].0, best[0].1 == best[1].1), (5, 7, true));
     }
 
     #[test]

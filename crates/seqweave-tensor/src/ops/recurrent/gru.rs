@@ -9,8 +9,8 @@
 
 use super::{Direction, Steps, add_to, blocks, blocks_mut};
 use crate::math::{sigmoid, simd, tanh};
-use crate::ops::{PackedRhs, Weight, check, matmul, sum_rows};
-use crate::{Float, Ids, Result, Tensor, Trans, parallel};
+use crate::ops::{PackedRhs, Weight, check, sum_rows};
+use crate::{Float, Ids, Result, Tensor, parallel};
 
 const OP: &str = "gru";
 
@@ -33,23 +33,13 @@ pub struct GruGrads {
     pub dxp: Tensor,
     /// `[T,B,3H]`: the gradient of `h_{t-1}·w_hhᵀ`; exactly zero where a row is padded.
     pub dp: Tensor,
-    /// `[T,B,H]`: the state before each step, the other factor of [`dw_hh`](Self::dw_hh).
+    /// `[T,B,H]`: the state before each step, the other factor of the gradient of `w_hh`: `dw_hh = dpᵀ·h_before`,
+    /// `[3H,H]`. The product is left to the caller, because a decoder that steps makes one of many steps.
     pub h_before: Tensor,
     /// `[3H]`.
     pub db_hh: Tensor,
     /// `[B,H]`.
     pub dh0: Tensor,
-}
-
-impl GruGrads {
-    /// The gradient of `w_hh`: `dw_hh = dpᵀ·h_before`, `[3H,H]`, summed over all `T·B` rows. It is left to the caller
-    /// because a decoder that steps makes one product of many steps.
-    ///
-    /// # Errors
-    /// None for gradients of one backward pass.
-    pub fn dw_hh(&self) -> Result<Tensor> {
-        matmul(&self.dp, Trans::T, &self.h_before, Trans::N)
-    }
 }
 
 /// GRU over a whole sequence: `xp: [T,B,3H]`, `w_hh: [3H,H]`, `b_hh: [3H]`, `h0: [B,H]` → `(y: [T,B,H], h_n: [B,H], saved)`.

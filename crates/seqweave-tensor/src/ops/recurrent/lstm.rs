@@ -9,8 +9,8 @@
 
 use super::{Direction, Steps, add_to, blocks, blocks_mut};
 use crate::math::{sigmoid, simd, tanh};
-use crate::ops::{PackedRhs, Weight, check, matmul};
-use crate::{Float, Ids, Result, Tensor, Trans, parallel};
+use crate::ops::{PackedRhs, Weight, check};
+use crate::{Float, Ids, Result, Tensor, parallel};
 
 const OP: &str = "lstm";
 
@@ -31,23 +31,13 @@ pub struct LstmSaved {
 pub struct LstmGrads {
     /// `[T,B,4H]`; exactly zero where a row is padded.
     pub dxp: Tensor,
-    /// `[T,B,H]`: the state before each step, the other factor of [`dw_hh`](Self::dw_hh).
+    /// `[T,B,H]`: the state before each step, the other factor of the gradient of `w_hh`: `dw_hh = dxpᵀ·h_before`,
+    /// `[4H,H]`. The product is left to the caller, because a decoder that steps makes one of many steps.
     pub h_before: Tensor,
     /// `[B,H]`.
     pub dh0: Tensor,
     /// `[B,H]`.
     pub dc0: Tensor,
-}
-
-impl LstmGrads {
-    /// The gradient of `w_hh`: `dw_hh = dxpᵀ·h_before`, `[4H,H]`, summed over all `T·B` rows. It is left to the caller
-    /// because a decoder that steps makes one product of many steps.
-    ///
-    /// # Errors
-    /// None for gradients of one backward pass.
-    pub fn dw_hh(&self) -> Result<Tensor> {
-        matmul(&self.dxp, Trans::T, &self.h_before, Trans::N)
-    }
 }
 
 /// LSTM over a whole sequence: `xp: [T,B,4H]`, `w_hh: [4H,H]`, `h0, c0: [B,H]` → `(y: [T,B,H], h_n, c_n: [B,H], saved)`.

@@ -2,8 +2,8 @@
 
 use super::{Direction, Steps, add_to};
 use crate::math::{simd, tanh};
-use crate::ops::{PackedRhs, Weight, check, matmul};
-use crate::{Float, Ids, Result, Tensor, Trans, parallel};
+use crate::ops::{PackedRhs, Weight, check};
+use crate::{Float, Ids, Result, Tensor, parallel};
 
 const OP: &str = "rnn";
 
@@ -20,21 +20,11 @@ pub struct RnnSaved {
 pub struct RnnGrads {
     /// `[T,B,H]`; exactly zero where a row is padded.
     pub dxp: Tensor,
-    /// `[T,B,H]`: the state before each step, the other factor of [`dw_hh`](Self::dw_hh).
+    /// `[T,B,H]`: the state before each step, the other factor of the gradient of `w_hh`: `dw_hh = dxpᵀ·h_before`,
+    /// `[H,H]`. The product is left to the caller, because a decoder that steps makes one of many steps.
     pub h_before: Tensor,
     /// `[B,H]`.
     pub dh0: Tensor,
-}
-
-impl RnnGrads {
-    /// The gradient of `w_hh`: `dw_hh = dxpᵀ·h_before`, `[H,H]`, summed over all `T·B` rows. It is left to the caller
-    /// because a decoder that steps makes one product of many steps.
-    ///
-    /// # Errors
-    /// None for gradients of one backward pass.
-    pub fn dw_hh(&self) -> Result<Tensor> {
-        matmul(&self.dxp, Trans::T, &self.h_before, Trans::N)
-    }
 }
 
 /// Tanh network over a whole sequence: `xp: [T,B,H]`, `w_hh: [H,H]`, `h0: [B,H]` → `(y: [T,B,H], h_n: [B,H], saved)`.

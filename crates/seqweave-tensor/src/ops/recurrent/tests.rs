@@ -1,8 +1,8 @@
 //! The three cells against scalar formulas written independently, and the promises of the module.
 
 use super::*;
-use crate::Error;
-use crate::ops::Weight;
+use crate::ops::{Weight, matmul};
+use crate::{Error, Trans};
 use Cell::{Gru, Lstm, Rnn};
 use Direction::{Forward, Reverse};
 use seqweave_testkit::{SplitMix64, assert_close};
@@ -117,7 +117,7 @@ impl Case {
                 let (y, h_n, c_n, saved) = lstm_forward(xp, w, h0, c0, lens.as_ref(), direction).unwrap();
                 let grads = given.map(|(dy, dh_n, dc_n)| {
                     let g = lstm_backward(dy.as_ref(), dh_n.as_ref(), dc_n.as_ref(), &saved, w).unwrap();
-                    [list(&g.dxp), list(&g.dw_hh().unwrap()), vec![], list(&g.dh0), list(&g.dc0)]
+                    [list(&g.dxp), dw(&g.dxp, &g.h_before), vec![], list(&g.dh0), list(&g.dc0)]
                 });
                 ([list(&y), list(&h_n), list(&c_n)], grads)
             }
@@ -125,7 +125,7 @@ impl Case {
                 let (y, h_n, saved) = gru_forward(xp, w, b_hh, h0, lens.as_ref(), direction).unwrap();
                 let grads = given.map(|(dy, dh_n, _)| {
                     let g = gru_backward(dy.as_ref(), dh_n.as_ref(), &saved, w).unwrap();
-                    [list(&g.dxp), list(&g.dw_hh().unwrap()), list(&g.db_hh), list(&g.dh0), vec![]]
+                    [list(&g.dxp), dw(&g.dp, &g.h_before), list(&g.db_hh), list(&g.dh0), vec![]]
                 });
                 ([list(&y), list(&h_n), vec![]], grads)
             }
@@ -133,7 +133,7 @@ impl Case {
                 let (y, h_n, saved) = rnn_forward(xp, w, h0, lens.as_ref(), direction).unwrap();
                 let grads = given.map(|(dy, dh_n, _)| {
                     let g = rnn_backward(dy.as_ref(), dh_n.as_ref(), &saved, w).unwrap();
-                    [list(&g.dxp), list(&g.dw_hh().unwrap()), vec![], list(&g.dh0), vec![]]
+                    [list(&g.dxp), dw(&g.dxp, &g.h_before), vec![], list(&g.dh0), vec![]]
                 });
                 ([list(&y), list(&h_n), vec![]], grads)
             }
@@ -439,6 +439,11 @@ fn threads_and_instruction_sets_change_nothing() {
 }
 
 /// What is wrong with the operands, as the error says it.
+/// The gradient of `w_hh` from its two factors.
+fn dw(dgates: &Tensor, h_before: &Tensor) -> Vec<f64> {
+    list(&matmul(dgates, Trans::T, h_before, Trans::N).unwrap())
+}
+
 #[track_caller]
 fn check_error<T>(result: Result<T>, want: &str) {
     let message = result.err().expect("this call must fail").to_string();
