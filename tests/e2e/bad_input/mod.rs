@@ -19,7 +19,7 @@ const SHOWN: usize = 260;
 const HEAD: &str = "\
 # Bad input
 
-<!-- Made from the rows of tests/e2e/bad_input/rows.rs; `SEQWEAVE_UPDATE_DOCS=1 cargo xtask test e2e` rewrites it. -->
+<!-- Made from the rows of tests/e2e/bad_input/rows/; `SEQWEAVE_UPDATE_DOCS=1 cargo xtask test e2e` rewrites it. -->
 
 What seqweave says to input that it cannot use.
 Each row was run: the tests make the input, run the command, and compare exit code and message with this page.
