@@ -38,6 +38,7 @@ mod error;
 mod gemm;
 mod ids;
 mod lanes;
+mod level;
 pub mod machine;
 mod math;
 pub mod ops;

@@ -1,42 +1,12 @@
 //! What this processor can do, what of it is used, and the ceiling that benchmarks hold figures against.
 
 use crate::gemm::{Isa, multiply_adds};
-use crate::math::{Level, simd};
-use crate::{Error, Float, Precision, Result};
+use crate::math::simd;
+use crate::{Float, Precision};
 use std::sync::Barrier;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// The environment variable that holds the vectors back: `avx512`, `avx2` or `portable`.
-pub const OVERRIDE: &str = "SEQWEAVE_CPU";
-
-/// The names that [`OVERRIDE`] knows, widest first.
-const NAMES: [(&str, Level); 3] =
-    [("avx512", Level::Avx512), ("avx2", Level::Avx2), ("portable", Level::Baseline)];
-
-/// The widest vectors that may be used. A name that is not known limits nothing: see [`check_override`].
-pub(crate) fn limit() -> Level {
-    static LIMIT: OnceLock<Level> = OnceLock::new();
-    *LIMIT.get_or_init(|| {
-        let asked = std::env::var(OVERRIDE).unwrap_or_default();
-        NAMES.into_iter().find(|(name, _)| *name == asked).map_or(Level::Avx512, |(_, level)| level)
-    })
-}
-
-/// Whether [`OVERRIDE`], where it is set, names something this processor has; empty counts as unset. In f32
-/// every choice gives the same bits; `portable` means portable code, which still uses fused multiply-adds where it can.
-///
-/// # Errors
-/// [`Error::CpuOverride`] with the names that would do.
-pub fn check_override() -> Result<()> {
-    let Some(found) = std::env::var_os(OVERRIDE).filter(|found| !found.is_empty()) else { return Ok(()) };
-    let has = |level: Level| level as u8 <= crate::math::detected() as u8;
-    let available: Vec<&str> = NAMES.iter().filter(|(_, level)| has(*level)).map(|(name, _)| *name).collect();
-    if available.iter().any(|name| *name == found) {
-        return Ok(());
-    }
-    Err(Error::CpuOverride { found: found.to_string_lossy().into_owned(), available: available.join(", ") })
-}
+pub use crate::level::{OVERRIDE, check_override};
 
 /// The name of the instruction set that the matrix kernels use here: `avx512`, `avx2` or `portable`.
 pub fn matrix_kernels() -> &'static str {

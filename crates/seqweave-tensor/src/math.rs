@@ -5,8 +5,6 @@
 //! `exp` 1 ulp, `tanh` 2.5 ulp, `sigmoid` 2.5 ulp, `ln` 1 ulp (also near zero, where tanh(x) ≈ x). NaN gives NaN (its payload
 //! is not promised). In the f64 build all four are the standard library's.
 
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
-
 #[cfg(not(seqweave_f64))]
 pub(crate) use single::{exp, ln, sigmoid, tanh};
 
@@ -115,76 +113,7 @@ mod double {
     }
 }
 
-/// An instruction set a loop is compiled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Level {
-    /// What the target guarantees (SSE2 on x86-64, NEON on AArch64).
-    Baseline = 1,
-    /// AVX2 and FMA, 256 bits wide.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
-    Avx2 = 2,
-    /// AVX-512 F, VL, BW and DQ, 512 bits wide.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
-    Avx512 = 3,
-}
-
-/// The detected level as a number, 0 before the first call.
-static LEVEL: AtomicU8 = AtomicU8::new(0);
-
-/// The widest level this machine has and may use; found out once.
-#[inline]
-pub(crate) fn level() -> Level {
-    match LEVEL.load(Relaxed) {
-        1 => Level::Baseline,
-        2 => Level::Avx2,
-        3 => Level::Avx512,
-        _ => {
-            let (found, limit) = (detected(), crate::machine::limit());
-            let level = if (limit as u8) < found as u8 { limit } else { found };
-            LEVEL.store(level as u8, Relaxed);
-            level
-        }
-    }
-}
-
-/// The widest level this machine has.
-#[cold]
-pub(crate) fn detected() -> Level {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("fma")
-        {
-            return Level::Avx512;
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            return Level::Avx2;
-        }
-    }
-    Level::Baseline
-}
-
-/// Runs `f` once per level this machine has, that level forced. One caller at a time; loops on other threads meanwhile
-/// run at the forced level too, which changes their speed and, by the promise of `simd!`, nothing else.
-#[cfg(test)]
-pub(crate) fn for_each_level(mut f: impl FnMut(Level)) {
-    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
-    let widest = level();
-    for forced in [Level::Baseline, Level::Avx2, Level::Avx512] {
-        if forced as u8 <= widest as u8 {
-            LEVEL.store(forced as u8, Relaxed);
-            f(forced);
-        }
-    }
-    LEVEL.store(widest as u8, Relaxed);
-}
-
-/// Defines a function whose body is compiled for every [`Level`] and chosen at run time.
+/// Defines a function whose body is compiled for every [`Level`](crate::level::Level) and chosen at run time.
 ///
 /// ```text
 /// simd! {
@@ -217,12 +146,12 @@ macro_rules! simd {
             }
 
             #[cfg(target_arch = "x86_64")]
-            match $crate::math::level() {
+            match $crate::level::level() {
                 // SAFETY: `level` returns only what this machine was found to have.
-                $crate::math::Level::Avx512 => return unsafe { avx512($($arg),*) },
+                $crate::level::Level::Avx512 => return unsafe { avx512($($arg),*) },
                 // SAFETY: as above.
-                $crate::math::Level::Avx2 => return unsafe { avx2($($arg),*) },
-                $crate::math::Level::Baseline => {}
+                $crate::level::Level::Avx2 => return unsafe { avx2($($arg),*) },
+                $crate::level::Level::Baseline => {}
             }
             body($($arg),*)
         }
@@ -342,8 +271,8 @@ mod tests {
             })
             .collect();
         let mut levels = 0;
-        super::for_each_level(|level| {
-            assert_eq!(super::level(), level);
+        crate::level::for_each_level(|level| {
+            assert_eq!(crate::level::level(), level);
             levels += 1;
             for n in [1, 31, 33, 1025, x.len()] {
                 let mut y = vec![0.0; n];

@@ -4,7 +4,7 @@
 
 use crate::Float;
 #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
-use crate::math::Level;
+use crate::level::{Level, limit};
 #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
 use std::arch::x86_64::*;
 
@@ -38,7 +38,7 @@ impl Isa {
         static AVAILABLE: std::sync::OnceLock<Vec<Isa>> = std::sync::OnceLock::new();
         AVAILABLE.get_or_init(|| {
             #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
-            let limit = crate::machine::limit() as u8;
+            let limit = limit() as u8;
             let kernels = [
                 #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
                 (Isa::Avx512, limit >= Level::Avx512 as u8 && is_x86_feature_detected!("avx512f")),
@@ -76,6 +76,7 @@ impl Isa {
     }
 
     /// Runs `n` rounds of independent multiply-adds in registers and returns their FLOP; `None` for the portable kernels.
+    #[cfg_attr(any(seqweave_f64, not(target_arch = "x86_64")), allow(unused_variables))]
     pub(crate) fn multiply_adds(self, element: Element, n: usize) -> Option<f64> {
         match self {
             // SAFETY: `available` and `has_pairs` found the instructions.

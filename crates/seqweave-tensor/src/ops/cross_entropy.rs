@@ -289,7 +289,7 @@ mod tests {
         for i in [1, 2] {
             assert_eq!(alone[i].to_vec(), all[i].rows(56, 57).unwrap().to_vec());
         }
-        math::for_each_level(|level| {
+        crate::level::for_each_level(|level| {
             for (got, want) in run(&x, &targets).iter().zip(&all) {
                 assert_eq!(got.to_vec(), want.to_vec(), "{level:?}");
             }

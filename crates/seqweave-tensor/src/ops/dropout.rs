@@ -67,7 +67,7 @@ mod tests {
     use super::super::testing::{same_bits_for_any_threads, wave};
     use super::*;
     use crate::Error;
-    use crate::math::for_each_level;
+    use crate::level::for_each_level;
 
     const KEY: Philox = Philox { seed: 42, step: 7 };
 

@@ -321,7 +321,7 @@ mod tests {
             })
         };
         let want = all();
-        math::for_each_level(|level| assert_eq!(all(), want, "{level:?}"));
+        crate::level::for_each_level(|level| assert_eq!(all(), want, "{level:?}"));
     }
 
     #[test]

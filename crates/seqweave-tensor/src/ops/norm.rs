@@ -141,7 +141,7 @@ mod tests {
     use super::super::testing::{check_close, gradient, same_bits_for_any_threads, wave};
     use super::*;
     use crate::Error;
-    use crate::math::for_each_level;
+    use crate::level::for_each_level;
 
     const EPS: Float = 1e-5;
 

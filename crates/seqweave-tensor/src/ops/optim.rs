@@ -178,7 +178,7 @@ pub fn sgd(
 mod tests {
     use super::super::testing::{ODD, check_close, same_bits_for_any_threads, wave};
     use super::*;
-    use crate::math::for_each_level;
+    use crate::level::for_each_level;
     use crate::{Error, Shape};
 
     const ADAM: AdamStep = AdamStep {

@@ -304,7 +304,7 @@ mod tests {
         };
         same_bits_for_any_threads(|| all(&x, &dy));
         let want = all(&x, &dy);
-        math::for_each_level(|level| {
+        crate::level::for_each_level(|level| {
             for (got, want) in all(&x, &dy).iter().zip(&want) {
                 assert_eq!(got.to_vec(), want.to_vec(), "{level:?}");
             }

@@ -306,7 +306,7 @@ fn threads_and_instruction_sets_change_nothing() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             assert!(pool.install(run) == want, "{threads} threads, {case:?}");
         }
-        crate::math::for_each_level(|level| assert!(run() == want, "{level:?}, {case:?}"));
+        crate::level::for_each_level(|level| assert!(run() == want, "{level:?}, {case:?}"));
     }
 }
 
