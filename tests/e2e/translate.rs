@@ -265,3 +265,22 @@ fn colours_are_for_those_who_want_them() {
     let version = dir.seqweave("--version").run().good().silent();
     assert!(version.text().starts_with("seqweave "), "{}", version.report());
 }
+
+#[test]
+fn an_output_that_was_there_is_replaced_whole_or_not_at_all() {
+    let dir = trained().fresh();
+    dir.create("out.txt", "precious\n");
+    dir.create("bad.txt", b"a b\nc \xff\n");
+    dir.create("good.txt", "a b\nc d\n");
+    dir.seqweave("translate -m run -i bad.txt -o out.txt").run().exits(4).says("bad.txt:2");
+    assert_eq!(dir.text("out.txt"), "precious\n");
+    dir.seqweave("translate -m run -i good.txt -o out.txt").run().good();
+    assert_eq!(dir.text("out.txt").lines().count(), 2);
+    // What was translated before the bad line is kept where nothing was.
+    dir.seqweave("translate -m run -i bad.txt -o new.txt").run().exits(4);
+    assert_eq!(dir.text("new.txt").lines().count(), 1);
+    let left = std::fs::read_dir(dir.join("."))
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".tmp"));
+    assert_eq!(left.count(), 0, "nothing is left beside");
+}

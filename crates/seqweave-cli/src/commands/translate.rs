@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write};
+use std::path::Path;
 
 use seqweave_data::read_lines;
+use tempfile::{NamedTempFile, TempPath};
 
 use super::{open_model, translate_options};
 use crate::args::Format;
@@ -19,7 +21,8 @@ const BATCHES: usize = 8;
 /// Translates until the input ends.
 ///
 /// # Errors
-/// When the model, the input or the output is refused; lines before a bad line are translated.
+/// When the model, the input or the output is refused. Lines before a bad line are written, unless the output is a file
+/// that was there before: that one is left as it was.
 pub fn run(ui: &Ui, context: &Context, job: Translate) -> Outcome {
     let translator = open_model(ui, context, &job.model)?;
     let mut options = translate_options(&translator, &job.search);
@@ -33,7 +36,7 @@ pub fn run(ui: &Ui, context: &Context, job: Translate) -> Outcome {
         .help(format!("add --beam {}", job.n_best)));
     }
     let (input, name) = open_input(ui, &job.input)?;
-    let mut output = open_output(&job.output)?;
+    let (mut output, replacement) = open_output(&job.output)?;
     let mut id = 0;
     for chunk in chunks(read_lines(input, name), BATCHES * options.batch) {
         let lines = chunk?;
@@ -52,6 +55,9 @@ pub fn run(ui: &Ui, context: &Context, job: Translate) -> Outcome {
         // Whoever waits for these lines gets them before the next ones are read.
         written.and_then(|()| output.flush()).map_err(|e| cannot_write(&job.output, e))?;
         id += count;
+    }
+    if let Some((beside, path)) = replacement {
+        beside.persist(path).map_err(|e| cannot_write(&job.output, e.error))?;
     }
     ui.detail(format!("translated {id} lines"));
     Ok(Exit::Good)
@@ -82,14 +88,30 @@ fn cannot_write(output: &Sink, error: io::Error) -> Failure {
     }
 }
 
-fn open_output(output: &Sink) -> Outcome<Box<dyn Write>> {
-    match output {
-        Sink::Stdout => Ok(Box::new(BufWriter::new(io::stdout().lock()))),
-        Sink::File(path) => {
-            let file = File::create(path).map_err(|e| {
-                Failure::new(Exit::Failed, format!("cannot create the output: {e}")).at(path.display())
-            })?;
-            Ok(Box::new(BufWriter::new(file)))
-        }
-    }
+/// A file beside the output, and the output that it replaces when all is well.
+type Replacement<'a> = (TempPath, &'a Path);
+
+/// Where lines go. A file that is there already is replaced at the end, so that input which turns out bad loses nothing.
+fn open_output(output: &Sink) -> Outcome<(Box<dyn Write>, Option<Replacement<'_>>)> {
+    let path = match output {
+        Sink::Stdout => return Ok((Box::new(BufWriter::new(io::stdout().lock())), None)),
+        Sink::File(path) => path,
+    };
+    let open = || -> io::Result<(File, Option<Replacement<'_>>)> {
+        // Devices and pipes are written as they are; so is a link, which leads somewhere else.
+        let there = match path.symlink_metadata() {
+            Ok(there) if there.is_file() => there,
+            _ => return Ok((File::create(path)?, None)),
+        };
+        // A file that may not be written must not be replaced either.
+        File::options().write(true).open(path)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let (file, beside) = NamedTempFile::new_in(folder)?.into_parts();
+        file.set_permissions(there.permissions())?;
+        Ok((file, Some((beside, path))))
+    };
+    let (file, replacement) = open().map_err(|e| {
+        Failure::new(Exit::Failed, format!("cannot create the output: {e}")).at(path.display())
+    })?;
+    Ok((Box::new(BufWriter::new(file)), replacement))
 }
