@@ -196,17 +196,26 @@ impl Info {
 
 /// A struct as lines of `key value, key value`: its plain keys, then a line for each struct inside.
 fn settings(value: &impl Serialize) -> Vec<String> {
-    let plain = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let list = |fields: &serde_json::Map<String, serde_json::Value>| {
-        let fields = fields.iter().filter(|(_, value)| !value.is_object());
-        fields.map(|(key, value)| format!("{key} {}", plain(value))).collect::<Vec<_>>().join(", ")
-    };
     // Through text, where an `f32` is written by its own shortest digits and not by those of the nearest `f64`.
     let text = serde_json::to_string(value).unwrap_or_default();
     let value: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-    let Some(fields) = value.as_object() else { return vec![plain(&value)] };
-    let inner = fields.iter().filter_map(|(key, value)| Some(format!("{key}: {}", list(value.as_object()?))));
-    [list(fields)].into_iter().chain(inner).collect()
+    let Some(fields) = value.as_object() else { return vec![words(&value)] };
+    let (structs, plain): (Vec<_>, Vec<_>) = fields.iter().partition(|(_, value)| value.is_object());
+    let plain: Vec<String> =
+        plain.into_iter().map(|(key, value)| format!("{key} {}", words(value))).collect();
+    let structs = structs.into_iter().map(|(key, value)| format!("{key}: {}", words(value)));
+    [plain.join(", ")].into_iter().chain(structs).collect()
+}
+
+/// A value as words: text bare, a struct as `key value, key value`.
+fn words(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Object(fields) => {
+            fields.iter().map(|(key, value)| format!("{key} {}", words(value))).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -269,6 +278,7 @@ fn cpu_features() -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use seqweave_seq2seq::search::LengthPenalty;
 
     #[test]
     fn structs_inside_have_their_own_lines() {
@@ -276,6 +286,9 @@ mod tests {
         assert_eq!(lines.len(), 2);
         assert!(lines[0].contains("beam 1, ") && lines[0].contains("length_penalty average"), "{lines:?}");
         assert_eq!(lines[1], "max_len: add 10, ratio 2.0");
+        let length_penalty = LengthPenalty::Gnmt { alpha: 0.6 };
+        let lines = settings(&SearchOptions { length_penalty, ..SearchOptions::default() });
+        assert!(lines.contains(&"length_penalty: gnmt alpha 0.6".to_owned()), "{lines:?}");
     }
 
     #[test]
