@@ -239,3 +239,25 @@ fn bf16_is_a_setting_of_the_run() {
     }
     dir.seqweave("translate -m rounded --precision half").run().exits(2).says("expected f32 or bf16");
 }
+
+#[test]
+fn a_damaged_best_checkpoint_is_refused_and_a_whole_one_is_named() {
+    let dir = Dir::new();
+    tiny(&dir);
+    dir.seqweave("train -q -c config.toml --run r").run().good();
+    let best = dir.text("r/checkpoints/best").trim().to_owned();
+    dir.edit(&format!("r/checkpoints/{best}/model.safetensors"), FLIP);
+    let others = std::fs::read_dir(dir.join("r/checkpoints"))
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.path().is_dir() && entry.file_name().to_string_lossy() != *best);
+    let newest =
+        others.map(|entry| entry.file_name().to_string_lossy().into_owned()).max().expect("another one");
+    for verb in ["translate -m r", "info r"] {
+        let refused = dir.seqweave(verb).stdin("a b\n").run().exits(4);
+        refused
+            .says(&format!("{best}/model.safetensors is damaged"))
+            .says(&format!("r/checkpoints/{newest}"));
+    }
+    dir.seqweave(&format!("translate -m r/checkpoints/{newest}")).stdin("a b\n").run().good();
+}

@@ -161,6 +161,14 @@ pub enum Error {
         /// Hash as found, in hexadecimal.
         found: String,
     },
+    /// The checkpoint that a run folder stands for is damaged, and another of that run is not.
+    #[error("{}\nhelp: another checkpoint of the run is whole, name it instead: {}", without_help(source), whole.display())]
+    DamagedCheckpoint {
+        /// What is wrong with it.
+        source: Box<Error>,
+        /// The newest one that verifies.
+        whole: PathBuf,
+    },
     /// The target of a write is already there and must not be replaced.
     #[error("{} already exists and is not replaced\nhelp: choose another name or move it away", path.display())]
     Exists {
@@ -257,4 +265,9 @@ impl std::fmt::Display for Count {
             Count::TooMany => f.write_str("more than can be addressed"),
         }
     }
+}
+/// The message of an error without its next step.
+fn without_help(error: &Error) -> String {
+    let text = error.to_string();
+    text.split("\nhelp:").next().unwrap_or_default().to_owned()
 }

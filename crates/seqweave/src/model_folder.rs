@@ -97,8 +97,13 @@ impl ModelFolder {
     /// That there is no such folder, that a file in it is damaged, missing or of another version, or that its parts do
     /// not fit together; always with the file and the place. That the model needs more memory than there is.
     pub fn open(dir: &Path, device: &Device) -> Result<ModelFolder> {
-        let dir = ModelFolder::resolve(dir)?;
-        ModelFolder::from_sealed(&store::read_folder(&store::Disk, &dir)?, device)
+        let folder = ModelFolder::resolve(dir)?;
+        let read = store::read_folder(&store::Disk, &folder);
+        let sealed = read.map_err(|error| match whole_checkpoint(dir, &folder) {
+            Some(whole) => Error::DamagedCheckpoint { source: Box::new(error), whole },
+            None => error,
+        })?;
+        ModelFolder::from_sealed(&sealed, device)
     }
 
     /// The sealed folder meant by `dir`: itself, or the checkpoint of a run folder that its pointer `best` names, or `last`
@@ -144,6 +149,16 @@ impl ModelFolder {
         load_weights(folder, &mut params)?;
         Ok(ModelFolder { model, params, source, target, generation })
     }
+}
+
+/// The newest checkpoint of the run folder `run` that verifies, for when `damaged`, which stands for the run, does not.
+fn whole_checkpoint(run: &Path, damaged: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(run.join("checkpoints")).ok()?;
+    let mut others: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    others.retain(|path| path.is_dir() && path != damaged);
+    // Names end in the step, filled with zeros: the newest is the last.
+    others.sort();
+    others.into_iter().rev().find(|path| store::read_folder(&store::Disk, path).is_ok())
 }
 
 /// Replaces the values of `params` by those of `model.safetensors`: the same names, the same shapes, all finite.
