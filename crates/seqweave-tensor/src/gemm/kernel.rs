@@ -215,178 +215,105 @@ unsafe fn full_tile(
     }
 }
 
-/// `MR` by 32 on AVX-512: two registers a row.
-///
-/// # Safety
-/// As [`tile`], with AVX-512F present.
+/// The kernels of one set of vectors: a tile of two registers a row, and the loop of multiply-adds that is its ceiling.
+#[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+macro_rules! vector_kernels {
+    (
+        $(#[$meta:meta])* $tile:ident, $ceiling:ident, features $features:literal, lanes $lanes:literal, rows $rows:literal,
+        products $products:literal, $zero:ident, $splat:ident, $load:ident, $store:ident,
+        |$sum:ident, $x:ident, $y:ident| $multiply_add:expr
+    ) => {
+        $(#[$meta])*
+        ///
+        /// # Safety
+        /// As [`tile`], with the features present.
+        #[target_feature(enable = $features)]
+        unsafe fn $tile<const MR: usize>(
+            a: *const f32,
+            row: usize,
+            column: usize,
+            b: *const f32,
+            k: usize,
+            c: *mut f32,
+            ldc: usize,
+            add: bool,
+        ) {
+            // SAFETY: the caller vouches for the extents; loads and stores are unaligned.
+            unsafe {
+                let multiply_add = |$sum, $x, $y| $multiply_add;
+                let mut sums = [[$zero(); 2]; MR];
+                if add {
+                    for i in 0..MR {
+                        sums[i] = [$load(c.add(i * ldc)), $load(c.add(i * ldc + $lanes))];
+                    }
+                }
+                let (mut a, mut b) = (a, b);
+                for _ in 0..k {
+                    let (b0, b1) = ($load(b), $load(b.add($lanes)));
+                    for i in 0..MR {
+                        let x = $splat(*a.add(i * row));
+                        sums[i] = [multiply_add(sums[i][0], x, b0), multiply_add(sums[i][1], x, b1)];
+                    }
+                    a = a.wrapping_add(column);
+                    b = b.add(2 * $lanes);
+                }
+                for i in 0..MR {
+                    $store(c.add(i * ldc), sums[i][0]);
+                    $store(c.add(i * ldc + $lanes), sums[i][1]);
+                }
+            }
+        }
+
+        /// `n` rounds of as many chains of multiply-adds as a tile has, enough to hide their latency; returns their FLOP.
+        ///
+        /// # Safety
+        /// With the features present.
+        #[target_feature(enable = $features)]
+        unsafe fn $ceiling(n: usize) -> f64 {
+            const CHAINS: usize = 2 * $rows;
+            let multiply_add = |$sum, $x, $y| $multiply_add;
+            let x = $splat(std::hint::black_box(0.5));
+            let mut sums = [$zero(); CHAINS];
+            for _ in 0..n {
+                sums.iter_mut().for_each(|sum| *sum = multiply_add(*sum, x, x));
+            }
+            std::hint::black_box(sums);
+            (n * CHAINS * $lanes * $products * 2) as f64
+        }
+    };
+}
+
+#[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+vector_kernels! {
+    /// `MR` by 32 on AVX-512.
+    avx512, multiply_adds_avx512, features "avx512f", lanes 16, rows 12, products 1,
+    _mm512_setzero_ps, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps,
+    |sum, x, y| _mm512_fmadd_ps(x, y, sum)
+}
+
+#[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
+vector_kernels! {
+    /// `MR` by 32 on AVX-512 with pairs of bfloat16: a step of `k` is two products an element.
+    avx512bf16, multiply_adds_avx512bf16, features "avx512f,avx512bf16", lanes 16, rows 12, products 2,
+    _mm512_setzero_ps, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps,
+    |sum, x, y| _mm512_dpbf16_ps(sum, pairs(x), pairs(y))
+}
+
+/// The bits of a vector as pairs of bfloat16.
 #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
 #[target_feature(enable = "avx512f")]
-unsafe fn avx512<const MR: usize>(
-    a: *const f32,
-    row: usize,
-    column: usize,
-    b: *const f32,
-    k: usize,
-    c: *mut f32,
-    ldc: usize,
-    add: bool,
-) {
-    // SAFETY: the caller vouches for the extents; loads and stores are unaligned.
-    unsafe {
-        let mut sum = [[_mm512_setzero_ps(); 2]; MR];
-        if add {
-            for i in 0..MR {
-                sum[i] = [_mm512_loadu_ps(c.add(i * ldc)), _mm512_loadu_ps(c.add(i * ldc + 16))];
-            }
-        }
-        let (mut a, mut b) = (a, b);
-        for _ in 0..k {
-            let (b0, b1) = (_mm512_loadu_ps(b), _mm512_loadu_ps(b.add(16)));
-            for i in 0..MR {
-                let x = _mm512_set1_ps(*a.add(i * row));
-                sum[i] = [_mm512_fmadd_ps(x, b0, sum[i][0]), _mm512_fmadd_ps(x, b1, sum[i][1])];
-            }
-            a = a.wrapping_add(column);
-            b = b.add(32);
-        }
-        for i in 0..MR {
-            _mm512_storeu_ps(c.add(i * ldc), sum[i][0]);
-            _mm512_storeu_ps(c.add(i * ldc + 16), sum[i][1]);
-        }
-    }
+#[inline]
+fn pairs(x: __m512) -> __m512bh {
+    // SAFETY: both are 512 bits that may be anything.
+    unsafe { std::mem::transmute::<__m512, __m512bh>(x) }
 }
 
-/// As [`avx512`], with pairs of bfloat16: a step of `k` is two products an element.
-///
-/// # Safety
-/// As [`tile`], with AVX-512F and AVX512-BF16 present.
 #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
-#[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn avx512bf16<const MR: usize>(
-    a: *const f32,
-    row: usize,
-    column: usize,
-    b: *const f32,
-    k: usize,
-    c: *mut f32,
-    ldc: usize,
-    add: bool,
-) {
-    // SAFETY: the caller vouches for the extents; loads and stores are unaligned; the casts between vectors of the same
-    // size keep their bits.
-    unsafe {
-        let pairs = |x: __m512| std::mem::transmute::<__m512, __m512bh>(x);
-        let mut sum = [[_mm512_setzero_ps(); 2]; MR];
-        if add {
-            for i in 0..MR {
-                sum[i] = [_mm512_loadu_ps(c.add(i * ldc)), _mm512_loadu_ps(c.add(i * ldc + 16))];
-            }
-        }
-        let (mut a, mut b) = (a, b);
-        for _ in 0..k {
-            let (b0, b1) = (pairs(_mm512_loadu_ps(b)), pairs(_mm512_loadu_ps(b.add(16))));
-            for i in 0..MR {
-                let x = pairs(_mm512_set1_ps(*a.add(i * row)));
-                sum[i] = [_mm512_dpbf16_ps(sum[i][0], x, b0), _mm512_dpbf16_ps(sum[i][1], x, b1)];
-            }
-            a = a.wrapping_add(column);
-            b = b.add(32);
-        }
-        for i in 0..MR {
-            _mm512_storeu_ps(c.add(i * ldc), sum[i][0]);
-            _mm512_storeu_ps(c.add(i * ldc + 16), sum[i][1]);
-        }
-    }
-}
-
-/// Twenty-four chains of fused multiply-adds, as many as a tile has: enough to hide their latency.
-///
-/// # Safety
-/// With AVX-512F present.
-#[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
-#[target_feature(enable = "avx512f")]
-unsafe fn multiply_adds_avx512(n: usize) -> f64 {
-    let (x, y) = (_mm512_set1_ps(std::hint::black_box(0.5)), _mm512_set1_ps(std::hint::black_box(0.25)));
-    let mut sums = [_mm512_setzero_ps(); 24];
-    for _ in 0..n {
-        sums.iter_mut().for_each(|sum| *sum = _mm512_fmadd_ps(*sum, x, y));
-    }
-    std::hint::black_box(sums);
-    (n * 24 * 16 * 2) as f64
-}
-
-/// As [`multiply_adds_avx512`], with pairs of bfloat16: two products an instruction and element.
-///
-/// # Safety
-/// With AVX-512F and AVX512-BF16 present.
-#[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
-#[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn multiply_adds_avx512bf16(n: usize) -> f64 {
-    // SAFETY: vectors of the same size keep their bits.
-    let x = unsafe { std::mem::transmute::<__m512, __m512bh>(_mm512_set1_ps(std::hint::black_box(0.5))) };
-    let mut sums = [_mm512_setzero_ps(); 24];
-    for _ in 0..n {
-        sums.iter_mut().for_each(|sum| *sum = _mm512_dpbf16_ps(*sum, x, x));
-    }
-    std::hint::black_box(sums);
-    (n * 24 * 32 * 2) as f64
-}
-
-/// As [`multiply_adds_avx512`], with the twelve chains of an AVX2 tile.
-///
-/// # Safety
-/// With AVX2 and FMA present.
-#[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn multiply_adds_avx2(n: usize) -> f64 {
-    let (x, y) = (_mm256_set1_ps(std::hint::black_box(0.5)), _mm256_set1_ps(std::hint::black_box(0.25)));
-    let mut sums = [_mm256_setzero_ps(); 12];
-    for _ in 0..n {
-        sums.iter_mut().for_each(|sum| *sum = _mm256_fmadd_ps(*sum, x, y));
-    }
-    std::hint::black_box(sums);
-    (n * 12 * 8 * 2) as f64
-}
-
-/// `MR` by 16 on AVX2: two registers a row.
-///
-/// # Safety
-/// As [`tile`], with AVX2 and FMA present.
-#[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn avx2<const MR: usize>(
-    a: *const f32,
-    row: usize,
-    column: usize,
-    b: *const f32,
-    k: usize,
-    c: *mut f32,
-    ldc: usize,
-    add: bool,
-) {
-    // SAFETY: the caller vouches for the extents; loads and stores are unaligned.
-    unsafe {
-        let mut sum = [[_mm256_setzero_ps(); 2]; MR];
-        if add {
-            for i in 0..MR {
-                sum[i] = [_mm256_loadu_ps(c.add(i * ldc)), _mm256_loadu_ps(c.add(i * ldc + 8))];
-            }
-        }
-        let (mut a, mut b) = (a, b);
-        for _ in 0..k {
-            let (b0, b1) = (_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8)));
-            for i in 0..MR {
-                let x = _mm256_set1_ps(*a.add(i * row));
-                sum[i] = [_mm256_fmadd_ps(x, b0, sum[i][0]), _mm256_fmadd_ps(x, b1, sum[i][1])];
-            }
-            a = a.wrapping_add(column);
-            b = b.add(16);
-        }
-        for i in 0..MR {
-            _mm256_storeu_ps(c.add(i * ldc), sum[i][0]);
-            _mm256_storeu_ps(c.add(i * ldc + 8), sum[i][1]);
-        }
-    }
+vector_kernels! {
+    /// `MR` by 16 on AVX2.
+    avx2, multiply_adds_avx2, features "avx2,fma", lanes 8, rows 6, products 1,
+    _mm256_setzero_ps, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps,
+    |sum, x, y| _mm256_fmadd_ps(x, y, sum)
 }
 
 /// `MR` by 8 in plain Rust, for every other processor and for the f64 build.
