@@ -261,3 +261,26 @@ fn a_damaged_best_checkpoint_is_refused_and_a_whole_one_is_named() {
     }
     dir.seqweave(&format!("translate -m r/checkpoints/{newest}")).stdin("a b\n").run().good();
 }
+
+#[test]
+fn pairs_set_apart_for_a_test_can_be_evaluated() {
+    let dir = Dir::new();
+    tiny(&dir);
+    let config = dir.text("config.toml").replace("dev = \"dev.tsv\"\n", "");
+    dir.create("config.toml", config);
+    let ran =
+        dir.seqweave("train -c config.toml --run r --set data.split.dev=20 --set data.split.test=30").run();
+    assert!(
+        ran.stderr.contains("test: 30 pairs, set apart in test.tsv of the run folder"),
+        "{}",
+        ran.report()
+    );
+    ran.good();
+    let (test, train) = (dir.text("r/test.tsv"), dir.text("train.tsv"));
+    assert_eq!(test.lines().count(), 30);
+    assert!(
+        test.lines().all(|line| train.lines().any(|other| other == line)),
+        "they are pairs of the corpus"
+    );
+    dir.seqweave("evaluate -m r --tsv r/test.tsv").run().good();
+}

@@ -106,7 +106,8 @@ impl JsonSchema for Amount {
 pub struct SplitConfig {
     /// How much goes to validation: a share of the distinct sources (`0.05`) or a number of pairs (`500`).
     pub dev: Amount,
-    /// How much goes to the test set: a share of the distinct sources (`0.05`) or a number of pairs (`500`).
+    /// How much goes to the test set: a share of the distinct sources (`0.05`) or a number of pairs (`500`). Training
+    /// writes it to `test.tsv` in the run folder.
     pub test: Amount,
     /// Seed of the division, apart from that of the run, so that runs with other seeds are measured on the same pairs.
     pub seed: u64,

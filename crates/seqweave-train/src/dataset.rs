@@ -11,6 +11,8 @@ pub(crate) struct Dataset {
     pub(crate) examples: Vec<Example>,
     pub(crate) plan: BatchPlan,
     pub(crate) dev: Vec<Pair>,
+    /// Pairs that were set apart for a test and lie in no file of their own.
+    pub(crate) test: Vec<Pair>,
     /// The data in a few lines, for the log.
     pub(crate) facts: Vec<String>,
 }
@@ -36,12 +38,17 @@ impl Dataset {
             ));
         }
         facts.push(format!("development: {} pairs", corpora.dev.len()));
+        let test = if config.data.test.is_none() { corpora.test } else { Vec::new() };
+        if !test.is_empty() {
+            facts.push(format!("test: {} pairs, set apart in test.tsv of the run folder", test.len()));
+        }
         Ok(Dataset {
             source: prepared.src,
             target: prepared.tgt,
             examples: prepared.examples,
             plan,
             dev: corpora.dev,
+            test,
             facts,
         })
     }

@@ -82,6 +82,11 @@ impl RunFolder {
         self.root.join("train.log")
     }
 
+    /// The pairs that the split set apart for a test.
+    pub fn test_path(&self) -> PathBuf {
+        self.root.join("test.tsv")
+    }
+
     /// The sample translations of a step.
     pub fn samples_path(&self, step: u64) -> PathBuf {
         self.root.join("samples").join(format!("step-{step:08}.txt"))

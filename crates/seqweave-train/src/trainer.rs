@@ -136,6 +136,10 @@ impl Trainer {
             run.start_over()?;
         }
         run.write(&run.config_path(), &resolved)?;
+        if !data.test.is_empty() {
+            let lines = data.test.iter().map(|pair| format!("{}\t{}\n", pair.src, pair.tgt));
+            run.write(&run.test_path(), &lines.collect::<String>())?;
+        }
         Ok(Trainer {
             table: run.metrics(table)?,
             log: run.event_log()?,
