@@ -24,6 +24,7 @@ pub(super) fn copy_tile(
             copy_numbers(source, a, rows, kc, copy);
             bf16::round(&mut copy[..rows * kc]);
         }
+        Format::Tiles(_) | Format::Split(..) => unreachable!("`tiled` copies for tile registers"),
         Format::Pairs if a.column == 1 => {
             for (i, to) in copy.chunks_exact_mut(steps).take(rows).enumerate() {
                 bf16::pair_neighbours(&source[i * a.row..][..kc], to);
