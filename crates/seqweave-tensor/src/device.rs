@@ -80,11 +80,11 @@ pub enum Precision {
     #[default]
     F32,
     /// Numbers split in two of bfloat16 each, where the processor has matrix registers for those (AMX): products of first
-    /// parts and of a first with a second one, so that an operand keeps 16 bits and more.
+    /// parts and of a first with a second one, so that an operand has a relative error of 2⁻¹⁷.
     ///
     /// Where it has none, the kernels of [`Precision::F32`] are faster, and are used.
     F32Fast,
-    /// To bfloat16, the upper half of an f32: relative error 2⁻⁹ an operand, to nearest, ties to even.
+    /// To bfloat16, the upper half of an f32: relative error 2⁻⁸ an operand at most, to nearest, ties to even.
     ///
     /// Where the processor has no instruction for it, operands are rounded and multiplied as f32: the same error, no
     /// gain in speed, and other last bits. Ignored in the f64 build.

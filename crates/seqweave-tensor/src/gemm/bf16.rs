@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_and_its_rest_lose_the_last_eight_bits_at_most() {
+    fn a_number_and_its_rest_lose_the_last_seven_bits_at_most() {
         for x in [1.0f32, -1.2345678, 3.1415927e-20, 255.5, 0.0, f32::INFINITY, f32::NAN, f32::MAX] {
             let (mut first, mut second) = ([x], [x]);
             round(&mut first);

@@ -18,7 +18,7 @@ pub(crate) use kernel::Isa;
 pub(crate) use panels::Packed;
 use rayon::prelude::*;
 use std::ops::Range;
-use tiles::{TILE_COPY, copy_tile};
+use tiles::{TILE_COPY, copy_tiles};
 
 /// Steps of a panel slice at most. Every slice but the first reads and writes the result once more, which costs more than
 /// a slice that does not fit the first-level cache.
@@ -33,7 +33,7 @@ const SERIAL_BELOW: usize = 1 << 18;
 /// Multiply-adds below which a product on tile registers stays on the calling thread: as long as that takes.
 const SERIAL_BELOW_TILED: usize = SERIAL_BELOW * 8;
 
-/// Parts of a number in [`Precision::F32Fast`]: two keep 16 bits of it at three products, three would keep all 24 at six.
+/// Parts of a number in [`Precision::F32Fast`]: two keep 17 bits of it at three products, three would keep all 24 at six.
 const PARTS: usize = 2;
 
 /// How both operands are stored for the kernels. A *step* of k is one element of a panel column.
@@ -228,32 +228,27 @@ fn block(a: Operand<'_>, b: &Packed, acc: Acc, c: Tiles, rows: Range<usize>, pan
     let (nr, mr, k) = (b.isa.nr(), b.isa.mr(), b.k);
     let tile_count = rows.len().div_ceil(mr);
     let tile_row = |t: usize| rows.start + t * rows.len() / tile_count.max(1);
-    // An untransposed tile that meets few panels is read where it lies.
-    let copies = a.column != 1 || panels.len() > 2 || b.format != Format::F32;
+    // An untransposed tile that meets few panels is read where it lies, and so are rows too few to be in each other's way.
+    let few = b.isa.panels_at_once(rows.len());
+    let copies = a.column != 1 || (panels.len() > 2 && few == 1) || b.format != Format::F32;
     let (all, stride) = (b.format.steps(k), b.format.stride());
     COPY.with_borrow_mut(|copy| {
         copy.resize(TILES * TILE_COPY, 0.0);
-        let slices = all.div_ceil(KC);
+        let slices = if copies || few == 1 { all.div_ceil(KC) } else { 1 };
         for slice in 0..slices {
             let (s0, s1) = (slice * all / slices, (slice + 1) * all / slices);
             let add = acc == Acc::Add || s0 > 0;
             for t0 in (0..tile_count).step_by(TILES) {
                 let tiles = t0..(t0 + TILES).min(tile_count);
                 if copies {
-                    for t in tiles.clone() {
-                        let to = &mut copy[(t - t0) * TILE_COPY..][..TILE_COPY];
-                        copy_tile(
-                            b.format,
-                            a,
-                            tile_row(t)..tile_row(t + 1),
-                            s0 * stride..(s1 * stride).min(k),
-                            to,
-                        );
-                    }
+                    let rows = tiles.clone().map(|t| tile_row(t)..tile_row(t + 1));
+                    copy_tiles(b.format, a, rows, s0 * stride..(s1 * stride).min(k), copy);
                 }
-                for p in panels.clone() {
-                    let panel = &b.panel(p)[s0 * nr..s1 * nr];
-                    let width = nr.min(b.n - p * nr);
+                let mut p = panels.start;
+                while p < panels.end {
+                    let at_once = if (p + few) * nr <= b.n && p + few <= panels.end { few } else { 1 };
+                    let panel = (&b.panels(p)[s0 * nr..], all * nr);
+                    let width = (at_once * nr).min(b.n - p * nr);
                     for t in tiles.clone() {
                         let (i0, i1) = (tile_row(t), tile_row(t + 1));
                         let tile = match (copies, a.column) {
@@ -280,6 +275,7 @@ fn block(a: Operand<'_>, b: &Packed, acc: Acc, c: Tiles, rows: Range<usize>, pan
                             );
                         }
                     }
+                    p += at_once;
                 }
             }
         }

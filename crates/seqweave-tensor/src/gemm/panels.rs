@@ -71,10 +71,10 @@ impl Packed {
         self.n
     }
 
-    /// Panel `p`: one row of its columns a step of k, part after part.
-    pub(super) fn panel(&self, p: usize) -> &[Float] {
+    /// Panel `p` and all that follow. A panel is one row of its columns a step of k, part after part.
+    pub(super) fn panels(&self, p: usize) -> &[Float] {
         let len = self.format.tile(self.isa).1 * self.format.steps(self.k) * self.format.parts();
-        &self.data.as_slice()[p * len..(p + 1) * len]
+        &self.data.as_slice()[p * len..]
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) unsafe fn block<R: Registers>(
                     copy_rows(a, rows, from * K..(to * K).min(b.k), parts, copy);
                 }
                 for p in panels.clone() {
-                    let panel = &b.panel(p)[from * PANEL_CHUNK..];
+                    let panel = &b.panels(p)[from * PANEL_CHUNK..];
                     let width = NR.min(b.n - p * NR);
                     for (rows, copy) in tiles.clone().zip(copy.chunks_exact(tile_room)) {
                         let (height, tall) = (rows.len(), rows.len() > ROWS);
