@@ -187,8 +187,8 @@ pub(crate) unsafe fn tile(
     }
 }
 
-#[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
 /// Calls `$kernel::<rows, panels>` with the number of rows, and of panels at once, as constants.
+#[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
 macro_rules! by_rows {
     ($rows:expr, $many:expr, $kernel:ident, $args:tt, $($n:literal)*) => {
         match ($rows, $many) {
@@ -205,6 +205,7 @@ macro_rules! by_rows {
 ///
 /// # Safety
 /// As [`tile`], with `width ≥ isa.nr()`.
+#[cfg_attr(any(seqweave_f64, not(target_arch = "x86_64")), allow(unused_variables))]
 unsafe fn full_tile(
     isa: Isa,
     element: Element,

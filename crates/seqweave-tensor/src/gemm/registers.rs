@@ -43,6 +43,10 @@ pub(super) trait Registers {
 #[cfg(target_arch = "x86_64")]
 pub(super) struct Amx(());
 
+/// No other processor has them, and [`super::amx::open`] says so before anybody asks for these.
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) type Amx = Twin;
+
 #[cfg(target_arch = "x86_64")]
 mod amx {
     use super::{Amx, COLUMNS, Float, ROWS, Registers};
