@@ -33,7 +33,7 @@ const WORK: [Work<'_>; 7] = [
 ];
 
 /// `bench ops [PRECISION]`, or `bench [--config SIZE] [--mode MODE] [--batch B] [--rounds N] [--seconds S] [--threads N] [--peers DIR]
-/// [--python PATH] [--peer NAME=COMMAND]… [--no-input-feed] [--dtype f32|bf16]`
+/// [--python PATH] [--peer NAME=COMMAND]… [--no-input-feed] [--dtype f32|f32-fast|bf16]`
 pub fn run(args: &[OsString]) -> Result<()> {
     if let Some((ops, rest)) = args.split_first()
         && ops == "ops"
@@ -203,7 +203,7 @@ impl Options {
                 "--threads" => options.threads = value("--threads", "a whole number from 1")?,
                 "--peers" => options.folder = value("--peers", "a folder")?.into(),
                 "--python" => options.python = Some(value("--python", "a path")?.into()),
-                "--dtype" => options.dtype = value("--dtype", "f32 or bf16")?,
+                "--dtype" => options.dtype = value("--dtype", "f32, f32-fast or bf16")?,
                 "--no-input-feed" => options.no_input_feed = true,
                 "--peer" => {
                     let expected = "NAME=COMMAND";

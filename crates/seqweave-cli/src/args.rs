@@ -55,7 +55,7 @@ pub struct Global {
     #[arg(long, global = true, env = "SEQWEAVE_THREADS", hide_env = true, value_name = "N")]
     #[arg(value_parser = in_range::<0, 1024>)]
     pub threads: Option<usize>,
-    /// Operands of matrix products: f32 or bf16
+    /// Operands of matrix products: f32, f32-fast or bf16
     #[arg(long, alias = "dtype", global = true, env = "SEQWEAVE_PRECISION", hide_env = true)]
     #[arg(value_name = "PRECISION")]
     pub precision: Option<Precision>,

@@ -504,11 +504,14 @@ fn check_settings(run: &RunFolder, found: &Checkpoint, config: &Config) -> Resul
     }
 }
 
-/// [`Config::hash`], and in bf16 how this machine makes its products: another way gives other last bits, so a run that went
-/// on with it would not end as if it had not been interrupted.
+/// [`Config::hash`], and in bf16 and f32-fast how this machine makes its products: another way gives other last bits, so a
+/// run that went on with it would not end as if it had not been interrupted.
 fn settings_hash(config: &Config) -> String {
     match Precision::from(config.train.precision) {
         Precision::F32 => config.hash(),
+        Precision::F32Fast => {
+            format!("{}, f32-fast products {}", config.hash(), machine::f32_fast_kernels())
+        }
         Precision::Bf16 => format!("{}, bf16 products {}", config.hash(), machine::bf16_kernels()),
     }
 }
