@@ -10,6 +10,7 @@ mod cmudict;
 mod error;
 mod golden;
 mod main_job;
+mod parity;
 mod process;
 mod test;
 mod tidy;
@@ -49,6 +50,7 @@ const VERBS: &[Verb] = &[
     Verb { name: "docs", args: "", about: "builds the API documentation; a warning is an error", run: tools::docs },
     Verb { name: "tidy", args: "", about: "the conventions of the repository: crate edges, file headers, file size, links, …", run: tidy::run },
     Verb { name: "golden", args: "[--check] [--python PATH]", about: "computes the golden values with PyTorch anew, or compares with them", run: golden::run },
+    Verb { name: "parity", args: "[--python PATH] [--seed N] [--pairs N] [--keep]", about: "scores of texts against sacreBLEU and rouge-score, on random text", run: parity::run },
     Verb { name: "help", args: "", about: "this list", run: help },
 ];
 
