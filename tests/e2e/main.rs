@@ -10,5 +10,6 @@ mod dir;
 mod flows;
 mod models;
 mod scan;
+mod scores;
 mod training;
 mod translate;

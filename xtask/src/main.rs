@@ -38,6 +38,8 @@ const VERBS: &[Verb] = &[
     Verb { name: "report", args: "", about: "the second half of the main job: scores, examples and attention pictures of its model", run: main_job::report },
     Verb { name: "translate", args: "ARGS", about: "`seqweave translate ARGS` with the release binary", run: |args| binary::replace("translate", args) },
     Verb { name: "evaluate", args: "ARGS", about: "`seqweave evaluate ARGS`", run: |args| binary::replace("evaluate", args) },
+    Verb { name: "compare", args: "ARGS", about: "`seqweave compare ARGS`", run: |args| binary::replace("compare", args) },
+    Verb { name: "tokenizer", args: "ARGS", about: "`seqweave tokenizer ARGS`", run: |args| binary::replace("tokenizer", args) },
     Verb { name: "score", args: "ARGS", about: "`seqweave score ARGS`", run: |args| binary::replace("score", args) },
     Verb { name: "info", args: "ARGS", about: "`seqweave info ARGS`", run: |args| binary::replace("info", args) },
     Verb { name: "plot", args: "ARGS", about: "`seqweave plot ARGS`", run: |args| binary::replace("plot", args) },
