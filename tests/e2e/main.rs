@@ -11,5 +11,6 @@ mod flows;
 mod models;
 mod scan;
 mod scores;
+mod tokenizer;
 mod training;
 mod translate;
