@@ -15,7 +15,7 @@ use crate::{Error, EvaluateOptions, Evaluation, Result, evaluate};
 use seqweave::store::Disk;
 use seqweave::{ModelFolder, TranslateOptions, Translator};
 use seqweave_data::{Pair, prefetch};
-use seqweave_metrics::Metric;
+use seqweave_metrics::{Metric, TextOptions};
 use seqweave_nn::{Optimizer, ParamsBuilder, Schedule, ScheduleKind};
 use seqweave_seq2seq::Seq2Seq;
 use seqweave_tensor::{Device, Philox, Precision, machine};
@@ -330,7 +330,8 @@ impl Trainer {
         let mut search = self.config.decode.clone();
         (search.beam, search.n_best) = (valid.beam as usize, 1);
         let translate = TranslateOptions { search, ..TranslateOptions::default() };
-        let options = EvaluateOptions { translate, metrics: self.metrics.clone() };
+        let options =
+            EvaluateOptions { translate, metrics: self.metrics.clone(), text: TextOptions::default() };
         let evaluation = evaluate(&self.translator, &self.dev, &options)?;
         let shown = valid.samples as usize;
         if !evaluation.answers.is_empty() {
