@@ -182,6 +182,91 @@ DEVICE float block_max(float x) {
     return x;
 }
 
+// Sums in the order of the CPU, so that both devices give the same bits.
+
+/// `sums[j] = Σ_{i<c} f(i, values)[j]` over the block, in every thread: the order of `Lanes` in src/lanes.rs.
+///
+/// Element i belongs to lane i mod 32, a lane takes its elements in order, lanes are joined by halves. All threads make
+/// values; the first warp adds them up. So a row's sum depends on nothing but the row.
+template <int N, class F> DEVICE void row_sums(int c, F f, float sums[N]) {
+    constexpr int TILE = 2048;
+    SHARED(float, tile, N * TILE);
+    SHARED(float, totals, N);
+    for (int j = 0; j < N; j++) sums[j] = 0.0f;
+    for (int first = 0; first < c; first += TILE) {
+        int count = c - first < TILE ? c - first : TILE;
+        __syncthreads();
+#pragma unroll 4
+        for (int i = threadIdx.x; i < count; i += blockDim.x) {
+            float values[N];
+            f(first + i, values);
+            for (int j = 0; j < N; j++) tile[j * TILE + i] = values[j];
+        }
+        __syncthreads();
+        if (warp() == 0) {
+#pragma unroll 8
+            for (int i = lane(); i < count; i += 32) {
+                for (int j = 0; j < N; j++) sums[j] += tile[j * TILE + i];
+            }
+        }
+    }
+    if (warp() == 0) {
+        for (int j = 0; j < N; j++) {
+            sums[j] = warp_sum(sums[j]);
+            if (lane() == 0) totals[j] = sums[j];
+        }
+    }
+    __syncthreads();
+    for (int j = 0; j < N; j++) sums[j] = totals[j];
+}
+
+/// `out[c] (+)= Σ_{r<n} f(r, c)` for the 32 columns of this block: the order of `column_sums` in src/ops/reduce.rs.
+///
+/// Blocks of 64 rows start from zero, each summed by a warp; their sums are added in order. Block of 512 threads.
+template <class F> DEVICE void column_sums(int n, int columns, int add, float* out, F f) {
+    constexpr int ROWS = 64, WARPS = 16;
+    SHARED(float, partials, WARPS * 32);
+    int c = blockIdx.x * 32 + lane();
+    float total = 0.0f;
+    for (int first = 0; first < n; first += ROWS * WARPS) {
+        int start = first + warp() * ROWS;
+        int end = start + ROWS < n ? start + ROWS : n;
+        float partial = 0.0f;
+        if (c < columns) {
+#pragma unroll 8
+            for (int r = start; r < end; r++) partial += f(r, c);
+        }
+        partials[threadIdx.x] = partial;
+        __syncthreads();
+        if (warp() == 0) {
+            for (int w = 0; w < WARPS && first + w * ROWS < n; w++) total += partials[w * 32 + lane()];
+        }
+        __syncthreads();
+    }
+    if (warp() == 0 && c < columns) put(add, total, out + c);
+}
+
+/// `Σ_{i<n} f(i)` in f64, one after the other, in every thread.
+template <class F> DEVICE double ordered_sum(int n, F f) {
+    constexpr int TILE = 1024;
+    SHARED(double, tile, TILE);
+    SHARED(double, total, 1);
+    double sum = 0.0;
+    for (int first = 0; first < n; first += TILE) {
+        int count = n - first < TILE ? n - first : TILE;
+        __syncthreads();
+        for (int i = threadIdx.x; i < count; i += blockDim.x) tile[i] = f(first + i);
+        __syncthreads();
+        if (threadIdx.x == 0) {
+#pragma unroll 8
+            for (int i = 0; i < count; i++) sum += tile[i];
+        }
+    }
+    if (threadIdx.x == 0) *total = sum;
+    __syncthreads();
+    return *total;
+}
+
 // Random numbers: twin of src/rng.rs.
 
 /// Philox 4×32, ten rounds: the words of elements 4·block … 4·block + 3 of operation `op`.
@@ -198,6 +283,17 @@ DEVICE uint4 philox(u64 seed, u64 step, u32 op, u64 block) {
 }
 
 // Between blocks.
+
+/// `*at = min(*at, x)`; integers, so the order does not matter.
+DEVICE void atomic_min(u32* at, u32 x) {
+#if ON_GPU
+    atomicMin(at, x);
+#else
+    u32 seen = __atomic_load_n(at, __ATOMIC_RELAXED);
+    while (x < seen && !__atomic_compare_exchange_n(at, &seen, x, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+#endif
+}
 
 /// Waits until every block of a cooperative launch has come `rounds` times; `counter` starts at 0.
 ///
