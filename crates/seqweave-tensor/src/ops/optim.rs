@@ -4,9 +4,10 @@
 //! Scalars such as the bias corrections are computed in f64 and rounded once.
 
 use super::check;
+use crate::cuda;
 use crate::math::simd;
 use crate::parallel::SERIAL_BELOW;
-use crate::{Float, Result, Tensor, TensorMut};
+use crate::{Device, Float, Result, Tensor, TensorMut};
 use rayon::prelude::*;
 
 /// Elements of each buffer a task handles at once.
@@ -50,16 +51,16 @@ pub struct SgdStep {
 
 /// [`AdamStep`] as the loop wants it.
 #[derive(Clone, Copy)]
-struct AdamFactors {
-    grad_scale: Float,
-    decay: Float,
-    shrink: Float,
-    mix1: Float,
-    beta2: Float,
-    mix2: Float,
-    step_size: Float,
-    root2: Float,
-    eps: Float,
+pub(crate) struct AdamFactors {
+    pub(crate) grad_scale: Float,
+    pub(crate) decay: Float,
+    pub(crate) shrink: Float,
+    pub(crate) mix1: Float,
+    pub(crate) beta2: Float,
+    pub(crate) mix2: Float,
+    pub(crate) step_size: Float,
+    pub(crate) root2: Float,
+    pub(crate) eps: Float,
 }
 
 simd! {
@@ -124,6 +125,9 @@ pub fn adam(
         root2: (1.0 - beta2.powf(t)).sqrt() as Float,
         eps: step.eps,
     };
+    if let Device::Cuda(cuda) = check::device(op, g, &[&p, &m, &v])? {
+        return cuda::optim::adam(cuda, p, g, m, v, f);
+    }
     let (p, g, m, v) = (p.cpu_mut(), g.cpu(), m.cpu_mut(), v.cpu_mut());
     if p.len() < SERIAL_BELOW {
         adam_chunk(f, g, p, m, v);
@@ -155,6 +159,9 @@ pub fn sgd(
     let serial = g.numel() < SERIAL_BELOW;
     let Some(mut buf) = momentum_buf.filter(|_| momentum != 0.0) else {
         check::value(op, "momentum", "0 without a momentum buffer", momentum == 0.0, momentum)?;
+        if let Device::Cuda(cuda) = check::device(op, g, &[&p])? {
+            return cuda::optim::sgd(cuda, p, g, None, step);
+        }
         let (p, g) = (p.cpu_mut(), g.cpu());
         if serial {
             sgd_chunk(*step, g, p);
@@ -164,6 +171,9 @@ pub fn sgd(
         return Ok(());
     };
     check::shape(op, "momentum buffer", p.shape(), buf.shape())?;
+    if let Device::Cuda(cuda) = check::device(op, g, &[&p, &buf])? {
+        return cuda::optim::sgd(cuda, p, g, Some(buf), step);
+    }
     let (p, g, buf) = (p.cpu_mut(), g.cpu(), buf.cpu_mut());
     if serial {
         momentum_chunk(*step, g, p, buf);
