@@ -84,7 +84,9 @@ pub enum Error {
         others: usize,
     },
     /// The operands of one operation lie on several devices.
-    #[error("{op}: expected all operands on {expected}, found one on {found}\nhelp: Tensor::to copies to another device")]
+    #[error(
+        "{op}: expected all operands on {expected}, found one on {found}\nhelp: Tensor::to copies to another device"
+    )]
     Device {
         /// The operation.
         op: &'static str,

@@ -276,9 +276,7 @@ impl Tensor {
     pub fn view_mut(&mut self) -> Result<TensorMut<'_>> {
         let others = Arc::strong_count(&self.buf) - 1;
         match Arc::get_mut(&mut self.buf) {
-            Some(buf) => {
-                Ok(TensorMut { buf, device: &self.device, offset: self.offset, shape: self.shape })
-            }
+            Some(buf) => Ok(TensorMut { buf, device: &self.device, offset: self.offset, shape: self.shape }),
             None => Err(Error::Shared { what: "tensor", others }),
         }
     }

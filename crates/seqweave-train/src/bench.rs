@@ -182,7 +182,9 @@ impl BenchOptions {
 pub fn bench(options: &BenchOptions, device: Device) -> Result<Measurement> {
     let threads = rayon::current_num_threads();
     let (ceiling, kernels) = match &device {
-        Device::Cpu(_) => (machine::multiply_add_ceiling(threads, options.precision), machine::matrix_kernels()),
+        Device::Cpu(_) => {
+            (machine::multiply_add_ceiling(threads, options.precision), machine::matrix_kernels())
+        }
         Device::Cuda(_) => (None, "CUDA"),
     };
     let ceiling = ceiling.map(|rate| rate / 1e9);

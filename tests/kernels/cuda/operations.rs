@@ -33,7 +33,10 @@ fn every_row_agrees_with_the_cpu_forward_and_backward() {
             }
         }
     }
-    println!("{results} results, {same} of them the same bits; largest difference {:e}: {}", largest.0, largest.1);
+    println!(
+        "{results} results, {same} of them the same bits; largest difference {:e}: {}",
+        largest.0, largest.1
+    );
 }
 
 #[test]
@@ -79,7 +82,8 @@ fn operations_without_a_gradient_agree_with_the_cpu() {
             for (got, want) in top(&there).iter().zip(top(&here)) {
                 let columns = |t: &ops::TopLogProbs| t.best.iter().map(|b| b.0).collect::<Vec<_>>();
                 assert_eq!(columns(got), columns(&want), "{n}x{c}, the best {k}");
-                let scores = |t: &ops::TopLogProbs| t.best.iter().map(|b| b.1).chain([t.named]).collect::<Vec<_>>();
+                let scores =
+                    |t: &ops::TopLogProbs| t.best.iter().map(|b| b.1).chain([t.named]).collect::<Vec<_>>();
                 assert!(worst(&scores(got), &scores(&want)) <= TOLERANCE);
             }
         }
@@ -103,7 +107,14 @@ fn optimizers_agree_with_the_cpu() {
                 let (mut m, mut v) = (Tensor::zeros(device, [n]), Tensor::zeros(device, [n]));
                 for step in 1..=3 {
                     let adam = AdamStep {
-                        lr: 0.01, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay, decoupled, step, grad_scale: 0.5,
+                        lr: 0.01,
+                        beta1: 0.9,
+                        beta2: 0.99,
+                        eps: 1e-8,
+                        weight_decay,
+                        decoupled,
+                        step,
+                        grad_scale: 0.5,
                     };
                     ops::adam(p.view_mut()?, &g, m.view_mut()?, v.view_mut()?, &adam)?;
                 }
@@ -130,7 +141,9 @@ fn bf16_products_agree_with_the_cpu() {
     let Some(cuda) = device() else { return };
     let (here, there) = (bf16(&Device::cpu()), bf16(&cuda));
     for (m, n, k) in [(1, 1, 1), (1, 33, 7), (13, 31, 300), (65, 130, 200), (200, 40, 70)] {
-        for (ta, tb) in [(Trans::N, Trans::N), (Trans::N, Trans::T), (Trans::T, Trans::N), (Trans::T, Trans::T)] {
+        for (ta, tb) in
+            [(Trans::N, Trans::N), (Trans::N, Trans::T), (Trans::T, Trans::N), (Trans::T, Trans::T)]
+        {
             let a = tensor(if ta == Trans::N { [m, k] } else { [k, m] }, 0.1);
             let b = tensor(if tb == Trans::N { [k, n] } else { [n, k] }, 0.7);
             let product = |device: &Device| -> Result<Vec<Float>> {
@@ -148,7 +161,9 @@ fn bf16_products_agree_with_the_cpu() {
 fn every_transposition_gives_the_bits_of_the_cpu() {
     let Some(cuda) = device() else { return };
     for (m, n, k) in [(1, 1, 1), (1, 33, 7), (13, 31, 300), (33, 65, 1), (130, 150, 70), (25, 100, 257)] {
-        for (ta, tb) in [(Trans::N, Trans::N), (Trans::N, Trans::T), (Trans::T, Trans::N), (Trans::T, Trans::T)] {
+        for (ta, tb) in
+            [(Trans::N, Trans::N), (Trans::N, Trans::T), (Trans::T, Trans::N), (Trans::T, Trans::T)]
+        {
             let a = tensor(if ta == Trans::N { [m, k] } else { [k, m] }, 0.1);
             let b = tensor(if tb == Trans::N { [k, n] } else { [n, k] }, 0.7);
             let product = |device: &Device| ops::matmul(&a.to(device)?, ta, &b.to(device)?, tb);
@@ -173,7 +188,8 @@ fn padding_is_never_read() {
     let w = ops::Weight::new(&tensor([4 * h, h], 1.7).to(&cuda).unwrap()).unwrap();
     let state = tensor([b, h], 2.3).to(&cuda).unwrap();
     for direction in [ops::Direction::Forward, ops::Direction::Reverse] {
-        let (y, h_n, c_n, saved) = ops::lstm_forward(&xp, &w, &state, &state, Some(&lens), direction).unwrap();
+        let (y, h_n, c_n, saved) =
+            ops::lstm_forward(&xp, &w, &state, &state, Some(&lens), direction).unwrap();
         let grads = ops::lstm_backward(Some(&y), Some(&h_n), None, &saved, &w).unwrap();
         for x in [y, h_n, c_n, grads.dxp, grads.dh0, grads.dc0] {
             assert!(x.to_vec().iter().all(|x| x.is_finite()), "{direction:?}");
@@ -232,4 +248,24 @@ fn memory_that_cannot_be_had_is_an_error() {
     drop(huge);
     let _ = ops::scale(&Tensor::zeros(&cuda, [4]), 1.0);
     assert_eq!(ops::scale(&Tensor::full(&cuda, [4], 3.0), 2.0).unwrap().to_vec(), [6.0; 4]);
+}
+
+/// Recurrent layers with products in bfloat16: in one launch where the device holds all blocks at once, and step by step
+/// where it does not (the largest H). The CPU rounds the same operands; sums in another order may round a state the other
+/// way, which is half of 2⁻⁸.
+#[test]
+fn bf16_recurrent_layers_agree_with_the_cpu() {
+    let Some(cuda) = device() else { return };
+    let (here, there) = (bf16(&Device::cpu()), bf16(&cuda));
+    for row in table().iter().filter(|row| ["lstm", "gru", "rnn"].contains(&row.op())) {
+        let sizes = row.sizes.iter().cloned().chain([vec![2, 70, 33], vec![2, 2, 1100]]);
+        for s in sizes.filter(|s| s[2] < 1000 || row.name == row.op()) {
+            let (got, want) = (row.run_on(&there, &s).unwrap(), row.run_on(&here, &s).unwrap());
+            assert_eq!(bits(&got), bits(&row.run_on(&there, &s).unwrap()), "{} {s:?}, again", row.name);
+            for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+                let error = worst(got, want);
+                assert!(error <= 2e-2, "{} {s:?}, result {i}: off by {error:e}", row.name);
+            }
+        }
+    }
 }

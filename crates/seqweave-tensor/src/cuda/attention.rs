@@ -47,7 +47,18 @@ impl<'a> Call<'a> {
             // SAFETY: the operands have been checked against the extents, and the lengths are at most S.
             unsafe {
                 launchers::attention_scores_backward(
-                    stream, grid, shared, dctx, values, align, lens, scale, out, int(b)?, int(s)?, int(d)?,
+                    stream,
+                    grid,
+                    shared,
+                    dctx,
+                    values,
+                    align,
+                    lens,
+                    scale,
+                    out,
+                    int(b)?,
+                    int(s)?,
+                    int(d)?,
                 )
             }
         })
@@ -96,7 +107,20 @@ pub(crate) fn dot(
         // SAFETY: the operands have been checked against the extents, and the lengths are at most S.
         unsafe {
             launchers::dot_attention(
-                stream, grid, shared, q, keys, values, lens, scale as f32, ctx_out, align_out, b, s, h, d,
+                stream,
+                grid,
+                shared,
+                q,
+                keys,
+                values,
+                lens,
+                scale as f32,
+                ctx_out,
+                align_out,
+                b,
+                s,
+                h,
+                d,
             )?;
         }
         Ok((ctx, align))

@@ -101,7 +101,9 @@ impl Inner {
             return Ok(address);
         }
         self.trim()?;
-        self.stream.allocate(bytes).map_err(|_| Error::CudaMemory { bytes, free: self.stream.free_memory().unwrap_or(0) })
+        self.stream
+            .allocate(bytes)
+            .map_err(|_| Error::CudaMemory { bytes, free: self.stream.free_memory().unwrap_or(0) })
     }
 
     fn give(&self, address: u64, bytes: usize) {

@@ -10,8 +10,8 @@
 //! An allocation or copy that fails inside a function that cannot return an error is remembered, and the next operation
 //! on the device returns it.
 
-mod buffer;
 pub(crate) mod attention;
+mod buffer;
 pub(crate) mod copy;
 pub(crate) mod cross_entropy;
 mod detect;
@@ -24,6 +24,7 @@ pub(crate) mod launchers;
 pub(crate) mod matmul;
 pub(crate) mod norm;
 pub(crate) mod optim;
+mod persistent;
 pub(crate) mod recurrent;
 pub(crate) mod reduce;
 pub(crate) mod shape;
@@ -31,6 +32,6 @@ pub(crate) mod softmax;
 mod stream;
 
 pub(crate) use buffer::CudaBuffer;
-pub(crate) use launch::{Ptr, PtrMut};
 pub use detect::open_library;
 pub use device::CudaDevice;
+pub(crate) use launch::{Ptr, PtrMut};

@@ -16,7 +16,8 @@ pub(crate) fn layer_norm(
     let (n, c) = x.shape().rows_and_columns();
     Tensor::try_build(x.device(), [n, 2], |mut stats| {
         let (stream, grid) = (cuda.stream()?, [int(n)? as u32, 1, 1]);
-        let (x, gamma, beta, y, stats) = (x.ptr()?, gamma.ptr()?, beta.ptr()?, y.ptr_mut()?, stats.ptr_mut()?);
+        let (x, gamma, beta, y, stats) =
+            (x.ptr()?, gamma.ptr()?, beta.ptr()?, y.ptr_mut()?, stats.ptr_mut()?);
         // SAFETY: `x` and `y` are [n,c], `gamma` and `beta` have c elements, `stats` is [n,2].
         unsafe { launchers::layer_norm(stream, grid, 0, x, gamma, beta, eps as f32, y, stats, int(c)?) }
     })

@@ -75,6 +75,20 @@ pub(crate) fn sgd(
     let buf = buf.ptr_mut()?;
     // SAFETY: all three have `n` elements.
     unsafe {
-        launchers::sgd_momentum(stream, grid(n), 0, p, g, buf, factor, lr, momentum, ahead, here, decay, int(n)?)
+        launchers::sgd_momentum(
+            stream,
+            grid(n),
+            0,
+            p,
+            g,
+            buf,
+            factor,
+            lr,
+            momentum,
+            ahead,
+            here,
+            decay,
+            int(n)?,
+        )
     }
 }

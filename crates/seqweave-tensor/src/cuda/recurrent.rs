@@ -1,7 +1,9 @@
-//! Recurrent layers step by step: a product with the state, then the cell of `kernels/cu/recurrent.cu`.
+//! Recurrent layers: in one launch where [`persistent`](super::persistent) can, else step by step, a product with the state
+//! and then the cell of `kernels/cu/recurrent.cu`.
 
 use super::launch::{Ptr, PtrMut, int};
 use super::matmul::Right;
+use super::persistent::{self, Plan, or_scratch};
 use super::{CudaDevice, launchers};
 use crate::ops::PackedRhs;
 use crate::ops::recurrent::Steps;
@@ -10,7 +12,6 @@ use crate::{Acc, Result, Tensor, TensorMut, Trans};
 /// A walk over the steps of one call on the device.
 struct Walk<'a> {
     steps: &'a Steps,
-    cuda: &'a CudaDevice,
     right: Right<'a>,
     /// A thread a unit of a row.
     grid: [u32; 3],
@@ -20,15 +21,7 @@ impl<'a> Walk<'a> {
     fn new(cuda: &'a CudaDevice, steps: &'a Steps, w: &'a PackedRhs) -> Result<Walk<'a>> {
         let (w, tw) = w.matrix().expect("an operation looks at its devices first");
         let grid = [int(steps.b * steps.h)?.unsigned_abs().div_ceil(256), 1, 1];
-        Ok(Walk { steps, cuda, right: Right::new(cuda, w, tw)?, grid })
-    }
-
-    /// Calls `f` with the address of the lengths, or null when all rows are full.
-    fn with_lens(&self, f: impl FnOnce(Ptr<u32>) -> Result<()>) -> Result<()> {
-        match &self.steps.lens {
-            None => f(Ptr::null()),
-            Some(lens) => lens.on(self.cuda, f),
-        }
+        Ok(Walk { steps, right: Right::new(cuda, w, tw)?, grid })
     }
 
     /// Elements before slot or step `index` of rows of `width`.
@@ -49,6 +42,18 @@ impl<'a> Walk<'a> {
     /// What cells take behind their tensors: the step, B and H.
     fn place(&self, t: usize) -> Result<(i32, i32, i32)> {
         Ok((int(t)?, int(self.steps.b)?, int(self.steps.h)?))
+    }
+}
+
+/// Calls `f` with the address of the lengths, or null when all rows are full.
+pub(super) fn with_lens(
+    cuda: &CudaDevice,
+    steps: &Steps,
+    f: impl FnOnce(Ptr<u32>) -> Result<()>,
+) -> Result<()> {
+    match &steps.lens {
+        None => f(Ptr::null()),
+        Some(lens) => lens.on(cuda, f),
     }
 }
 
@@ -76,10 +81,16 @@ pub(crate) fn lstm(
     mut hidden: TensorMut<'_>,
     mut cells: TensorMut<'_>,
 ) -> Result<()> {
-    let (walk, h, stream) = (Walk::new(cuda, steps, w)?, steps.h, cuda.stream()?);
     let saves = gates.shape()[0] == steps.t;
     let (xp, gates, hidden, cells) = (xp.ptr()?, gates.ptr_mut()?, hidden.ptr_mut()?, cells.ptr_mut()?);
-    walk.with_lens(|lens| {
+    if let Some(plan) = Plan::forward(cuda, steps, 4)? {
+        let mut scratch = None;
+        let all = steps.t * steps.b * 4 * steps.h;
+        let gates = or_scratch(cuda, saves.then_some(gates), all, &mut scratch)?;
+        return persistent::lstm(cuda, plan, steps, xp, w, gates, hidden, cells);
+    }
+    let (walk, h, stream) = (Walk::new(cuda, steps, w)?, steps.h, cuda.stream()?);
+    with_lens(cuda, steps, |lens| {
         for t in steps.order() {
             let (before, after) = steps.slots(t);
             let gates = gates.at(walk.at(if saves { t } else { 0 }, 4 * h));
@@ -110,10 +121,14 @@ pub(crate) fn lstm_backward(
     mut dh: TensorMut<'_>,
     mut dc: TensorMut<'_>,
 ) -> Result<()> {
-    let (walk, h, stream) = (Walk::new(cuda, steps, w)?, steps.h, cuda.stream()?);
-    let (dy, gates, cells) = (dy.map(Tensor::ptr).transpose()?, gates.ptr()?, cells.ptr()?);
+    let dy = dy.map(Tensor::ptr).transpose()?;
     let (dxp, dh, dc) = (dxp.ptr_mut()?, dh.ptr_mut()?, dc.ptr_mut()?);
-    walk.with_lens(|lens| {
+    if let Some(plan) = Plan::backward(cuda, steps, 4)? {
+        return persistent::lstm_backward(cuda, plan, steps, dy, gates, cells, w, dxp, dh, dc);
+    }
+    let (walk, h, stream) = (Walk::new(cuda, steps, w)?, steps.h, cuda.stream()?);
+    let (gates, cells) = (gates.ptr()?, cells.ptr()?);
+    with_lens(cuda, steps, |lens| {
         for t in steps.order().rev() {
             let (before, after) = steps.slots(t);
             let (gates, dgates) = (gates.at(walk.at(t, 4 * h)), dxp.at(walk.at(t, 4 * h)));
@@ -143,11 +158,18 @@ pub(crate) fn gru(
     mut p_n: TensorMut<'_>,
     mut hidden: TensorMut<'_>,
 ) -> Result<()> {
-    let (walk, h, stream) = (Walk::new(cuda, steps, w)?, steps.h, cuda.stream()?);
     let saves = gates.shape()[0] == steps.t;
     let (xp, b_hh, hidden) = (xp.ptr()?, b_hh.ptr()?, hidden.ptr_mut()?);
     let (gates, p_n) = (gates.ptr_mut()?, p_n.ptr_mut()?);
-    walk.with_lens(|lens| {
+    if let Some(plan) = Plan::forward(cuda, steps, 3)? {
+        let (mut scratch, mut more) = (None, None);
+        let all = steps.t * steps.b * steps.h;
+        let gates = or_scratch(cuda, saves.then_some(gates), 3 * all, &mut scratch)?;
+        let p_n = or_scratch(cuda, saves.then_some(p_n), all, &mut more)?;
+        return persistent::gru(cuda, plan, steps, xp, w, b_hh, gates, p_n, hidden);
+    }
+    let (walk, h, stream) = (Walk::new(cuda, steps, w)?, steps.h, cuda.stream()?);
+    with_lens(cuda, steps, |lens| {
         for t in steps.order() {
             let ((before, after), saved) = (steps.slots(t), if saves { t } else { 0 });
             let (gates, p_n) = (gates.at(walk.at(saved, 3 * h)), p_n.at(walk.at(saved, h)));
@@ -178,10 +200,15 @@ pub(crate) fn gru_backward(
     mut dp: TensorMut<'_>,
     mut dh: TensorMut<'_>,
 ) -> Result<()> {
+    let dy = dy.map(Tensor::ptr).transpose()?;
+    let (dxp, dp, dh) = (dxp.ptr_mut()?, dp.ptr_mut()?, dh.ptr_mut()?);
+    if let Some(plan) = Plan::backward(cuda, steps, 3)? {
+        let saved = [gates, p_n, hidden];
+        return persistent::gru_backward(cuda, plan, steps, dy, saved, w, dxp, dp, dh);
+    }
     let (walk, h, stream) = (Walk::new(cuda, steps, w)?, steps.h, cuda.stream()?);
-    let (dy, gates, p_n) = (dy.map(Tensor::ptr).transpose()?, gates.ptr()?, p_n.ptr()?);
-    let (hidden, dxp, dp, dh) = (hidden.ptr()?, dxp.ptr_mut()?, dp.ptr_mut()?, dh.ptr_mut()?);
-    walk.with_lens(|lens| {
+    let (gates, p_n, hidden) = (gates.ptr()?, p_n.ptr()?, hidden.ptr()?);
+    with_lens(cuda, steps, |lens| {
         for t in steps.order().rev() {
             let (gates, p_n) = (gates.at(walk.at(t, 3 * h)), p_n.at(walk.at(t, h)));
             let (dxp, dp) = (dxp.at(walk.at(t, 3 * h)), dp.at(walk.at(t, 3 * h)));
@@ -210,7 +237,7 @@ pub(crate) fn rnn(
 ) -> Result<()> {
     let (walk, h, stream) = (Walk::new(cuda, steps, w)?, steps.h, cuda.stream()?);
     let (xp, hidden) = (xp.ptr()?, hidden.ptr_mut()?);
-    walk.with_lens(|lens| {
+    with_lens(cuda, steps, |lens| {
         for t in steps.order() {
             let (before, after) = steps.slots(t);
             let (h_prev, h_next) = (hidden.at(walk.at(before, h)).read(), hidden.at(walk.at(after, h)));
@@ -236,13 +263,15 @@ pub(crate) fn rnn_backward(
     let (walk, h, stream) = (Walk::new(cuda, steps, w)?, steps.h, cuda.stream()?);
     let (dy, hidden) = (dy.map(Tensor::ptr).transpose()?, hidden.ptr()?);
     let (dxp, dh) = (dxp.ptr_mut()?, dh.ptr_mut()?);
-    walk.with_lens(|lens| {
+    with_lens(cuda, steps, |lens| {
         for t in steps.order().rev() {
             let (states, dxp) = (hidden.at(walk.at(steps.slots(t).1, h)), dxp.at(walk.at(t, h)));
             let dy = dy.map_or(Ptr::null(), |dy| dy.at(walk.at(t, h)));
             let (width, (t, b, h)) = (h, walk.place(t)?);
             // SAFETY: each operand is one step or slot, [B,H]; there are B lengths or none.
-            unsafe { launchers::rnn_cell_backward(stream, walk.grid, 0, states, dy, dxp, dh, lens, t, b, h)? };
+            unsafe {
+                launchers::rnn_cell_backward(stream, walk.grid, 0, states, dy, dxp, dh, lens, t, b, h)?
+            };
             walk.recur_backward(dxp.read(), width, dh)?;
         }
         Ok(())

@@ -79,7 +79,17 @@ pub(crate) fn pad_slice(
     let (width, start) = (int(width)?, int(start)?);
     // SAFETY: `dx` has `n` elements in rows of `columns`, `dy` as many rows of `width`, which fit behind `start`.
     unsafe {
-        launchers::pad_slice(stream, grid(n), 0, dy.ptr()?, width, start, dx.ptr_mut()?, int(columns)?, int(n)?)
+        launchers::pad_slice(
+            stream,
+            grid(n),
+            0,
+            dy.ptr()?,
+            width,
+            start,
+            dx.ptr_mut()?,
+            int(columns)?,
+            int(n)?,
+        )
     }
 }
 

@@ -24,9 +24,7 @@ pub(super) fn device<'a>(op: &'static str, first: &'a Tensor, others: &[&dyn Pla
     let place = first.device();
     match others.iter().find(|other| !other.place().is(place)) {
         None => Ok(place),
-        Some(other) => {
-            Err(Error::Device { op, expected: place.describe(), found: other.place().describe() })
-        }
+        Some(other) => Err(Error::Device { op, expected: place.describe(), found: other.place().describe() }),
     }
 }
 

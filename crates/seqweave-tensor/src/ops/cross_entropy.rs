@@ -131,7 +131,9 @@ pub fn cross_entropy_backward(
     check::shape(op, "dlogits", [n, v], dlogits.shape())?;
     if let Device::Cuda(cuda) = check::device(op, logits, &[&saved.stats, &dlogits])? {
         let stats = &saved.stats;
-        return cuda::cross_entropy::backward(cuda, logits, targets, ignore, smoothing, stats, scale, acc, dlogits);
+        return cuda::cross_entropy::backward(
+            cuda, logits, targets, ignore, smoothing, stats, scale, acc, dlogits,
+        );
     }
     let (x, targets, stats) = (logits.cpu(), targets.as_slice(), saved.stats.cpu());
     let (uniform, peak) = (smoothing / v as Float, (1.0 - smoothing) * scale);

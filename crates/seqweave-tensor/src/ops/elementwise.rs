@@ -190,9 +190,13 @@ pub fn scale(x: &Tensor, s: Float) -> Result<Tensor> {
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) if the shapes differ.
 pub fn scale_into(x: &Tensor, s: Float, acc: Acc, out: TensorMut<'_>) -> Result<()> {
-    map1("scale", x, out, |x, out| scale_loop(x, s, acc, out), |cuda, out| {
-        cuda::elementwise::scale(cuda, x, s, acc, out)
-    })
+    map1(
+        "scale",
+        x,
+        out,
+        |x, out| scale_loop(x, s, acc, out),
+        |cuda, out| cuda::elementwise::scale(cuda, x, s, acc, out),
+    )
 }
 
 /// `y += alpha·x`, both of one shape.
@@ -200,9 +204,13 @@ pub fn scale_into(x: &Tensor, s: Float, acc: Acc, out: TensorMut<'_>) -> Result<
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) if the shapes differ.
 pub fn axpy(alpha: Float, x: &Tensor, y: TensorMut<'_>) -> Result<()> {
-    map1("axpy", x, y, |x, y| scale_loop(x, alpha, Acc::Add, y), |cuda, y| {
-        cuda::elementwise::scale(cuda, x, alpha, Acc::Add, y)
-    })
+    map1(
+        "axpy",
+        x,
+        y,
+        |x, y| scale_loop(x, alpha, Acc::Add, y),
+        |cuda, y| cuda::elementwise::scale(cuda, x, alpha, Acc::Add, y),
+    )
 }
 
 /// `out (+)= x`, both of one shape: the backward of everything that only moves elements.
@@ -210,9 +218,13 @@ pub fn axpy(alpha: Float, x: &Tensor, y: TensorMut<'_>) -> Result<()> {
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) if the shapes differ.
 pub fn copy_into(x: &Tensor, acc: Acc, out: TensorMut<'_>) -> Result<()> {
-    map1("copy", x, out, |x, out| copy_loop(x, acc, out), |cuda, out| {
-        cuda::elementwise::scale(cuda, x, 1.0, acc, out)
-    })
+    map1(
+        "copy",
+        x,
+        out,
+        |x, out| copy_loop(x, acc, out),
+        |cuda, out| cuda::elementwise::scale(cuda, x, 1.0, acc, out),
+    )
 }
 
 /// `y[n,c] = x[n,c] + b[c]`, with `x: [..,C]`, `b: [C]`.

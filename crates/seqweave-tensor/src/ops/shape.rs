@@ -38,7 +38,8 @@ pub fn concat_last_into(xs: &[&Tensor], mut out: TensorMut<'_>) -> Result<()> {
         columns += c;
     }
     check::shape(op, "output", check::with_last(first.shape(), columns), out.shape())?;
-    let others: Vec<&dyn check::Placed> = xs.iter().map(|x| *x as &dyn check::Placed).chain([&out as _]).collect();
+    let others: Vec<&dyn check::Placed> =
+        xs.iter().map(|x| *x as &dyn check::Placed).chain([&out as _]).collect();
     if let Device::Cuda(cuda) = check::device(op, first, &others)? {
         return cuda::shape::concat_last(cuda, xs, out);
     }

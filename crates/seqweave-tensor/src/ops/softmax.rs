@@ -65,15 +65,7 @@ pub fn softmax_into(x: &Tensor, out: TensorMut<'_>) -> Result<()> {
 /// # Errors
 /// [`Error::Shape`] if the shapes differ.
 pub fn softmax_backward(y: &Tensor, dy: &Tensor, acc: Acc, dx: TensorMut<'_>) -> Result<()> {
-    backward_rows(
-        "softmax_backward",
-        y,
-        dy,
-        acc,
-        dx,
-        softmax_backward_row,
-        cuda::softmax::softmax_backward,
-    )
+    backward_rows("softmax_backward", y, dy, acc, dx, softmax_backward_row, cuda::softmax::softmax_backward)
 }
 
 /// `y[..,c] = x[..,c] - ln Σ_k e^x[..,k]`, any shape `[..,C]`.

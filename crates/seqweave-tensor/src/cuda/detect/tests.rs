@@ -50,7 +50,9 @@ fn stub(folder: &Path, version: i32, init: i32, devices: i32, without: &str) -> 
             "cuDriverGetVersion" => format!("int {symbol}(int *v) {{ *v = {version}; return 0; }}\n"),
             "cuInit" => format!("int {symbol}(unsigned f) {{ return {init}; }}\n"),
             "cuDeviceGetCount" => format!("int {symbol}(int *n) {{ *n = {devices}; return 0; }}\n"),
-            "cuDevicePrimaryCtxRetain" => format!("int {symbol}(void **c, int d) {{ *c = &never; return 0; }}\n"),
+            "cuDevicePrimaryCtxRetain" => {
+                format!("int {symbol}(void **c, int d) {{ *c = &never; return 0; }}\n")
+            }
             "cuCtxGetCurrent" => format!("int {symbol}(void **c) {{ *c = 0; return 0; }}\n"),
             "cuGetErrorString" | "cuGetErrorName" => {
                 format!("int {symbol}(int e, const char **s) {{ *s = \"words of the stub\"; return 0; }}\n")
@@ -110,12 +112,33 @@ fn every_other_obstacle_is_an_answer() {
     let cases: [Case; 10] = [
         (LATEST, 0, 1, "", 0, "a context of device 0"),
         (13_000, 0, 3, "", 2, "a context of device 2"),
-        (LATEST, 0, 1, "cuLaunchKernel", 0, "the driver library lacks cuLaunchKernel, so it is a stub or too old"),
-        (LATEST, 0, 1, "cuMemcpyDtoDAsync_v2", 0, "the driver library lacks cuMemcpyDtoDAsync_v2, so it is a stub or too old"),
+        (
+            LATEST,
+            0,
+            1,
+            "cuLaunchKernel",
+            0,
+            "the driver library lacks cuLaunchKernel, so it is a stub or too old",
+        ),
+        (
+            LATEST,
+            0,
+            1,
+            "cuMemcpyDtoDAsync_v2",
+            0,
+            "the driver library lacks cuMemcpyDtoDAsync_v2, so it is a stub or too old",
+        ),
         (11_040, 0, 1, "", 0, "the driver is for CUDA 11.4, 12.0 or later is needed"),
         (LATEST, 34, 1, "", 0, "the driver does not start: words of the stub (CUDA_ERROR_STUB_LIBRARY)"),
         (LATEST, 100, 1, "", 0, "the driver does not start: words of the stub (CUDA_ERROR_NO_DEVICE)"),
-        (LATEST, 803, 1, "", 0, "the driver does not start: words of the stub (CUDA_ERROR_SYSTEM_DRIVER_MISMATCH)"),
+        (
+            LATEST,
+            803,
+            1,
+            "",
+            0,
+            "the driver does not start: words of the stub (CUDA_ERROR_SYSTEM_DRIVER_MISMATCH)",
+        ),
         (LATEST, 0, 0, "", 0, "the driver sees no device"),
         (LATEST, 0, 2, "", 2, "the driver sees 2, numbered from 0"),
     ];
