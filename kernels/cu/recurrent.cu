@@ -2,8 +2,8 @@
 // CPU twins: crates/seqweave-tensor/src/ops/recurrent/{lstm,gru,rnn}.rs, bit for bit.
 //
 // States and gradients of states: [B,H]. `lens` holds the rows' lengths or is null; a row that has no step `t` keeps its
-// state. Launch of all: grid ceil(B·H/256), block 256: a thread a unit of a row. The whole-sequence kernels are in
-// lstm.cu and gru.cu.
+// state. Launch of all: grid ceil(B·H/256), block 256: a thread a unit of a row. The kernels that walk a whole
+// sequence are in persistent.cu.
 #include "prelude.cuh"
 
 /// A unit of a row: which, and whether the row has step `t`.
