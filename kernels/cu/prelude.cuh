@@ -295,13 +295,13 @@ DEVICE void atomic_min(u32* at, u32 x) {
 #endif
 }
 
-/// Waits until every block of a cooperative launch has come `rounds` times; `counter` starts at 0.
+/// Waits until each of `blocks` blocks of a cooperative launch has come `rounds` times; `counter` starts at 0.
 ///
 /// What a block wrote before is seen by all after. Called by all threads of the block.
-DEVICE void grid_barrier(u32* counter, u32 rounds) {
+DEVICE void grid_barrier(u32* counter, u32 blocks, u32 rounds) {
     __syncthreads();
     if (threadIdx.x == 0) {
-        u32 target = rounds * gridDim.x * gridDim.y;
+        u32 target = rounds * blocks;
 #if ON_GPU
         __threadfence();
         asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(counter) : "memory");

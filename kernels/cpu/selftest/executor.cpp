@@ -38,9 +38,9 @@ void use_before_wait(const float* x, float* y) {
 void rotate_blocks(float* x, u32* counter, int rounds) {
     for (int r = 0; r < rounds; r++) {
         float from = load_fresh(x + (blockIdx.x + 1) % gridDim.x);
-        grid_barrier(counter, 2 * r + 1);
+        grid_barrier(counter, gridDim.x, 2 * r + 1);
         if (threadIdx.x == 0) x[blockIdx.x] = from;
-        grid_barrier(counter, 2 * r + 2);
+        grid_barrier(counter, gridDim.x, 2 * r + 2);
     }
 }
 
