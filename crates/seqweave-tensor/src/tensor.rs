@@ -23,6 +23,8 @@ pub struct Tensor {
     device: Device,
     offset: usize,
     shape: Shape,
+    /// The one element of a tensor on a CUDA device, if the host knows it: `item` need not wait then.
+    known: Option<Float>,
 }
 
 impl Tensor {
@@ -36,7 +38,7 @@ impl Tensor {
             Device::Cpu(cpu) => Buffer::Cpu(cpu.alloc(shape.numel())),
             Device::Cuda(cuda) => Buffer::Cuda(cuda.alloc(shape.numel())),
         };
-        Tensor { buf: Arc::new(buf), device: device.clone(), offset: 0, shape }
+        Tensor { buf: Arc::new(buf), device: device.clone(), offset: 0, shape, known: None }
     }
 
     /// All zeros.
@@ -48,7 +50,7 @@ impl Tensor {
     pub fn full(device: &Device, shape: impl Into<Shape>, value: Float) -> Tensor {
         let mut tensor = Tensor::scratch(device, shape);
         tensor.fresh_mut().fill(value);
-        tensor
+        tensor.knowing(Some(value))
     }
 
     /// One number: shape `[1]`.
@@ -213,7 +215,25 @@ impl Tensor {
     }
 
     fn window(&self, start: usize, shape: Shape) -> Tensor {
-        Tensor { buf: self.buf.clone(), device: self.device.clone(), offset: self.offset + start, shape }
+        let known = if shape.numel() == 1 { self.known } else { None };
+        Tensor {
+            buf: self.buf.clone(),
+            device: self.device.clone(),
+            offset: self.offset + start,
+            shape,
+            known,
+        }
+    }
+
+    /// The same tensor, of which the host knows its element, if it has but one and lies on a CUDA device.
+    pub(crate) fn knowing(self, value: Option<Float>) -> Tensor {
+        let remote = matches!(self.device, Device::Cuda(_));
+        Tensor { known: value.filter(|_| remote && self.shape.numel() == 1), ..self }
+    }
+
+    /// The one element, if the host knows it.
+    pub(crate) fn known(&self) -> Option<Float> {
+        self.known
     }
 
     /// A copy of the elements on the host.
@@ -230,7 +250,8 @@ impl Tensor {
         }
     }
 
-    /// The one element of a tensor of one element. It waits for a CUDA device, see [`Device::host_reads`].
+    /// The one element of a tensor of one element. It waits for a CUDA device, see [`Device::host_reads`], unless the host
+    /// put the number there.
     ///
     /// # Errors
     /// [`Error::Shape`] if there is not exactly one; errors of the device.
@@ -238,9 +259,10 @@ impl Tensor {
         if self.numel() != 1 {
             return Err(Error::shape("item", "one element", format!("shape {}", self.shape)));
         }
-        match &self.device {
-            Device::Cpu(_) => Ok(self.cpu()[0]),
-            Device::Cuda(cuda) => Ok(cuda::copy::read(cuda, self)?[0]),
+        match (&self.device, self.known) {
+            (Device::Cpu(_), _) => Ok(self.cpu()[0]),
+            (Device::Cuda(_), Some(value)) => Ok(value),
+            (Device::Cuda(cuda), None) => Ok(cuda::copy::read(cuda, self)?[0]),
         }
     }
 
@@ -275,6 +297,7 @@ impl Tensor {
     /// [`Error::Shared`] while other tensors, views included, share the memory.
     pub fn view_mut(&mut self) -> Result<TensorMut<'_>> {
         let others = Arc::strong_count(&self.buf) - 1;
+        self.known = None;
         match Arc::get_mut(&mut self.buf) {
             Some(buf) => Ok(TensorMut { buf, device: &self.device, offset: self.offset, shape: self.shape }),
             None => Err(Error::Shared { what: "tensor", others }),

@@ -156,13 +156,16 @@ fn a_beam_search_finds_what_the_cpu_finds() {
     }
 }
 
-/// A training step reads from the device what it must, and no more.
+/// The host waits for the totals of the loss and for the norm of the gradient, and for nothing else.
 #[test]
-fn a_training_step_waits_for_the_device_a_few_times() {
+fn a_training_step_waits_for_the_device_twice() {
     let Some(cuda) = device() else { return };
     let mut run = Run::new(&shapes()[1], &cuda);
-    run.train(1, 2);
-    let before = cuda.host_reads();
-    run.train(2, 3);
-    println!("{} host reads a step, other tests' included", cuda.host_reads() - before);
+    let reads = (1..30).map(|step| {
+        let before = cuda.host_reads();
+        run.train(step, step + 1);
+        cuda.host_reads() - before
+    });
+    // Tests beside this one read from the same device, so the smallest number counts.
+    assert_eq!(reads.min(), Some(2));
 }

@@ -28,8 +28,8 @@ pub struct Job {
     pub output: PathBuf,
 }
 
-/// Options of every compilation besides the target.
-pub const OPTIONS: [&str; 2] = ["--std=c++17", "--ptxas-options=-v"];
+/// Options of every compilation besides the target. A product and a sum are two roundings, as on the CPU.
+pub const OPTIONS: [&str; 3] = ["--std=c++17", "--fmad=false", "--ptxas-options=-v"];
 
 /// The library, installed first if it is not there; a reason in words if it cannot be had.
 pub fn find() -> Result<std::result::Result<PathBuf, String>> {

@@ -11,7 +11,8 @@ pub struct Kernel {
     pub name: String,
     pub threads: u32,
     pub min_blocks: u32,
-    /// Its blocks wait for each other: the body calls a function whose name begins with `grid_barrier` or `grid_sync`.
+    /// Its blocks wait for each other: the body calls a function whose name begins with `grid_barrier` or `grid_sync`, or
+    /// the kernel's name has `_persistent_` in it.
     pub cooperative: bool,
     pub params: Vec<Param>,
     /// The line of the declaration, from 1.
@@ -37,8 +38,9 @@ pub enum Kind {
 
 /// (C++ type, how it is passed). `bf16` and `u16` are both the bits of a bfloat16.
 #[rustfmt::skip]
-const TYPES: [(&str, Kind); 16] = [
+const TYPES: [(&str, Kind); 18] = [
     ("const float*", Kind::Read("f32")), ("float*", Kind::Write("f32")),
+    ("const double*", Kind::Read("f64")), ("double*", Kind::Write("f64")),
     ("const u16*", Kind::Read("u16")), ("u16*", Kind::Write("u16")),
     ("const bf16*", Kind::Read("u16")), ("bf16*", Kind::Write("u16")),
     ("const int*", Kind::Read("i32")), ("int*", Kind::Write("i32")),
@@ -88,7 +90,9 @@ fn kernel(code: &str, line: usize) -> std::result::Result<Kernel, String> {
         return Err("whole warps a block, at most 1024 threads".into());
     }
     let params = if params.trim().is_empty() { Vec::new() } else { params.split(',').map(param).collect::<std::result::Result<_, _>>()? };
-    let cooperative = body.contains("grid_barrier") || body.contains("grid_sync");
+    // A persistent kernel may call the barrier in a helper.
+    let cooperative =
+        body.contains("grid_barrier") || body.contains("grid_sync") || name.contains("_persistent_");
     Ok(Kernel { name: name.into(), threads, min_blocks, cooperative, params, line })
 }
 
@@ -194,7 +198,7 @@ mod tests {
             ("KERNEL(a, 256, 1)(int n);", "integer literals"),
             ("KERNEL(a, 100, 1)(int n) {}", "whole warps"),
             ("KERNEL(a, 2048, 1)(int n) {}", "at most 1024"),
-            ("KERNEL(a, 256, 1)(double* x) {}", "TYPE NAME"),
+            ("KERNEL(a, 256, 1)(char* x) {}", "TYPE NAME"),
             ("KERNEL(a, 256, 1)(int) {}", "TYPE NAME"),
             ("KERNEL(a, 256, 1)(float* const* x) {}", "TYPE NAME"),
         ];

@@ -45,9 +45,10 @@ pub(crate) fn cross_entropy(
     let mut words = [0u32; 6];
     let from: Ptr<u32> = totals.ptr(0)?;
     cuda.download(from, &mut words)?;
+    let sum = |at: usize| f64::from_bits(u64::from(words[at]) | u64::from(words[at + 1]) << 32);
     Ok(CrossEntropy {
-        loss,
-        nll: f64::from_bits(u64::from(words[2]) | u64::from(words[3]) << 32),
+        loss: loss.knowing(Some(sum(0) as f32 as Float)),
+        nll: sum(2),
         count: words[4] as usize,
         correct: words[5] as usize,
         stats,

@@ -182,7 +182,8 @@ activation! {
 /// # Errors
 /// None today.
 pub fn scale(x: &Tensor, s: Float) -> Result<Tensor> {
-    Tensor::try_build(x.device(), x.shape(), |out| scale_into(x, s, Acc::Set, out))
+    let y = Tensor::try_build(x.device(), x.shape(), |out| scale_into(x, s, Acc::Set, out))?;
+    Ok(y.knowing(x.known().map(|x| s * x)))
 }
 
 /// [`scale`] into `out`, set or added.
