@@ -125,6 +125,8 @@ impl Dir {
             }
         }
         command.env("COLUMNS", "100");
+        // Nor whether the machine has a GPU.
+        command.env("CUDA_VISIBLE_DEVICES", "");
         TestCommand { command, input: Vec::new(), line: format!("seqweave {line}") }
     }
 }

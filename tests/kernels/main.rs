@@ -5,6 +5,7 @@
 #![allow(clippy::unnecessary_cast, clippy::useless_conversion)]
 
 mod composed;
+mod cuda;
 mod table;
 
 use seqweave_tensor::Float;

@@ -30,16 +30,23 @@ impl Row {
     pub fn loss(&self, x: &[Var], s: &[usize]) -> Result<Var> {
         let mut loss: Option<Var> = None;
         for (i, y) in (self.forward)(x, s)?.iter().enumerate() {
-            let part = ag::sum(&ag::mul(y, &Var::constant(tensor(*y.shape(), 9.1 + i as f64)))?)?;
+            let weights = tensor(*y.shape(), 9.1 + i as f64).to(y.value().device())?;
+            let part = ag::sum(&ag::mul(y, &Var::constant(weights))?)?;
             loss = Some(loss.map_or(Ok(part.clone()), |sum| ag::add(&sum, &part))?);
         }
         Ok(loss.expect("an operation has an output"))
     }
 
-    /// Values of all outputs, then gradients of all inputs, run once.
+    /// Values of all outputs, then gradients of all inputs, run once on the CPU.
     pub fn run(&self, s: &[usize]) -> Result<Vec<Vec<Float>>> {
+        self.run_on(&Device::cpu(), s)
+    }
+
+    /// [`Row::run`] on another device.
+    pub fn run_on(&self, device: &Device, s: &[usize]) -> Result<Vec<Vec<Float>>> {
         let tape = Tape::new();
-        let x: Vec<Var> = (self.inputs)(s).into_iter().map(|x| tape.leaf(x)).collect();
+        let inputs = (self.inputs)(s).into_iter();
+        let x = inputs.map(|x| Ok(tape.leaf(x.to(device)?))).collect::<Result<Vec<Var>>>()?;
         let mut all: Vec<Vec<Float>> = (self.forward)(&x, s)?.iter().map(|y| y.value().to_vec()).collect();
         let loss = self.loss(&x, s)?;
         let gradients = tape.backward(&loss, None)?;

@@ -44,7 +44,11 @@ impl DeviceChoice {
         match self {
             Self::Auto => Ok(Device::auto()),
             Self::Cpu => Ok((Device::cpu(), "cpu".to_owned())),
-            Self::Cuda(n) => Ok((Device::cuda(n)?, format!("cuda:{n}"))),
+            Self::Cuda(n) => {
+                let device = Device::cuda(n)?;
+                let which = device.describe();
+                Ok((device, which))
+            }
         }
     }
 }

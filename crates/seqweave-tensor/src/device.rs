@@ -1,5 +1,6 @@
 //! Where tensors live, and the pool their memory returns to.
 
+use crate::cuda::CudaDevice;
 use crate::{Error, Float, Result};
 use std::{
     collections::HashMap,
@@ -12,6 +13,8 @@ use std::{
 pub enum Device {
     /// The host processor, with all threads of the current rayon pool.
     Cpu(CpuDevice),
+    /// An NVIDIA GPU.
+    Cuda(CudaDevice),
 }
 
 impl Device {
@@ -22,42 +25,77 @@ impl Device {
 
     /// The same device with matrix products of another precision.
     pub fn with_precision(self, precision: Precision) -> Device {
-        let Device::Cpu(cpu) = self;
-        Device::Cpu(CpuDevice { precision, ..cpu })
+        match self {
+            Device::Cpu(cpu) => Device::Cpu(CpuDevice { precision, ..cpu }),
+            Device::Cuda(cuda) => Device::Cuda(cuda.with_precision(precision)),
+        }
     }
 
     /// The precision of its matrix products.
     pub fn precision(&self) -> Precision {
-        let Device::Cpu(cpu) = self;
-        cpu.precision
+        match self {
+            Device::Cpu(cpu) => cpu.precision,
+            Device::Cuda(cuda) => cuda.precision(),
+        }
     }
 
-    /// CUDA device number `ordinal`.
+    /// CUDA device number `ordinal`. All who ask for the same number share its stream and memory pool.
     ///
     /// # Errors
-    /// [`Error::NoCuda`] with the reason. This version has no CUDA backend yet, so it is always an error; it never
-    /// panics and never touches a driver.
+    /// [`Error::NoCuda`] with the reason; it never panics.
     pub fn cuda(ordinal: usize) -> Result<Device> {
-        Err(Error::NoCuda { ordinal, reason: "this version has no CUDA backend".to_owned() })
+        CudaDevice::open(ordinal).map(Device::Cuda)
     }
 
     /// The best device there is, and in a few words which and why.
     pub fn auto() -> (Device, String) {
         match Device::cuda(0) {
-            Ok(device) => (device, "cuda:0".to_owned()),
+            Ok(device) => {
+                let which = device.describe();
+                (device, which)
+            }
             Err(Error::NoCuda { reason, .. }) => (Device::cpu(), format!("cpu ({reason})")),
             Err(error) => (Device::cpu(), format!("cpu ({error})")),
         }
     }
 
+    /// Which device it is: `cpu`, or number and name of a GPU.
+    pub fn describe(&self) -> String {
+        match self {
+            Device::Cpu(_) => "cpu".to_owned(),
+            Device::Cuda(cuda) => cuda.describe(),
+        }
+    }
+
+    /// Whether tensors of both may meet in one operation.
+    pub fn is(&self, other: &Device) -> bool {
+        match (self, other) {
+            (Device::Cpu(_), Device::Cpu(_)) => true,
+            (Device::Cuda(a), Device::Cuda(b)) => a.is(b),
+            _ => false,
+        }
+    }
+
+    /// Times that the host waited for values of this device since it was opened; always 0 on the CPU.
+    pub fn host_reads(&self) -> u64 {
+        match self {
+            Device::Cpu(_) => 0,
+            Device::Cuda(cuda) => cuda.host_reads(),
+        }
+    }
+
     /// Memory that new tensors can take, in bytes.
     ///
-    /// On Linux it is what the kernel reports as `MemAvailable`; where that cannot be read it is taken to be
+    /// For the CPU on Linux it is what the kernel reports as `MemAvailable`; where that cannot be read it is taken to be
     /// [`Device::ASSUMED_MEMORY`].
     pub fn available_memory(&self) -> u64 {
-        let Device::Cpu(_) = self;
-        let report = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        mem_available(&report).unwrap_or(Device::ASSUMED_MEMORY)
+        match self {
+            Device::Cpu(_) => {
+                let report = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+                mem_available(&report).unwrap_or(Device::ASSUMED_MEMORY)
+            }
+            Device::Cuda(cuda) => cuda.available_memory(),
+        }
     }
 
     /// The memory of a machine that does not say how much it has: 64 GiB, in bytes.
@@ -212,7 +250,7 @@ mod tests {
 
     #[test]
     fn buffers_are_recycled_and_aligned() {
-        let Device::Cpu(cpu) = Device::cpu();
+        let Device::Cpu(cpu) = Device::cpu() else { panic!("it is the CPU") };
         let first = cpu.alloc(1000);
         let address = first.as_slice().as_ptr() as usize;
         assert_eq!(address % 64, 0);
@@ -244,10 +282,17 @@ mod tests {
     }
 
     #[test]
-    fn cuda_is_an_error_with_a_reason() {
-        let error = Device::cuda(3).unwrap_err().to_string();
-        assert_eq!(error, "no CUDA device 3: this version has no CUDA backend");
-        let (_, why) = Device::auto();
-        assert_eq!(why, "cpu (this version has no CUDA backend)");
+    fn a_device_or_the_reason_why_there_is_none() {
+        let (device, why) = Device::auto();
+        match Device::cuda(0) {
+            Ok(cuda) => assert!(cuda.is(&device) && why.starts_with("cuda:0 ("), "{why}"),
+            Err(error) => {
+                let reason = error.to_string().replace("no CUDA device 0: ", "");
+                assert_eq!(why, format!("cpu ({reason})"));
+                assert!(device.is(&Device::cpu()));
+            }
+        }
+        let error = Device::cuda(4096).unwrap_err().to_string();
+        assert!(error.starts_with("no CUDA device 4096: "), "{error}");
     }
 }

@@ -83,6 +83,34 @@ pub enum Error {
         /// How many other owners there are.
         others: usize,
     },
+    /// The operands of one operation lie on several devices.
+    #[error(
+        "{op}: expected all operands on {expected}, found one on {found}\nhelp: Tensor::to copies to another device"
+    )]
+    Device {
+        /// The operation.
+        op: &'static str,
+        /// Where the first operand lies.
+        expected: String,
+        /// Where another lies.
+        found: String,
+    },
+    /// The driver reports an error, perhaps of an earlier launch.
+    #[error("CUDA: {what}: {reason}")]
+    Cuda {
+        /// What was being done; the kernel's name if one was launched.
+        what: &'static str,
+        /// The driver's words.
+        reason: String,
+    },
+    /// A CUDA device has not enough memory left.
+    #[error("CUDA: {bytes} bytes were asked for, {free} are free\nhelp: a smaller batch or model needs less")]
+    CudaMemory {
+        /// What was asked for.
+        bytes: usize,
+        /// What the driver has.
+        free: usize,
+    },
     /// No CUDA device can be used, and why.
     #[error("no CUDA device {ordinal}: {reason}")]
     NoCuda {

@@ -1,14 +1,23 @@
 //! Whole numbers beside the floats: tokens, lengths, row indices.
 
+use crate::cuda::{self, CudaBuffer, CudaDevice};
 use crate::{Error, Result, Shape};
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 /// A read-only block of `u32` with a shape. Cloning shares the memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Ids live on the host, where they are checked; a CUDA device gets a copy when it first wants one.
+#[derive(Clone)]
 pub struct Ids {
-    data: Arc<Vec<u32>>,
+    data: Arc<Data>,
     offset: usize,
     shape: Shape,
+}
+
+struct Data {
+    host: Vec<u32>,
+    cuda: OnceLock<CudaBuffer>,
 }
 
 impl Ids {
@@ -25,18 +34,18 @@ impl Ids {
                 data.len().to_string(),
             ));
         }
-        Ok(Ids { data: Arc::new(data), offset: 0, shape })
+        Ok(Ids { data: Data::new(data), offset: 0, shape })
     }
 
     /// A list of ids: shape `[N]`.
     pub fn list(data: Vec<u32>) -> Ids {
         let shape = Shape::from([data.len()]);
-        Ids { data: Arc::new(data), offset: 0, shape }
+        Ids { data: Data::new(data), offset: 0, shape }
     }
 
     /// The ids, row-major.
     pub fn as_slice(&self) -> &[u32] {
-        &self.data[self.offset..self.offset + self.shape.numel()]
+        &self.data.host[self.offset..self.offset + self.shape.numel()]
     }
 
     /// The shape.
@@ -84,6 +93,44 @@ impl Ids {
             ));
         }
         Ok(Ids { data: self.data.clone(), offset: self.offset, shape })
+    }
+
+    /// The ids on a CUDA device, copied there once; what `f` makes of their address.
+    pub(crate) fn on<R>(
+        &self,
+        device: &CudaDevice,
+        f: impl FnOnce(cuda::Ptr<u32>) -> Result<R>,
+    ) -> Result<R> {
+        let data = &*self.data;
+        if data.cuda.get().is_none() {
+            let copy = cuda::copy::ids(device, &data.host)?;
+            data.cuda.get_or_init(|| copy);
+        }
+        match data.cuda.get() {
+            Some(copy) if copy.device().is(device) => f(copy.ptr(self.offset)?),
+            // The kept copy is another device's.
+            _ => f(cuda::copy::ids(device, &data.host)?.ptr(self.offset)?),
+        }
+    }
+}
+
+impl Data {
+    fn new(host: Vec<u32>) -> Arc<Data> {
+        Arc::new(Data { host, cuda: OnceLock::new() })
+    }
+}
+
+impl PartialEq for Ids {
+    fn eq(&self, other: &Ids) -> bool {
+        self.shape == other.shape && self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for Ids {}
+
+impl fmt::Debug for Ids {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ids{} {:?}", self.shape, self.as_slice())
     }
 }
 

@@ -33,6 +33,7 @@
 #![warn(missing_docs)]
 #![allow(clippy::unnecessary_cast)] // `as Float` and `as f64` are casts in one of the two builds only
 
+mod cuda;
 mod device;
 mod error;
 mod gemm;
@@ -47,6 +48,7 @@ mod rng;
 mod shape;
 mod tensor;
 
+pub use cuda::{CudaDevice, open_library as open_cuda_library};
 pub use device::{CpuDevice, Device, Precision};
 pub use error::{Error, Result};
 pub use ids::Ids;

@@ -1,5 +1,6 @@
 //! The tensor: shared and read-only, or borrowed for writing.
 
+use crate::cuda::{self, CudaBuffer};
 use crate::device::CpuBuffer;
 use crate::{Device, Error, Float, Result, Shape};
 use ndarray_rand::RandomExt;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 /// Memory on one device.
 pub(crate) enum Buffer {
     Cpu(CpuBuffer),
+    Cuda(CudaBuffer),
 }
 
 /// A contiguous, row-major block of [`Float`]s with a shape. Cloning shares the memory, which stays read-only while it
@@ -21,6 +23,8 @@ pub struct Tensor {
     device: Device,
     offset: usize,
     shape: Shape,
+    /// The one element of a tensor on a CUDA device, if the host knows it: `item` need not wait then.
+    known: Option<Float>,
 }
 
 impl Tensor {
@@ -30,9 +34,11 @@ impl Tensor {
     /// The memory is always initialised, so reading it is no undefined behaviour; it is only never the same twice.
     pub fn scratch(device: &Device, shape: impl Into<Shape>) -> Tensor {
         let shape = shape.into();
-        let Device::Cpu(cpu) = device;
-        let buf = Arc::new(Buffer::Cpu(cpu.alloc(shape.numel())));
-        Tensor { buf, device: device.clone(), offset: 0, shape }
+        let buf = match device {
+            Device::Cpu(cpu) => Buffer::Cpu(cpu.alloc(shape.numel())),
+            Device::Cuda(cuda) => Buffer::Cuda(cuda.alloc(shape.numel())),
+        };
+        Tensor { buf: Arc::new(buf), device: device.clone(), offset: 0, shape, known: None }
     }
 
     /// All zeros.
@@ -42,7 +48,9 @@ impl Tensor {
 
     /// Every element equal to `value`.
     pub fn full(device: &Device, shape: impl Into<Shape>, value: Float) -> Tensor {
-        Tensor::build(device, shape, |out| out.fill(value))
+        let mut tensor = Tensor::scratch(device, shape);
+        tensor.fresh_mut().fill(value);
+        tensor.knowing(Some(value))
     }
 
     /// One number: shape `[1]`.
@@ -50,14 +58,21 @@ impl Tensor {
         Tensor::full(device, [1], value)
     }
 
-    /// A new tensor whose elements `write` fills in.
+    /// A new tensor whose elements `write` fills in, on the host.
     pub(crate) fn build(
         device: &Device,
         shape: impl Into<Shape>,
         write: impl FnOnce(&mut [Float]),
     ) -> Tensor {
         let mut tensor = Tensor::scratch(device, shape);
-        write(tensor.fresh_mut().cpu_mut());
+        match device {
+            Device::Cpu(_) => write(tensor.fresh_mut().cpu_mut()),
+            Device::Cuda(cuda) => {
+                let mut host = vec![0.0; tensor.numel()];
+                write(&mut host);
+                cuda::copy::write(cuda, &host, tensor.fresh_mut());
+            }
+        }
         tensor
     }
 
@@ -200,28 +215,80 @@ impl Tensor {
     }
 
     fn window(&self, start: usize, shape: Shape) -> Tensor {
-        Tensor { buf: self.buf.clone(), device: self.device.clone(), offset: self.offset + start, shape }
+        let known = if shape.numel() == 1 { self.known } else { None };
+        Tensor {
+            buf: self.buf.clone(),
+            device: self.device.clone(),
+            offset: self.offset + start,
+            shape,
+            known,
+        }
+    }
+
+    /// The same tensor, of which the host knows its element, if it has but one and lies on a CUDA device.
+    pub(crate) fn knowing(self, value: Option<Float>) -> Tensor {
+        let remote = matches!(self.device, Device::Cuda(_));
+        Tensor { known: value.filter(|_| remote && self.shape.numel() == 1), ..self }
+    }
+
+    /// The one element, if the host knows it.
+    pub(crate) fn known(&self) -> Option<Float> {
+        self.known
     }
 
     /// A copy of the elements on the host.
+    ///
+    /// It waits for a CUDA device, see [`Device::host_reads`]. If that has failed, the copy is NaN and the next operation
+    /// returns the error.
     pub fn to_vec(&self) -> Vec<Float> {
-        self.cpu().to_vec()
+        match &self.device {
+            Device::Cpu(_) => self.cpu().to_vec(),
+            Device::Cuda(cuda) => cuda::copy::read(cuda, self).unwrap_or_else(|error| {
+                cuda.remember(error);
+                vec![Float::NAN; self.numel()]
+            }),
+        }
     }
 
-    /// The one element of a tensor of one element.
+    /// The one element of a tensor of one element. It waits for a CUDA device, see [`Device::host_reads`], unless the host
+    /// put the number there.
     ///
     /// # Errors
-    /// [`Error::Shape`] if there is not exactly one.
+    /// [`Error::Shape`] if there is not exactly one; errors of the device.
     pub fn item(&self) -> Result<Float> {
-        match self.cpu() {
-            [x] => Ok(*x),
-            _ => Err(Error::shape("item", "one element", format!("shape {}", self.shape))),
+        if self.numel() != 1 {
+            return Err(Error::shape("item", "one element", format!("shape {}", self.shape)));
         }
+        match (&self.device, self.known) {
+            (Device::Cpu(_), _) => Ok(self.cpu()[0]),
+            (Device::Cuda(_), Some(value)) => Ok(value),
+            (Device::Cuda(cuda), None) => Ok(cuda::copy::read(cuda, self)?[0]),
+        }
+    }
+
+    /// The same elements on another device: shared if it lies there already, else a copy.
+    ///
+    /// # Errors
+    /// Errors of the device.
+    pub fn to(&self, device: &Device) -> Result<Tensor> {
+        if self.device.is(device) {
+            return Ok(Tensor { device: device.clone(), ..self.clone() });
+        }
+        Tensor::try_build(device, self.shape, |mut out| out.copy_from(self))
     }
 
     /// A copy with memory of its own.
     pub fn deep_clone(&self) -> Tensor {
-        Tensor::build(&self.device, self.shape, |out| out.copy_from_slice(self.cpu()))
+        let mut copy = Tensor::scratch(&self.device, self.shape);
+        match &self.device {
+            Device::Cpu(_) => copy.fresh_mut().cpu_mut().copy_from_slice(self.cpu()),
+            Device::Cuda(cuda) => {
+                if let Err(error) = cuda::copy::copy(cuda, self, copy.fresh_mut()) {
+                    cuda.remember(error);
+                }
+            }
+        }
+        copy
     }
 
     /// Exclusive access to the elements.
@@ -230,8 +297,9 @@ impl Tensor {
     /// [`Error::Shared`] while other tensors, views included, share the memory.
     pub fn view_mut(&mut self) -> Result<TensorMut<'_>> {
         let others = Arc::strong_count(&self.buf) - 1;
+        self.known = None;
         match Arc::get_mut(&mut self.buf) {
-            Some(buf) => Ok(TensorMut { buf, offset: self.offset, shape: self.shape }),
+            Some(buf) => Ok(TensorMut { buf, device: &self.device, offset: self.offset, shape: self.shape }),
             None => Err(Error::Shared { what: "tensor", others }),
         }
     }
@@ -241,16 +309,28 @@ impl Tensor {
         self.view_mut().expect("a tensor that was just made has one owner")
     }
 
-    /// The elements in host memory.
+    /// The elements in host memory, of a tensor that is known to lie there.
     pub(crate) fn cpu(&self) -> &[Float] {
-        let Buffer::Cpu(buf) = &*self.buf;
+        let Buffer::Cpu(buf) = &*self.buf else { panic!("an operation looks at its devices first") };
         &buf.as_slice()[self.offset..self.offset + self.shape.numel()]
+    }
+
+    /// Where the elements lie on a CUDA device.
+    ///
+    /// # Errors
+    /// What went wrong when the memory was asked for.
+    pub(crate) fn ptr(&self) -> Result<cuda::Ptr<f32>> {
+        let Buffer::Cuda(buf) = &*self.buf else { panic!("an operation looks at its devices first") };
+        buf.ptr(self.offset)
     }
 }
 
 impl fmt::Debug for Tensor {
-    /// The shape and the first few elements.
+    /// The shape, and the first few elements if they lie on the host.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Device::Cuda(cuda) = &self.device {
+            return write!(f, "Tensor{} on cuda:{}", self.shape, cuda.ordinal());
+        }
         let head = &self.cpu()[..self.numel().min(8)];
         write!(f, "Tensor{} {head:?}{}", self.shape, if self.numel() > 8 { " …" } else { "" })
     }
@@ -259,6 +339,7 @@ impl fmt::Debug for Tensor {
 /// Exclusive access to the elements of a tensor, or to a part of them.
 pub struct TensorMut<'a> {
     buf: &'a mut Buffer,
+    device: &'a Device,
     offset: usize,
     shape: Shape,
 }
@@ -284,7 +365,7 @@ impl TensorMut<'_> {
 
     /// The same access, lent for a shorter time.
     pub fn reborrow(&mut self) -> TensorMut<'_> {
-        TensorMut { buf: self.buf, offset: self.offset, shape: self.shape }
+        TensorMut { buf: self.buf, device: self.device, offset: self.offset, shape: self.shape }
     }
 
     /// Entries `start..end` of the leading axis.
@@ -299,6 +380,7 @@ impl TensorMut<'_> {
         let row = self.numel() / bound.max(1);
         Ok(TensorMut {
             buf: self.buf,
+            device: self.device,
             offset: self.offset + start * row,
             shape: self.shape.with_first(end - start),
         })
@@ -314,20 +396,39 @@ impl TensorMut<'_> {
         if end > bound {
             return Err(Error::Range { op: "flat view", start, end, bound });
         }
-        Ok(TensorMut { buf: self.buf, offset: self.offset + start, shape })
+        Ok(TensorMut { buf: self.buf, device: self.device, offset: self.offset + start, shape })
+    }
+
+    /// The device the elements lie on.
+    pub fn device(&self) -> &Device {
+        self.device
     }
 
     /// Sets every element to `value`.
     pub fn fill(&mut self, value: Float) {
-        self.cpu_mut().fill(value);
+        match self.device {
+            Device::Cpu(_) => self.cpu_mut().fill(value),
+            Device::Cuda(cuda) => {
+                if let Err(error) = cuda::elementwise::fill(cuda, value, self.reborrow()) {
+                    cuda.remember(error);
+                }
+            }
+        }
     }
 
-    /// Copies the elements of `source`.
+    /// Copies the elements of `source`, which may lie on another device.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the numbers of elements differ.
+    /// [`Error::Shape`] if the numbers of elements differ; errors of the device.
     pub fn copy_from(&mut self, source: &Tensor) -> Result<()> {
-        self.copy_from_slice(source.cpu())
+        match (&source.device, self.device) {
+            (Device::Cpu(_), _) => self.copy_from_slice(source.cpu()),
+            (Device::Cuda(from), Device::Cuda(to)) if from.is(to) => {
+                self.check_length(source.numel())?;
+                cuda::copy::copy(to, source, self.reborrow())
+            }
+            (Device::Cuda(from), _) => self.copy_from_slice(&cuda::copy::read(from, source)?),
+        }
     }
 
     /// Copies the elements of a host slice.
@@ -335,17 +436,34 @@ impl TensorMut<'_> {
     /// # Errors
     /// [`Error::Shape`] if the numbers of elements differ.
     pub fn copy_from_slice(&mut self, source: &[Float]) -> Result<()> {
-        if source.len() != self.numel() {
-            return Err(Error::shape("copy", format!("{} elements", self.numel()), source.len().to_string()));
+        self.check_length(source.len())?;
+        match self.device {
+            Device::Cpu(_) => self.cpu_mut().copy_from_slice(source),
+            Device::Cuda(cuda) => cuda::copy::write(cuda, source, self.reborrow()),
         }
-        self.cpu_mut().copy_from_slice(source);
         Ok(())
     }
 
-    /// The elements in host memory.
+    fn check_length(&self, elements: usize) -> Result<()> {
+        if elements == self.numel() {
+            return Ok(());
+        }
+        Err(Error::shape("copy", format!("{} elements", self.numel()), elements.to_string()))
+    }
+
+    /// The elements in host memory, of a tensor that is known to lie there.
     pub(crate) fn cpu_mut(&mut self) -> &mut [Float] {
-        let Buffer::Cpu(buf) = &mut *self.buf;
+        let Buffer::Cpu(buf) = &mut *self.buf else { panic!("an operation looks at its devices first") };
         &mut buf.as_mut_slice()[self.offset..self.offset + self.shape.numel()]
+    }
+
+    /// Where the elements lie on a CUDA device.
+    ///
+    /// # Errors
+    /// What went wrong when the memory was asked for.
+    pub(crate) fn ptr_mut(&mut self) -> Result<cuda::PtrMut<f32>> {
+        let Buffer::Cuda(buf) = &mut *self.buf else { panic!("an operation looks at its devices first") };
+        buf.ptr_mut(self.offset)
     }
 }
 

@@ -83,6 +83,8 @@ pub struct Measurement {
     pub input_feed: bool,
     /// Precision of the products.
     pub dtype: &'static str,
+    /// Where it ran: `cpu`, or number and name of a GPU.
+    pub device: String,
     /// Threads.
     pub threads: usize,
     /// Sentences a batch.
@@ -172,15 +174,22 @@ impl BenchOptions {
     }
 }
 
-/// Builds the network, checks that it computes what it should, and times it on the threads of the current pool.
+/// Builds the network, checks that it computes what it should, and times it on `device`, the CPU being the threads of the
+/// current pool.
 ///
 /// # Errors
 /// [`Error::Bench`] if a check fails; errors of the model.
-pub fn bench(options: &BenchOptions) -> Result<Measurement> {
+pub fn bench(options: &BenchOptions, device: Device) -> Result<Measurement> {
     let threads = rayon::current_num_threads();
-    let ceiling = machine::multiply_add_ceiling(threads, options.precision).map(|rate| rate / 1e9);
+    let (ceiling, kernels) = match &device {
+        Device::Cpu(_) => {
+            (machine::multiply_add_ceiling(threads, options.precision), machine::matrix_kernels())
+        }
+        Device::Cuda(_) => (None, "CUDA"),
+    };
+    let ceiling = ceiling.map(|rate| rate / 1e9);
     let Size { name, vocab, batch, length, .. } = options.size;
-    let device = Device::cpu().with_precision(options.precision);
+    let device = device.with_precision(options.precision);
     let (needed, available) = (options.logit_bytes(), device.available_memory());
     if needed > available {
         return Err(Error::BenchMemory { batch, needed, available });
@@ -203,6 +212,7 @@ pub fn bench(options: &BenchOptions) -> Result<Measurement> {
         mode: options.mode,
         input_feed: options.input_feeding,
         dtype: options.precision.name(),
+        device: device.describe(),
         threads,
         batch,
         beam: options.beam(),
@@ -217,7 +227,7 @@ pub fn bench(options: &BenchOptions) -> Result<Measurement> {
         ceiling_gflop_per_s: ceiling.map(rounded),
         percent_of_ceiling: ceiling.map(|ceiling| rounded(100.0 * gflop / median / ceiling)),
         peak_rss_mb: machine::peak_memory().map(|bytes| bytes >> 20),
-        kernels: machine::matrix_kernels(),
+        kernels,
         checked,
     })
 }
@@ -323,7 +333,7 @@ mod tests {
             for (input_feeding, precision) in modes.into_iter().chain([(false, Precision::F32)]) {
                 let options =
                     BenchOptions { size: TINY, mode, beam: 2, input_feeding, precision, seconds: 0.0 };
-                let measured = bench(&options).unwrap();
+                let measured = bench(&options, Device::cpu()).unwrap();
                 assert!(measured.steps >= 3 && measured.tokens_per_s > 0.0, "{measured:?}");
                 assert!(measured.best_ms <= measured.step_ms);
             }

@@ -4,11 +4,12 @@ use std::io::{self, Write};
 
 use seqweave_train::bench::{BenchOptions, Measurement, bench};
 
-use super::start_pool;
+use super::{open_device, start_pool};
 use crate::exit::{Exit, Outcome};
 use crate::progress::grouped;
 use crate::resolve::Context;
 use crate::ui::Ui;
+use crate::values::DeviceChoice;
 
 /// Checks, measures, prints.
 ///
@@ -16,7 +17,9 @@ use crate::ui::Ui;
 /// When a check fails, or stdout cannot be written.
 pub fn run(ui: &Ui, context: &Context, options: &BenchOptions, json: bool) -> Outcome {
     start_pool(context.threads.unwrap_or(0))?;
-    let measured = bench(options)?;
+    let (device, why) = open_device(context.device.unwrap_or(DeviceChoice::Auto))?;
+    ui.detail(format!("device {why}"));
+    let measured = bench(options, device)?;
     if json {
         writeln!(io::stdout(), "{}", serde_json::to_string(&measured)?)?;
     } else {

@@ -78,7 +78,7 @@ fn permitted() -> Result<(), String> {
 
 /// Whether `unit` multiplies as its twin does: integers of nine bits, whose sums are exact in any order.
 fn checked(unit: Unit) -> Result<(), String> {
-    let Device::Cpu(cpu) = Device::cpu();
+    let Device::Cpu(cpu) = Device::cpu() else { unreachable!("`Device::cpu` is the CPU") };
     for format in [Format::Tiles, |unit| Format::Split(unit, super::PARTS)] {
         if integers(&cpu, format(unit)) != integers(&cpu, format(Unit::Twin)) {
             return Err("a product of integers came out wrong".to_owned());
@@ -106,7 +106,7 @@ mod tests {
     /// nine is lost in two parts.
     #[test]
     fn the_check_is_exact() {
-        let Device::Cpu(cpu) = Device::cpu();
+        let Device::Cpu(cpu) = Device::cpu() else { unreachable!("`Device::cpu` is the CPU") };
         assert_eq!(integers(&cpu, Format::Tiles(Unit::Twin)), integers(&cpu, Format::Rounded));
         assert_eq!(checked(Unit::Twin), Ok(()));
     }

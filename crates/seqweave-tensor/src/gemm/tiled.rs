@@ -259,7 +259,7 @@ mod tests {
     }
 
     fn product(format: Format, m: usize, a: Operand<'_>, b: Operand<'_>, k: usize, c: &mut [f32]) {
-        let Device::Cpu(cpu) = Device::cpu();
+        let Device::Cpu(cpu) = Device::cpu() else { unreachable!("`Device::cpu` is the CPU") };
         multiply(&cpu, format, m, a, b, k, c);
     }
 
@@ -345,7 +345,7 @@ mod tests {
     fn what_lies_beside_the_result_stays_and_setting_forgets_what_was_there() {
         let (m, n, k, ldc) = (19, 37, 40, 50);
         let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
-        let Device::Cpu(cpu) = Device::cpu();
+        let Device::Cpu(cpu) = Device::cpu() else { unreachable!("`Device::cpu` is the CPU") };
         for format in FORMATS {
             let (mut c, mut narrow) = (vec![f32::NAN; m * ldc], vec![0.0; m * n]);
             let packed = Packed::of(Isa::best(), format, &cpu, Operand::new(&b, n, Trans::N), k, n);

@@ -1,6 +1,32 @@
 //! The checks that open every op.
 
-use crate::{Error, Ids, Result, Shape, Tensor};
+use crate::{Device, Error, Ids, Result, Shape, Tensor, TensorMut};
+
+/// Something that lies on a device.
+pub(super) trait Placed {
+    fn place(&self) -> &Device;
+}
+
+impl Placed for Tensor {
+    fn place(&self) -> &Device {
+        self.device()
+    }
+}
+
+impl Placed for TensorMut<'_> {
+    fn place(&self) -> &Device {
+        self.device()
+    }
+}
+
+/// The device of `first`, on which all others lie too.
+pub(super) fn device<'a>(op: &'static str, first: &'a Tensor, others: &[&dyn Placed]) -> Result<&'a Device> {
+    let place = first.device();
+    match others.iter().find(|other| !other.place().is(place)) {
+        None => Ok(place),
+        Some(other) => Err(Error::Device { op, expected: place.describe(), found: other.place().describe() }),
+    }
+}
 
 /// `name` has exactly this shape.
 pub(super) fn shape(op: &'static str, name: &str, expected: impl Into<Shape>, found: &Shape) -> Result<()> {

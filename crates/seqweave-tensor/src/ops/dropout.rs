@@ -1,9 +1,10 @@
 //! Dropout whose mask is a function of the position, and so is never stored.
 
 use super::check;
+use crate::cuda;
 use crate::math::simd;
 use crate::parallel::for_chunks;
-use crate::{Float, Philox, Result, Tensor, TensorMut};
+use crate::{Device, Float, Philox, Result, Tensor, TensorMut};
 
 /// Elements a task handles at once; a multiple of what one group of blocks covers.
 const CHUNK: usize = 4096;
@@ -50,6 +51,9 @@ pub fn dropout_into(x: &Tensor, p: Float, key: Philox, op: u32, mut out: TensorM
     // u is a whole number of 2^-24: u ≥ p exactly if that number reaches this one.
     let threshold = (p as f64 * f64::from(1u32 << 24)).ceil() as u32;
     let scale = 1.0 / (1.0 - p);
+    if let Device::Cuda(cuda) = check::device("dropout", x, &[&out])? {
+        return cuda::dropout::dropout(cuda, x, key, op, threshold, scale, out);
+    }
     let x = x.cpu();
     for_chunks(out.cpu_mut(), CHUNK, |start, out| {
         let x = &x[start..start + out.len()];

@@ -3,9 +3,10 @@
 //! NaN goes through every one of them.
 
 use super::{check, reduce};
+use crate::cuda::{self, CudaDevice, elementwise::Binary, elementwise::Unary, launchers};
 use crate::math::{self, simd};
 use crate::parallel::{for_chunks, for_rows};
-use crate::{Acc, Float, Result, Tensor, TensorMut};
+use crate::{Acc, Device, Float, Result, Tensor, TensorMut};
 
 /// Elements a task handles at once: they stay in the first-level cache.
 const CHUNK: usize = 4096;
@@ -44,35 +45,48 @@ kernels! {
     relu_backward_loop(y, dy) = if y <= 0.0 { 0.0 } else { dy };
 }
 
-/// One input: `f(chunk of x, chunk of out)` over all chunks.
+/// One input: on the CPU `f(chunk of x, chunk of out)` over all chunks, else `launch`.
 fn map1(
     op: &'static str,
     x: &Tensor,
     mut out: TensorMut<'_>,
     f: impl Fn(&[Float], &mut [Float]) + Sync,
+    launch: impl FnOnce(&CudaDevice, TensorMut<'_>) -> Result<()>,
 ) -> Result<()> {
     check::shape(op, "output", x.shape(), out.shape())?;
-    let x = x.cpu();
-    for_chunks(out.cpu_mut(), CHUNK, |start, out| f(&x[start..start + out.len()], out));
-    Ok(())
+    match check::device(op, x, &[&out])? {
+        Device::Cpu(_) => {
+            let x = x.cpu();
+            for_chunks(out.cpu_mut(), CHUNK, |start, out| f(&x[start..start + out.len()], out));
+            Ok(())
+        }
+        Device::Cuda(cuda) => launch(cuda, out),
+    }
 }
 
-/// Two inputs of one shape: `f(chunk of a, chunk of b, chunk of out)` over all chunks.
+/// Two inputs of one shape: on the CPU `f(chunk of a, chunk of b, chunk of out)` over all chunks, else `kernel`.
 fn map2(
     op: &'static str,
     a: &Tensor,
     b: &Tensor,
+    acc: Acc,
     mut out: TensorMut<'_>,
     f: impl Fn(&[Float], &[Float], &mut [Float]) + Sync,
+    kernel: Binary,
 ) -> Result<()> {
     check::shape(op, "second operand", a.shape(), b.shape())?;
     check::shape(op, "output", a.shape(), out.shape())?;
-    let (a, b) = (a.cpu(), b.cpu());
-    for_chunks(out.cpu_mut(), CHUNK, |start, out| {
-        let end = start + out.len();
-        f(&a[start..end], &b[start..end], out);
-    });
-    Ok(())
+    match check::device(op, a, &[b, &out])? {
+        Device::Cpu(_) => {
+            let (a, b) = (a.cpu(), b.cpu());
+            for_chunks(out.cpu_mut(), CHUNK, |start, out| {
+                let end = start + out.len();
+                f(&a[start..end], &b[start..end], out);
+            });
+            Ok(())
+        }
+        Device::Cuda(cuda) => cuda::elementwise::binary(cuda, kernel, a, b, acc, out),
+    }
 }
 
 /// Defines `op(a, b)` and `op_into(a, b, acc, out)`.
@@ -91,7 +105,7 @@ macro_rules! binary {
         /// # Errors
         /// [`Error::Shape`](crate::Error::Shape) if the shapes differ.
         pub fn $into(a: &Tensor, b: &Tensor, acc: Acc, out: TensorMut<'_>) -> Result<()> {
-            map2(stringify!($op), a, b, out, |a, b, out| $kernel(a, b, acc, out))
+            map2(stringify!($op), a, b, acc, out, |a, b, out| $kernel(a, b, acc, out), launchers::$op)
         }
     )+};
 }
@@ -107,7 +121,7 @@ binary! {
 
 /// Defines an activation `op(x)`, `op_into(x, out)` and `op_backward(y, dy, acc, dx)`.
 macro_rules! activation {
-    ($($(#[$doc:meta])* $op:ident, $into:ident, $kernel:ident;
+    ($($(#[$doc:meta])* $op:ident, $into:ident, $kernel:ident, $launcher:ident;
        $(#[$backward_doc:meta])* $backward:ident, $backward_kernel:ident;)+) => {$(
         $(#[$doc])*
         ///
@@ -122,7 +136,10 @@ macro_rules! activation {
         /// # Errors
         /// [`Error::Shape`](crate::Error::Shape) if the shapes differ.
         pub fn $into(x: &Tensor, out: TensorMut<'_>) -> Result<()> {
-            map1(stringify!($op), x, out, |x, out| $kernel(x, Acc::Set, out))
+            let launch: Unary = launchers::$launcher;
+            map1(stringify!($op), x, out, |x, out| $kernel(x, Acc::Set, out), |cuda, out| {
+                cuda::elementwise::unary(cuda, launch, x, out)
+            })
         }
 
         $(#[$backward_doc])*
@@ -130,24 +147,32 @@ macro_rules! activation {
         /// # Errors
         /// [`Error::Shape`](crate::Error::Shape) if the shapes differ.
         pub fn $backward(y: &Tensor, dy: &Tensor, acc: Acc, dx: TensorMut<'_>) -> Result<()> {
-            map2(stringify!($backward), y, dy, dx, |y, dy, dx| $backward_kernel(y, dy, acc, dx))
+            map2(
+                stringify!($backward),
+                y,
+                dy,
+                acc,
+                dx,
+                |y, dy, dx| $backward_kernel(y, dy, acc, dx),
+                launchers::$backward,
+            )
         }
     )+};
 }
 
 activation! {
     /// `y = tanh(x)`, any shape. Within 2.5 units of the last place.
-    tanh, tanh_into, tanh_loop;
+    tanh, tanh_into, tanh_loop, tanh_forward;
     /// `dx (+)= dy·(1 - y²)` from the output `y` of [`tanh`](fn@tanh).
     tanh_backward, tanh_backward_loop;
 
     /// `y = 1/(1 + e^-x)`, any shape. Within 2.5 units of the last place.
-    sigmoid, sigmoid_into, sigmoid_loop;
+    sigmoid, sigmoid_into, sigmoid_loop, sigmoid_forward;
     /// `dx (+)= dy·y·(1 - y)` from the output `y` of [`sigmoid`](fn@sigmoid).
     sigmoid_backward, sigmoid_backward_loop;
 
     /// `y = max(x, 0)`, any shape.
-    relu, relu_into, relu_loop;
+    relu, relu_into, relu_loop, relu_forward;
     /// `dx (+)= dy where y > 0, else 0`, from the output `y` of [`relu`](fn@relu).
     relu_backward, relu_backward_loop;
 }
@@ -157,7 +182,8 @@ activation! {
 /// # Errors
 /// None today.
 pub fn scale(x: &Tensor, s: Float) -> Result<Tensor> {
-    Tensor::try_build(x.device(), x.shape(), |out| scale_into(x, s, Acc::Set, out))
+    let y = Tensor::try_build(x.device(), x.shape(), |out| scale_into(x, s, Acc::Set, out))?;
+    Ok(y.knowing(x.known().map(|x| s * x)))
 }
 
 /// [`scale`] into `out`, set or added.
@@ -165,7 +191,13 @@ pub fn scale(x: &Tensor, s: Float) -> Result<Tensor> {
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) if the shapes differ.
 pub fn scale_into(x: &Tensor, s: Float, acc: Acc, out: TensorMut<'_>) -> Result<()> {
-    map1("scale", x, out, |x, out| scale_loop(x, s, acc, out))
+    map1(
+        "scale",
+        x,
+        out,
+        |x, out| scale_loop(x, s, acc, out),
+        |cuda, out| cuda::elementwise::scale(cuda, x, s, acc, out),
+    )
 }
 
 /// `y += alpha·x`, both of one shape.
@@ -173,7 +205,13 @@ pub fn scale_into(x: &Tensor, s: Float, acc: Acc, out: TensorMut<'_>) -> Result<
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) if the shapes differ.
 pub fn axpy(alpha: Float, x: &Tensor, y: TensorMut<'_>) -> Result<()> {
-    map1("axpy", x, y, |x, y| scale_loop(x, alpha, Acc::Add, y))
+    map1(
+        "axpy",
+        x,
+        y,
+        |x, y| scale_loop(x, alpha, Acc::Add, y),
+        |cuda, y| cuda::elementwise::scale(cuda, x, alpha, Acc::Add, y),
+    )
 }
 
 /// `out (+)= x`, both of one shape: the backward of everything that only moves elements.
@@ -181,7 +219,13 @@ pub fn axpy(alpha: Float, x: &Tensor, y: TensorMut<'_>) -> Result<()> {
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) if the shapes differ.
 pub fn copy_into(x: &Tensor, acc: Acc, out: TensorMut<'_>) -> Result<()> {
-    map1("copy", x, out, |x, out| copy_loop(x, acc, out))
+    map1(
+        "copy",
+        x,
+        out,
+        |x, out| copy_loop(x, acc, out),
+        |cuda, out| cuda::elementwise::scale(cuda, x, 1.0, acc, out),
+    )
 }
 
 /// `y[n,c] = x[n,c] + b[c]`, with `x: [..,C]`, `b: [C]`.
@@ -200,9 +244,14 @@ pub fn add_bias_into(x: &Tensor, b: &Tensor, mut out: TensorMut<'_>) -> Result<(
     let (_, c) = x.shape().rows_and_columns();
     check::shape("add_bias", "bias", [c], b.shape())?;
     check::shape("add_bias", "output", x.shape(), out.shape())?;
-    let (x, b) = (x.cpu(), b.cpu());
-    for_rows(out.cpu_mut(), c, c, |row, out| add_loop(&x[row * c..(row + 1) * c], b, Acc::Set, out));
-    Ok(())
+    match check::device("add_bias", x, &[b, &out])? {
+        Device::Cpu(_) => {
+            let (x, b) = (x.cpu(), b.cpu());
+            for_rows(out.cpu_mut(), c, c, |row, out| add_loop(&x[row * c..(row + 1) * c], b, Acc::Set, out));
+            Ok(())
+        }
+        Device::Cuda(cuda) => cuda::elementwise::add_bias(cuda, x, b, out),
+    }
 }
 
 /// `db[c] (+)= Σ_n dy[n,c]`, with `dy: [..,C]`, `db: [C]`; the order of [`sum_rows`](fn@super::sum_rows).

@@ -1,8 +1,9 @@
 //! Rows of a table by id, and the gradient scattered back.
 
 use super::{check, shape};
+use crate::cuda;
 use crate::parallel::SERIAL_BELOW;
-use crate::{Acc, Float, Ids, Result, Tensor, TensorMut};
+use crate::{Acc, Device, Float, Ids, Result, Tensor, TensorMut};
 use rayon::prelude::*;
 
 /// `y[..,e] = w[ids[..],e]`, `w: [V,E]`, `ids: [..] -> [..,E]`.
@@ -25,6 +26,9 @@ pub fn embedding_into(w: &Tensor, ids: &Ids, mut out: TensorMut<'_>) -> Result<(
     let [v, e] = w.dims("embedding w [V,E]")?;
     check::shape(op, "output", check::with_axis(op, ids.shape(), e, false)?, out.shape())?;
     check::ids_below(op, ids, v)?;
+    if let Device::Cuda(cuda) = check::device(op, w, &[&out])? {
+        return cuda::embedding::gather(cuda, w, ids, out);
+    }
     shape::gather(w.cpu(), ids.as_slice(), out.cpu_mut());
     Ok(())
 }
@@ -47,6 +51,9 @@ pub fn embedding_backward(
     let [v, e] = dw.dims("embedding_backward dw [V,E]")?;
     check::shape(op, "dy", check::with_axis(op, ids.shape(), e, false)?, dy.shape())?;
     check::ids_below(op, ids, v)?;
+    if let Device::Cuda(cuda) = check::device(op, dy, &[&dw])? {
+        return cuda::embedding::backward(cuda, dy, ids, skip, acc, dw);
+    }
     let (dy, ids) = (dy.cpu(), ids.as_slice());
     let dw = dw.cpu_mut();
     if acc == Acc::Set {

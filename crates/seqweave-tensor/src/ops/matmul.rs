@@ -4,6 +4,7 @@
 //! number of rows nor the number of threads changes it, so a row of the result never depends on the other rows.
 
 use super::check;
+use crate::cuda;
 use crate::gemm::{self, Operand};
 use crate::parallel;
 use std::sync::{Arc, OnceLock};
@@ -25,11 +26,15 @@ pub fn gemm(a: &Tensor, ta: Trans, b: &Tensor, tb: Trans, acc: Acc, mut c: Tenso
     }
     check_result(&c, m, n)?;
     let (lda, ldb) = (a.shape().rows_and_columns().1, b.shape().rows_and_columns().1);
-    let a = Operand::new(a.cpu(), lda, ta);
-    let Device::Cpu(cpu) = b.device();
-    let packed = gemm::Packed::new(cpu, Operand::new(b.cpu(), ldb, tb), k, n);
-    gemm::run(m, a, &packed, acc, c.cpu_mut(), n);
-    Ok(())
+    match check::device("matrix product", b, &[a, &c])? {
+        Device::Cpu(cpu) => {
+            let a = Operand::new(a.cpu(), lda, ta);
+            let packed = gemm::Packed::new(cpu, Operand::new(b.cpu(), ldb, tb), k, n);
+            gemm::run(m, a, &packed, acc, c.cpu_mut(), n);
+            Ok(())
+        }
+        Device::Cuda(cuda) => cuda::matmul::gemm(cuda, [m, n, k], a, ta, b, tb, acc, c),
+    }
 }
 
 /// `op(a)·op(b)`: `[M,K]·[K,N] → [M,N]`; leading axes of an untransposed `a` are kept.
@@ -64,7 +69,10 @@ fn affine(
     let out = Tensor::try_build(x.device(), [n, m], |mut y| {
         let Some(b) = b else { return product(Acc::Set, y) };
         check::shape("linear", "a bias", [m], b.shape())?;
-        parallel::for_rows(y.cpu_mut(), m, m, |_, row| row.copy_from_slice(b.cpu()));
+        match check::device("linear", x, &[b, &y])? {
+            Device::Cpu(_) => parallel::for_rows(y.cpu_mut(), m, m, |_, row| row.copy_from_slice(b.cpu())),
+            Device::Cuda(cuda) => cuda::elementwise::fill_rows(cuda, b, y.reborrow())?,
+        }
         product(Acc::Add, y)
     })?;
     keep_leading_axes(x, Trans::N, out, m)
@@ -73,9 +81,15 @@ fn affine(
 /// The right-hand side of a product, laid out once for the matrix kernels and used many times.
 ///
 /// A recurrent layer multiplies by the same weights at every time step, a decoder at every token: laying them out
-/// each time would cost more than the product of a few rows.
+/// each time would cost more than the product of a few rows. On a CUDA device the matrix stays as it lies.
 pub struct PackedRhs {
-    packed: gemm::Packed,
+    layout: Layout,
+    device: Device,
+}
+
+enum Layout {
+    Cpu(gemm::Packed),
+    Cuda(Tensor, Trans),
 }
 
 impl PackedRhs {
@@ -91,19 +105,36 @@ impl PackedRhs {
     /// [`PackedRhs::new`] of what is known to have two axes.
     fn of_matrix(b: &Tensor, tb: Trans) -> PackedRhs {
         let (k, n) = extents(b, tb);
-        let Device::Cpu(cpu) = b.device();
         let columns = b.shape().rows_and_columns().1;
-        PackedRhs { packed: gemm::Packed::new(cpu, Operand::new(b.cpu(), columns, tb), k, n) }
+        let layout = match b.device() {
+            Device::Cpu(cpu) => Layout::Cpu(gemm::Packed::new(cpu, Operand::new(b.cpu(), columns, tb), k, n)),
+            Device::Cuda(_) => Layout::Cuda(b.clone(), tb),
+        };
+        PackedRhs { layout, device: b.device().clone() }
+    }
+
+    /// On a CUDA device: the matrix as it lies, and whether it is taken transposed.
+    pub(crate) fn matrix(&self) -> Option<(&Tensor, Trans)> {
+        match &self.layout {
+            Layout::Cpu(_) => None,
+            Layout::Cuda(b, tb) => Some((b, *tb)),
+        }
     }
 
     /// Rows of `op(b)`: the length of the sums.
     pub fn k(&self) -> usize {
-        self.packed.k()
+        match &self.layout {
+            Layout::Cpu(packed) => packed.k(),
+            Layout::Cuda(b, tb) => extents(b, *tb).0,
+        }
     }
 
     /// Columns of `op(b)`: the width of the result.
     pub fn n(&self) -> usize {
-        self.packed.n()
+        match &self.layout {
+            Layout::Cpu(packed) => packed.n(),
+            Layout::Cuda(b, tb) => extents(b, *tb).1,
+        }
     }
 
     /// `c (+)= a·op(b)` on host slices: `m` rows of `a`, `lda` elements apart, to rows of `c`, `ldc` apart.
@@ -116,7 +147,14 @@ impl PackedRhs {
         c: &mut [crate::Float],
         ldc: usize,
     ) {
-        gemm::run(m, Operand::new(a, lda, Trans::N), &self.packed, acc, c, ldc);
+        let Layout::Cpu(packed) = &self.layout else { panic!("an operation looks at its devices first") };
+        gemm::run(m, Operand::new(a, lda, Trans::N), packed, acc, c, ldc);
+    }
+}
+
+impl check::Placed for PackedRhs {
+    fn place(&self) -> &Device {
+        &self.device
     }
 }
 
@@ -187,6 +225,10 @@ pub fn gemm_packed(a: &Tensor, b: &PackedRhs, acc: Acc, mut c: TensorMut<'_>) ->
         return Err(Error::shape("packed matrix product", format!("K = {}", b.k()), found));
     }
     check_result(&c, m, b.n())?;
+    check::device("packed matrix product", a, &[b, &c])?;
+    if let Some((b, tb)) = b.matrix() {
+        return gemm(a, Trans::N, b, tb, acc, c);
+    }
     b.multiply(m, a.cpu(), k, acc, c.cpu_mut(), b.n());
     Ok(())
 }
@@ -329,7 +371,7 @@ mod tests {
         let want = naive(&a, Trans::N, &b, Trans::N, None);
         for &isa in gemm::Isa::available() {
             let mut c = vec![Float::NAN; 29 * 71];
-            let Device::Cpu(cpu) = a.device();
+            let Device::Cpu(cpu) = a.device() else { panic!("it is the CPU") };
             let packed =
                 gemm::Packed::of(isa, gemm::Format::F32, cpu, Operand::new(b.cpu(), 71, Trans::N), 130, 71);
             gemm::run(29, Operand::new(a.cpu(), 130, Trans::N), &packed, Acc::Set, &mut c, 71);
@@ -359,7 +401,7 @@ mod tests {
                     Trans::N => eight(x.cpu()[i * x.shape()[1] + j]),
                     Trans::T => eight(x.cpu()[j * x.shape()[1] + i]),
                 };
-                let Device::Cpu(cpu) = &bf16;
+                let Device::Cpu(cpu) = &bf16 else { panic!("it is the CPU") };
                 let ldb = b.shape()[1];
                 // What this processor does, and what one without an instruction for it does.
                 for format in

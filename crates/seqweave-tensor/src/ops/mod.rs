@@ -37,6 +37,7 @@ pub use elementwise::{
 pub use embedding::{embedding, embedding_backward, embedding_into};
 pub use matmul::{PackedRhs, Weight, gemm, gemm_packed, linear, linear_packed, matmul, matmul_packed};
 pub use norm::{LayerNormSaved, layer_norm, layer_norm_backward, layer_norm_into};
+pub(crate) use optim::AdamFactors;
 pub use optim::{AdamStep, SgdStep, adam, sgd};
 pub use recurrent::{
     Direction, GruGrads, GruSaved, LstmGrads, LstmSaved, RnnGrads, RnnSaved, gru_backward, gru_forward,

@@ -1,10 +1,11 @@
 //! Layer normalisation (Ba, Kiros and Hinton 2016, "Layer Normalization", section 3).
 
 use super::{check, reduce};
+use crate::cuda;
 use crate::lanes::{self, Lanes};
 use crate::math::simd;
 use crate::parallel::{self, for_rows};
-use crate::{Acc, Float, Result, Tensor, TensorMut};
+use crate::{Acc, Device, Float, Result, Tensor, TensorMut};
 use std::ops::Range;
 
 /// What [`layer_norm_backward`] needs beside the input.
@@ -87,6 +88,9 @@ pub fn layer_norm_into(
     check::shape(op, "beta", [c], beta.shape())?;
     check::shape(op, "output", x.shape(), out.shape())?;
     check::value(op, "eps", "0 or more", eps >= 0.0, eps)?;
+    if let Device::Cuda(cuda) = check::device(op, x, &[gamma, beta, &out])? {
+        return Ok(LayerNormSaved { stats: cuda::norm::layer_norm(cuda, x, gamma, beta, eps, out)? });
+    }
     let (rows, gamma, beta) = (x.cpu(), gamma.cpu(), beta.cpu());
     let of_row = parallel::map(n, 2 * c, |row| row_stats(&rows[row * c..(row + 1) * c], eps));
     for_rows(out.cpu_mut(), c, c, |row, y| {
@@ -116,7 +120,10 @@ pub fn layer_norm_backward(
     check::shape(op, "dy", x.shape(), dy.shape())?;
     check::shape(op, "gamma", [c], gamma.shape())?;
     check::shape(op, "saved", [n, 2], saved.stats.shape())?;
-    let device = x.device();
+    let device = check::device(op, x, &[dy, gamma, &saved.stats])?;
+    if let Device::Cuda(cuda) = device {
+        return cuda::norm::layer_norm_backward(cuda, dy, x, gamma, &saved.stats);
+    }
     let dbeta = reduce::sum_rows(dy)?;
     let (dy, x_rows, stats, gamma) = (dy.cpu(), x.cpu(), saved.stats.cpu(), gamma.cpu());
     let dx = Tensor::build(device, x.shape(), |dx| {

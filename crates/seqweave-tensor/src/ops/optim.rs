@@ -4,9 +4,10 @@
 //! Scalars such as the bias corrections are computed in f64 and rounded once.
 
 use super::check;
+use crate::cuda;
 use crate::math::simd;
 use crate::parallel::SERIAL_BELOW;
-use crate::{Float, Result, Tensor, TensorMut};
+use crate::{Device, Float, Result, Tensor, TensorMut};
 use rayon::prelude::*;
 
 /// Elements of each buffer a task handles at once.
@@ -50,16 +51,16 @@ pub struct SgdStep {
 
 /// [`AdamStep`] as the loop wants it.
 #[derive(Clone, Copy)]
-struct AdamFactors {
-    grad_scale: Float,
-    decay: Float,
-    shrink: Float,
-    mix1: Float,
-    beta2: Float,
-    mix2: Float,
-    step_size: Float,
-    root2: Float,
-    eps: Float,
+pub(crate) struct AdamFactors {
+    pub(crate) grad_scale: Float,
+    pub(crate) decay: Float,
+    pub(crate) shrink: Float,
+    pub(crate) mix1: Float,
+    pub(crate) beta2: Float,
+    pub(crate) mix2: Float,
+    pub(crate) step_size: Float,
+    pub(crate) root2: Float,
+    pub(crate) eps: Float,
 }
 
 impl AdamStep {
@@ -153,6 +154,9 @@ pub fn adam(
     check::value(op, "beta1", "in [0, 1)", (0.0..1.0).contains(&step.beta1), step.beta1)?;
     check::value(op, "beta2", "in [0, 1)", (0.0..1.0).contains(&step.beta2), step.beta2)?;
     let f = step.factors();
+    if let Device::Cuda(cuda) = check::device(op, g, &[&p, &m, &v])? {
+        return cuda::optim::adam(cuda, p, g, m, v, f);
+    }
     let (p, g, m, v) = (p.cpu_mut(), g.cpu(), m.cpu_mut(), v.cpu_mut());
     if p.len() < SERIAL_BELOW {
         adam_but_untouched(f, g, p, m, v);
@@ -184,6 +188,9 @@ pub fn sgd(
     let serial = g.numel() < SERIAL_BELOW;
     let Some(mut buf) = momentum_buf.filter(|_| momentum != 0.0) else {
         check::value(op, "momentum", "0 without a momentum buffer", momentum == 0.0, momentum)?;
+        if let Device::Cuda(cuda) = check::device(op, g, &[&p])? {
+            return cuda::optim::sgd(cuda, p, g, None, step);
+        }
         let (p, g) = (p.cpu_mut(), g.cpu());
         if serial {
             sgd_chunk(*step, g, p);
@@ -193,6 +200,9 @@ pub fn sgd(
         return Ok(());
     };
     check::shape(op, "momentum buffer", p.shape(), buf.shape())?;
+    if let Device::Cuda(cuda) = check::device(op, g, &[&p, &buf])? {
+        return cuda::optim::sgd(cuda, p, g, Some(buf), step);
+    }
     let (p, g, buf) = (p.cpu_mut(), g.cpu(), buf.cpu_mut());
     if serial {
         momentum_chunk(*step, g, p, buf);

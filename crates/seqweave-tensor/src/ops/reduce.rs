@@ -4,10 +4,11 @@
 //! all in f64. Columns are summed in blocks of 64 rows. The last axis is reduced in 32 lanes.
 
 use super::check;
+use crate::cuda::{self, CudaDevice};
 use crate::lanes;
 use crate::math::simd;
 use crate::parallel::{self, SERIAL_BELOW, for_rows};
-use crate::{Acc, Error, Float, Ids, Result, Shape, Tensor, TensorMut};
+use crate::{Acc, Device, Error, Float, Ids, Result, Shape, Tensor, TensorMut};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -48,7 +49,10 @@ fn sum_to_f64(x: &Tensor) -> f64 {
 /// # Errors
 /// None today.
 pub fn sum(x: &Tensor) -> Result<Tensor> {
-    Ok(Tensor::scalar(x.device(), sum_to_f64(x) as Float))
+    match x.device() {
+        Device::Cpu(_) => Ok(Tensor::scalar(x.device(), sum_to_f64(x) as Float)),
+        Device::Cuda(cuda) => cuda::reduce::sum(cuda, x, 1),
+    }
 }
 
 /// `Σ x / numel`, any shape `-> [1]`; summed in f64. NaN without elements.
@@ -56,7 +60,10 @@ pub fn sum(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// None today.
 pub fn mean(x: &Tensor) -> Result<Tensor> {
-    Ok(Tensor::scalar(x.device(), (sum_to_f64(x) / x.numel() as f64) as Float))
+    match x.device() {
+        Device::Cpu(_) => Ok(Tensor::scalar(x.device(), (sum_to_f64(x) / x.numel() as f64) as Float)),
+        Device::Cuda(cuda) => cuda::reduce::sum(cuda, x, x.numel() as u64),
+    }
 }
 
 /// `Σ x²`, any shape, in f64: what the norm of a gradient is made of.
@@ -64,7 +71,10 @@ pub fn mean(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// None today.
 pub fn sum_squares(x: &Tensor) -> Result<f64> {
-    Ok(map_chunks(x.cpu(), chunk_sum_squares).iter().sum())
+    match x.device() {
+        Device::Cpu(_) => Ok(map_chunks(x.cpu(), chunk_sum_squares).iter().sum()),
+        Device::Cuda(cuda) => cuda::reduce::sum_squares(cuda, x),
+    }
 }
 
 /// The flat index of the first NaN or infinity, if there is one.
@@ -72,6 +82,9 @@ pub fn sum_squares(x: &Tensor) -> Result<f64> {
 /// # Errors
 /// None today.
 pub fn first_non_finite(x: &Tensor) -> Result<Option<usize>> {
+    if let Device::Cuda(cuda) = x.device() {
+        return cuda::reduce::first_non_finite(cuda, x);
+    }
     let x = x.cpu();
     let chunk = map_chunks(x, any_non_finite).iter().position(|&any| any);
     Ok(chunk.and_then(|i| (i * CHUNK..x.len()).find(|&i| !x[i].is_finite())))
@@ -93,11 +106,16 @@ pub fn sum_rows(x: &Tensor) -> Result<Tensor> {
 pub fn sum_rows_into(x: &Tensor, acc: Acc, mut out: TensorMut<'_>) -> Result<()> {
     let (n, c) = x.shape().rows_and_columns();
     check::shape("sum_rows", "output", [c], out.shape())?;
-    let x = x.cpu();
-    column_sums(n, c, acc, out.cpu_mut(), |rows, columns, partial| {
-        add_rows(&x[rows.start * c..rows.end * c], c, columns, partial);
-    });
-    Ok(())
+    match check::device("sum_rows", x, &[&out])? {
+        Device::Cpu(_) => {
+            let x = x.cpu();
+            column_sums(n, c, acc, out.cpu_mut(), |rows, columns, partial| {
+                add_rows(&x[rows.start * c..rows.end * c], c, columns, partial);
+            });
+            Ok(())
+        }
+        Device::Cuda(cuda) => cuda::reduce::sum_rows(cuda, x, acc, out),
+    }
 }
 
 /// Sums over `n` rows of `c` columns that `add(rows, columns, partial)` adds up for a block of rows and a strip of columns.
@@ -147,7 +165,7 @@ pub fn sum_last(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// [`Error::Shape`] if `out` is not shaped like `x` without its last axis.
 pub fn sum_last_into(x: &Tensor, out: TensorMut<'_>) -> Result<()> {
-    last("sum_last", x, out, row_sum)
+    last("sum_last", x, out, row_sum, cuda::reduce::sum_last)
 }
 
 /// `y[..] = max_c x[..,c]`, `[..,C] -> [..]` (`[C] -> [1]`). NaN if the row has one.
@@ -164,7 +182,7 @@ pub fn max_last(x: &Tensor) -> Result<Tensor> {
 /// [`Error::Shape`] if the last axis is empty or `out` not shaped like `x` without it.
 pub fn max_last_into(x: &Tensor, out: TensorMut<'_>) -> Result<()> {
     not_empty("max_last", x.shape())?;
-    last("max_last", x, out, row_max)
+    last("max_last", x, out, row_max, cuda::reduce::max_last)
 }
 
 /// `y[..] = the first c with x[..,c] = max`, `[..,C] -> [..]` (`[C] -> [1]`). The first NaN counts as the maximum.
@@ -174,8 +192,13 @@ pub fn max_last_into(x: &Tensor, out: TensorMut<'_>) -> Result<()> {
 pub fn argmax_last(x: &Tensor) -> Result<Ids> {
     not_empty("argmax_last", x.shape())?;
     let (n, c) = x.shape().rows_and_columns();
-    let x_rows = x.cpu();
-    let ids = parallel::map(n, c, |row| argmax(&x_rows[row * c..(row + 1) * c]) as u32);
+    let ids = match x.device() {
+        Device::Cpu(_) => {
+            let x_rows = x.cpu();
+            parallel::map(n, c, |row| argmax(&x_rows[row * c..(row + 1) * c]) as u32)
+        }
+        Device::Cuda(cuda) => cuda::reduce::argmax_last(cuda, x)?,
+    };
     Ids::new(ids, without_last(x.shape()))
 }
 
@@ -190,12 +213,23 @@ pub(super) fn argmax(x: &[Float]) -> usize {
     block + x[block..].iter().position(|&x| x == max).unwrap_or(0)
 }
 
-fn last(op: &'static str, x: &Tensor, mut out: TensorMut<'_>, f: fn(&[Float]) -> Float) -> Result<()> {
+fn last(
+    op: &'static str,
+    x: &Tensor,
+    mut out: TensorMut<'_>,
+    f: fn(&[Float]) -> Float,
+    launch: fn(&CudaDevice, &Tensor, TensorMut<'_>) -> Result<()>,
+) -> Result<()> {
     let (_, c) = x.shape().rows_and_columns();
     check::shape(op, "output", without_last(x.shape()), out.shape())?;
-    let x = x.cpu();
-    for_rows(out.cpu_mut(), 1, c, |row, out| out[0] = f(&x[row * c..(row + 1) * c]));
-    Ok(())
+    match check::device(op, x, &[&out])? {
+        Device::Cpu(_) => {
+            let x = x.cpu();
+            for_rows(out.cpu_mut(), 1, c, |row, out| out[0] = f(&x[row * c..(row + 1) * c]));
+            Ok(())
+        }
+        Device::Cuda(cuda) => launch(cuda, x, out),
+    }
 }
 
 fn without_last(shape: &Shape) -> Shape {

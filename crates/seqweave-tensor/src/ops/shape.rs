@@ -1,8 +1,9 @@
 //! Operations that only move elements: concatenation, slices, stacking, swapping axes, picking rows.
 
 use super::check;
+use crate::cuda;
 use crate::parallel::for_rows;
-use crate::{Acc, Error, Float, Ids, Result, Shape, Tensor, TensorMut};
+use crate::{Acc, Device, Error, Float, Ids, Result, Shape, Tensor, TensorMut};
 
 /// `out (+)= x` for a row.
 fn put(acc: Acc, x: &[Float], out: &mut [Float]) {
@@ -37,6 +38,11 @@ pub fn concat_last_into(xs: &[&Tensor], mut out: TensorMut<'_>) -> Result<()> {
         columns += c;
     }
     check::shape(op, "output", check::with_last(first.shape(), columns), out.shape())?;
+    let others: Vec<&dyn check::Placed> =
+        xs.iter().map(|x| *x as &dyn check::Placed).chain([&out as _]).collect();
+    if let Device::Cuda(cuda) = check::device(op, first, &others)? {
+        return cuda::shape::concat_last(cuda, xs, out);
+    }
     let parts: Vec<_> = xs.iter().map(|x| (x.cpu(), x.shape().rows_and_columns().1)).collect();
     for_rows(out.cpu_mut(), columns, columns, |row, mut out| {
         for &(x, c) in &parts {
@@ -67,6 +73,9 @@ pub fn slice_last_into(x: &Tensor, start: usize, end: usize, acc: Acc, mut out: 
     check_columns(op, start, end, x.shape())?;
     check::shape(op, "output", check::with_last(x.shape(), end - start), out.shape())?;
     let (c, width) = (x.shape().rows_and_columns().1, end - start);
+    if let Device::Cuda(cuda) = check::device(op, x, &[&out])? {
+        return cuda::shape::slice_last(cuda, x, start, acc, out);
+    }
     let x = x.cpu();
     for_rows(out.cpu_mut(), width, width, |row, out| put(acc, &x[row * c + start..row * c + end], out));
     Ok(())
@@ -82,6 +91,9 @@ pub fn pad_slice_into(dy: &Tensor, start: usize, acc: Acc, mut dx: TensorMut<'_>
     let end = start.saturating_add(width);
     check_columns(op, start, end, dx.shape())?;
     check::shape(op, "dy", check::with_last(dx.shape(), width), dy.shape())?;
+    if let Device::Cuda(cuda) = check::device(op, dy, &[&dx])? {
+        return cuda::shape::pad_slice(cuda, dy, start, acc, dx);
+    }
     let dy = dy.cpu();
     for_rows(dx.cpu_mut(), c, c, |row, dx| {
         if acc == Acc::Set {
@@ -106,7 +118,7 @@ pub fn concat_first(xs: &[&Tensor]) -> Result<Tensor> {
         check::shape(op, "operand", first.shape().with_first(n), x.shape())?;
         rows += n;
     }
-    Ok(one_after_another(first.shape().with_first(rows), xs))
+    one_after_another(op, first.shape().with_first(rows), xs)
 }
 
 /// A new leading axis: `N` tensors `[..] -> [N,..]`. Backward: views `dy.step(n)`.
@@ -119,16 +131,19 @@ pub fn stack(xs: &[&Tensor]) -> Result<Tensor> {
     for x in xs {
         check::shape(op, "operand", first.shape(), x.shape())?;
     }
-    Ok(one_after_another(check::with_axis(op, first.shape(), xs.len(), true)?, xs))
+    one_after_another(op, check::with_axis(op, first.shape(), xs.len(), true)?, xs)
 }
 
-fn one_after_another(shape: Shape, xs: &[&Tensor]) -> Tensor {
-    Tensor::build(xs[0].device(), shape, |mut out| {
+fn one_after_another(op: &'static str, shape: Shape, xs: &[&Tensor]) -> Result<Tensor> {
+    let others: Vec<&dyn check::Placed> = xs.iter().map(|x| *x as &dyn check::Placed).collect();
+    let device = check::device(op, xs[0], &others)?;
+    Tensor::try_build(device, shape, |mut out| {
+        let mut start = 0;
         for x in xs {
-            let (head, tail) = out.split_at_mut(x.numel());
-            head.copy_from_slice(x.cpu());
-            out = tail;
+            out.flat_mut(start, x.shape())?.copy_from(x)?;
+            start += x.numel();
         }
+        Ok(())
     })
 }
 
@@ -148,6 +163,9 @@ pub fn swap01_into(x: &Tensor, acc: Acc, mut out: TensorMut<'_>) -> Result<()> {
     check::shape("swap01", "output", swapped(x.shape())?, out.shape())?;
     let (a, b) = (x.shape()[0], x.shape()[1]);
     let inner: usize = x.shape()[2..].iter().product();
+    if let Device::Cuda(cuda) = check::device("swap01", x, &[&out])? {
+        return cuda::shape::swap01(cuda, x, acc, out);
+    }
     let x = x.cpu();
     for_rows(out.cpu_mut(), a * inner, a * inner, |b_row, out| {
         if inner == 1 {
@@ -173,7 +191,12 @@ pub fn select_rows(x: &Tensor, ids: &Ids) -> Result<Tensor> {
     let [m] = ids.dims("select_rows ids [M]")?;
     let shape = x.shape().with_first(m);
     check::ids_below("select_rows", ids, n)?;
-    Ok(Tensor::build(x.device(), shape, |out| gather(x.cpu(), ids.as_slice(), out)))
+    match x.device() {
+        Device::Cpu(_) => Ok(Tensor::build(x.device(), shape, |out| gather(x.cpu(), ids.as_slice(), out))),
+        Device::Cuda(cuda) => {
+            Tensor::try_build(x.device(), shape, |out| cuda::embedding::gather(cuda, x, ids, out))
+        }
+    }
 }
 
 /// Row `ids[m]` of `x` into row `m` of `out`; the ids are in range.

@@ -4,10 +4,11 @@
 //! is all -∞, or has a NaN or +∞, becomes all NaN, as in PyTorch. A row's bits depend on that row alone.
 
 use super::check;
+use crate::cuda::{self, CudaDevice};
 use crate::lanes::{self, Lanes};
 use crate::math::{self, simd};
 use crate::parallel::{self, for_rows};
-use crate::{Acc, Error, Float, Result, Tensor, TensorMut};
+use crate::{Acc, Device, Error, Float, Result, Tensor, TensorMut};
 
 simd! {
     fn softmax_row(x: &[Float], y: &mut [Float]) {
@@ -56,7 +57,7 @@ pub fn softmax(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// [`Error::Shape`] if the shapes differ.
 pub fn softmax_into(x: &Tensor, out: TensorMut<'_>) -> Result<()> {
-    rows("softmax", x, out, softmax_row)
+    rows("softmax", x, out, softmax_row, cuda::softmax::softmax)
 }
 
 /// `dx (+)= y·(dy - Σ_k y·dy)` from the output `y` of [`softmax`], all `[..,C]`.
@@ -64,7 +65,7 @@ pub fn softmax_into(x: &Tensor, out: TensorMut<'_>) -> Result<()> {
 /// # Errors
 /// [`Error::Shape`] if the shapes differ.
 pub fn softmax_backward(y: &Tensor, dy: &Tensor, acc: Acc, dx: TensorMut<'_>) -> Result<()> {
-    backward_rows("softmax_backward", y, dy, acc, dx, softmax_backward_row)
+    backward_rows("softmax_backward", y, dy, acc, dx, softmax_backward_row, cuda::softmax::softmax_backward)
 }
 
 /// `y[..,c] = x[..,c] - ln Σ_k e^x[..,k]`, any shape `[..,C]`.
@@ -80,7 +81,7 @@ pub fn log_softmax(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// [`Error::Shape`] if the shapes differ.
 pub fn log_softmax_into(x: &Tensor, out: TensorMut<'_>) -> Result<()> {
-    rows("log_softmax", x, out, log_softmax_row)
+    rows("log_softmax", x, out, log_softmax_row, cuda::softmax::log_softmax)
 }
 
 /// `dx (+)= dy - e^y·Σ_k dy` from the output `y` of [`log_softmax`], all `[..,C]`.
@@ -88,7 +89,15 @@ pub fn log_softmax_into(x: &Tensor, out: TensorMut<'_>) -> Result<()> {
 /// # Errors
 /// [`Error::Shape`] if the shapes differ.
 pub fn log_softmax_backward(y: &Tensor, dy: &Tensor, acc: Acc, dx: TensorMut<'_>) -> Result<()> {
-    backward_rows("log_softmax_backward", y, dy, acc, dx, log_softmax_backward_row)
+    backward_rows(
+        "log_softmax_backward",
+        y,
+        dy,
+        acc,
+        dx,
+        log_softmax_backward_row,
+        cuda::softmax::log_softmax_backward,
+    )
 }
 
 /// What a search reads of a row of logits.
@@ -111,6 +120,9 @@ pub fn top_log_probs(x: &Tensor, k: usize, never: &[u32], named: u32) -> Result<
     let [n, v] = x.dims("logits of a search [N,V]")?;
     if named as usize >= v {
         return Err(Error::Index { op: "top_log_probs", index: named as usize, bound: v, position: 0 });
+    }
+    if let Device::Cuda(cuda) = x.device() {
+        return cuda::softmax::top_log_probs(cuda, x, k, never, named);
     }
     let x = x.cpu();
     Ok(parallel::map(n, WORK * v, |row| {
@@ -168,8 +180,17 @@ simd! {
 /// What a row costs a thread, in elements touched by a plain sum.
 const WORK: usize = 4;
 
-fn rows(op: &'static str, x: &Tensor, mut out: TensorMut<'_>, f: fn(&[Float], &mut [Float])) -> Result<()> {
+fn rows(
+    op: &'static str,
+    x: &Tensor,
+    mut out: TensorMut<'_>,
+    f: fn(&[Float], &mut [Float]),
+    launch: fn(&CudaDevice, &Tensor, TensorMut<'_>) -> Result<()>,
+) -> Result<()> {
     check::shape(op, "output", x.shape(), out.shape())?;
+    if let Device::Cuda(cuda) = check::device(op, x, &[&out])? {
+        return launch(cuda, x, out);
+    }
     let (_, c) = x.shape().rows_and_columns();
     let x = x.cpu();
     for_rows(out.cpu_mut(), c, WORK * c, |row, out| f(&x[row * c..(row + 1) * c], out));
@@ -183,9 +204,13 @@ fn backward_rows(
     acc: Acc,
     mut dx: TensorMut<'_>,
     f: fn(&[Float], &[Float], Acc, &mut [Float]),
+    launch: fn(&CudaDevice, &Tensor, &Tensor, Acc, TensorMut<'_>) -> Result<()>,
 ) -> Result<()> {
     check::shape(op, "dy", y.shape(), dy.shape())?;
     check::shape(op, "dx", y.shape(), dx.shape())?;
+    if let Device::Cuda(cuda) = check::device(op, y, &[dy, &dx])? {
+        return launch(cuda, y, dy, acc, dx);
+    }
     let (_, c) = y.shape().rows_and_columns();
     let (y, dy) = (y.cpu(), dy.cpu());
     for_rows(dx.cpu_mut(), c, WORK * c, |row, dx| {

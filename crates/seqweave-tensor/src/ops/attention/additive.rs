@@ -3,7 +3,7 @@
 use super::kernels::{dots, tanh_of_sum, tanh_score_backward};
 use super::{Extents, attend, expect_gradients, scores_backward};
 use crate::ops::check;
-use crate::{Ids, Result, Tensor};
+use crate::{Device, Ids, Result, Tensor, cuda};
 
 /// `score_s = vᵀ tanh(qp + kp_s)`, `align = softmax(score)` over `s < lens[b]`, `ctx = Σ_s align_s value_s`.
 ///
@@ -24,6 +24,9 @@ pub fn additive_attention(
     const OP: &str = "additive attention";
     let x = Extents::new(OP, qp, kp, values, lens)?;
     check::shape(OP, "v", [x.h], v.shape())?;
+    if let Device::Cuda(cuda) = check::device(OP, qp, &[v])? {
+        return cuda::attention::additive(cuda, x, qp, kp, v, values, lens);
+    }
     let v = v.cpu();
     Ok(attend(x, qp, kp, values, |keys, query, u, scores| {
         for (s, score) in scores.iter_mut().enumerate() {
@@ -53,6 +56,9 @@ pub fn additive_attention_backward(
     let x = Extents::new(OP, qp, kp, values, lens)?;
     check::shape(OP, "v", [x.h], v.shape())?;
     expect_gradients(OP, x, dctx, align)?;
+    if let Device::Cuda(cuda) = check::device(OP, qp, &[v, dctx])? {
+        return cuda::attention::additive_backward(cuda, x, dctx, qp, kp, v, values, align, lens);
+    }
     let device = qp.device();
     let mut dqp = Tensor::zeros(device, *qp.shape());
     let mut dkp = Tensor::zeros(device, *kp.shape());

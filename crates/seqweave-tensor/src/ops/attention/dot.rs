@@ -3,7 +3,8 @@
 
 use super::kernels::{dots, weighted_sum};
 use super::{Extents, attend, expect_gradients, scores_backward};
-use crate::{Float, Ids, Result, Tensor};
+use crate::ops::check;
+use crate::{Device, Float, Ids, Result, Tensor, cuda};
 
 /// `score_s = scale · q·key_s`, `align = softmax(score)` over `s < lens[b]`, `ctx = Σ_s align_s value_s`.
 ///
@@ -21,6 +22,9 @@ pub fn dot_attention(
     scale: Float,
 ) -> Result<(Tensor, Tensor)> {
     let x = Extents::new("dot attention", q, keys, values, lens)?;
+    if let Device::Cuda(cuda) = q.device() {
+        return cuda::attention::dot(cuda, x, q, keys, values, lens, scale);
+    }
     Ok(attend(x, q, keys, values, |keys, query, _, scores| {
         dots(query, &keys.data, keys.pitch, scores);
         scores.iter_mut().for_each(|score| *score *= scale);
@@ -45,6 +49,9 @@ pub fn dot_attention_backward(
     const OP: &str = "dot attention backward";
     let x = Extents::new(OP, q, keys, values, lens)?;
     expect_gradients(OP, x, dctx, align)?;
+    if let Device::Cuda(cuda) = check::device(OP, q, &[dctx])? {
+        return cuda::attention::dot_backward(cuda, x, dctx, q, keys, values, align, lens, scale);
+    }
     let mut dq = Tensor::scratch(q.device(), *q.shape());
     let mut dkeys = Tensor::scratch(q.device(), *keys.shape());
     let mut dvalues = Tensor::scratch(q.device(), *values.shape());

@@ -26,12 +26,12 @@ use rayon::prelude::*;
 
 /// The extents of one call: `T` queries and `S` memory entries of width `H` for each of `B` sentences, values of width `D`.
 #[derive(Clone, Copy)]
-struct Extents<'a> {
-    t: usize,
-    b: usize,
-    s: usize,
-    h: usize,
-    d: usize,
+pub(crate) struct Extents<'a> {
+    pub(crate) t: usize,
+    pub(crate) b: usize,
+    pub(crate) s: usize,
+    pub(crate) h: usize,
+    pub(crate) d: usize,
     lens: &'a [u32],
 }
 
@@ -46,6 +46,7 @@ impl<'a> Extents<'a> {
         check::shape(op, "values", [s, b, d], values.shape())?;
         check::not_empty(op, "values", values)?;
         check::lengths(op, lens, b, s)?;
+        check::device(op, q, &[keys, values])?;
         Ok(Extents { t, b, s, h, d, lens: lens.as_slice() })
     }
 
@@ -144,5 +145,6 @@ fn scores_backward(
 /// Checks what both backward passes take beside the operands: `dctx: [T,B,D]`, `align: [T,B,S]`.
 fn expect_gradients(op: &'static str, x: Extents<'_>, dctx: &Tensor, align: &Tensor) -> Result<()> {
     check::shape(op, "dctx", [x.t, x.b, x.d], dctx.shape())?;
-    check::shape(op, "align", [x.t, x.b, x.s], align.shape())
+    check::shape(op, "align", [x.t, x.b, x.s], align.shape())?;
+    check::device(op, dctx, &[align]).map(drop)
 }

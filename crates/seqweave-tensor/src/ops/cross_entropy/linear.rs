@@ -4,9 +4,10 @@
 //! of rows goes all the way, from its logits to its share of every gradient, before the next one begins, in one buffer
 //! that is used again: neither is ever there as a whole. (The idea is that of Hsu et al. 2024, "Liger Kernel", section 3.)
 
-use super::{Row, Totals, backward_in_place, check_smoothing, check_targets, forward_row};
-use crate::ops::{Weight, bias_backward, check, gemm, gemm_packed};
-use crate::{Acc, Float, Ids, Result, Tensor, Trans, parallel};
+use super::{CrossEntropy, Row, Totals, backward_in_place, check_smoothing, check_targets};
+use super::{cross_entropy, cross_entropy_backward, forward_row};
+use crate::ops::{Weight, bias_backward, check, gemm, gemm_packed, linear_packed, matmul, matmul_packed};
+use crate::{Acc, Device, Float, Ids, Result, Tensor, Trans, parallel};
 
 /// The loss of a batch, and the gradients if they were asked for.
 #[derive(Clone, Debug)]
@@ -76,6 +77,9 @@ pub fn linear_cross_entropy(
     check_targets(OP, targets, ignore, n, v)?;
 
     let device = x.device();
+    if let Device::Cuda(_) = check::device(OP, x, &[w.value()])? {
+        return on_cuda(x, w, b, targets, ignore, smoothing, scale);
+    }
     let mut grads = scale.map(|_| LinearCrossEntropyGrads {
         dx: Tensor::scratch(device, [n, k]),
         dw: Tensor::zeros(device, [v, k]),
@@ -113,6 +117,34 @@ pub fn linear_cross_entropy(
     Ok(LinearCrossEntropy { loss: Tensor::scalar(device, loss as Float), nll, count, correct, grads })
 }
 
+/// The same by the operations it joins: on a GPU every block of rows would be one more wait of the host for its totals, so
+/// the logits and their gradient are there as a whole.
+fn on_cuda(
+    x: &Tensor,
+    w: &Weight,
+    b: Option<&Tensor>,
+    targets: &Ids,
+    ignore: u32,
+    smoothing: Float,
+    scale: Option<Float>,
+) -> Result<LinearCrossEntropy> {
+    let logits = linear_packed(x, w.transposed(), b)?;
+    let saved = cross_entropy(&logits, targets, ignore, smoothing)?;
+    let gradients = |scale| -> Result<LinearCrossEntropyGrads> {
+        let device = x.device();
+        let dz = Tensor::try_build(device, *logits.shape(), |dz| {
+            cross_entropy_backward(&logits, targets, ignore, smoothing, &saved, scale, Acc::Set, dz)
+        })?;
+        let dx = matmul_packed(&dz, w.plain())?;
+        let dw = matmul(&dz, Trans::T, x, Trans::N)?;
+        let db = b.map(|b| Tensor::try_build(device, *b.shape(), |db| bias_backward(&dz, Acc::Set, db)));
+        Ok(LinearCrossEntropyGrads { dx, dw, db: db.transpose()? })
+    };
+    let grads = scale.map(gradients).transpose()?;
+    let CrossEntropy { loss, nll, count, correct, .. } = saved;
+    Ok(LinearCrossEntropy { loss, nll, count, correct, grads })
+}
+
 /// What each row of the logits `z: [N,V]` costs; with `scale`, `z` goes out as the gradient.
 fn through_softmax(
     z: &mut [Float],
@@ -142,10 +174,9 @@ fn through_softmax(
 #[cfg(test)]
 mod tests {
     use super::super::super::testing::{same_bits_for_any_threads, wave};
-    use super::super::{CrossEntropy, cross_entropy, cross_entropy_backward};
     use super::*;
     use crate::ops::linear;
-    use crate::{Device, Error, Precision};
+    use crate::{Error, Precision};
 
     const IGNORE: u32 = 2;
 

@@ -8,10 +8,11 @@ mod linear;
 pub use linear::{LinearCrossEntropy, LinearCrossEntropyGrads, linear_cross_entropy};
 
 use super::{check, reduce};
+use crate::cuda;
 use crate::lanes::{self, Lanes};
 use crate::math::{self, simd};
 use crate::parallel::{self, for_rows};
-use crate::{Acc, Error, Float, Ids, Result, Tensor, TensorMut};
+use crate::{Acc, Device, Error, Float, Ids, Result, Tensor, TensorMut};
 
 /// The loss of a batch, and what its backward needs.
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ pub struct CrossEntropy {
     /// Number of counted rows whose target is the first largest logit.
     pub correct: usize,
     /// `[N,2]`: the largest logit `m` of a row, and `ln Σ e^(x-m)`. Together they are ln Z; apart they keep its digits.
-    stats: Tensor,
+    pub(crate) stats: Tensor,
 }
 
 /// One row's share.
@@ -48,6 +49,9 @@ struct Row {
 /// [`Error::Shape`] if the shapes do not fit.
 pub fn cross_entropy(logits: &Tensor, targets: &Ids, ignore: u32, smoothing: Float) -> Result<CrossEntropy> {
     let [n, v] = check_inputs("cross_entropy", logits, targets, ignore, smoothing)?;
+    if let Device::Cuda(cuda) = logits.device() {
+        return cuda::cross_entropy::cross_entropy(cuda, logits, targets, ignore, smoothing);
+    }
     let (x, targets) = (logits.cpu(), targets.as_slice());
     let rows = parallel::map(n, 4 * v, |row| match targets[row] {
         target if target == ignore => Row::default(),
@@ -149,6 +153,12 @@ pub fn cross_entropy_backward(
     let [n, v] = check_inputs(op, logits, targets, ignore, smoothing)?;
     check::shape(op, "saved", [n, 2], saved.stats.shape())?;
     check::shape(op, "dlogits", [n, v], dlogits.shape())?;
+    if let Device::Cuda(cuda) = check::device(op, logits, &[&saved.stats, &dlogits])? {
+        let stats = &saved.stats;
+        return cuda::cross_entropy::backward(
+            cuda, logits, targets, ignore, smoothing, stats, scale, acc, dlogits,
+        );
+    }
     let (x, targets, stats) = (logits.cpu(), targets.as_slice(), saved.stats.cpu());
     let (uniform, peak) = (smoothing / v as Float, (1.0 - smoothing) * scale);
     for_rows(dlogits.cpu_mut(), v, 4 * v, |row, dx| {

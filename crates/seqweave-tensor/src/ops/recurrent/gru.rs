@@ -10,7 +10,7 @@
 use super::{Direction, Steps, add_to, blocks, blocks_mut};
 use crate::math::{sigmoid, simd, tanh};
 use crate::ops::{PackedRhs, Weight, check, sum_rows};
-use crate::{Float, Ids, Result, Tensor, parallel};
+use crate::{Device, Float, Ids, Result, Tensor, cuda, parallel};
 
 const OP: &str = "gru";
 
@@ -94,11 +94,15 @@ fn walk(
     let steps = Steps::new(OP, 3, xp, w, h0, lens, direction)?;
     let (device, h) = (xp.device(), steps.h);
     check::shape(OP, "b_hh", [3 * h], b_hh.shape())?;
+    check::device(OP, xp, &[b_hh])?;
     let saved = if save { steps.t } else { 1 };
     let mut gates = Tensor::scratch(device, [saved, steps.b, 3 * h]);
     let mut p_n = Tensor::scratch(device, [saved, steps.b, h]);
-    let mut hidden = steps.states(device, h0);
-    {
+    let mut hidden = steps.states(device, h0)?;
+    if let Device::Cuda(cuda) = device {
+        let (gates, p_n, hidden) = (gates.fresh_mut(), p_n.fresh_mut(), hidden.fresh_mut());
+        cuda::recurrent::gru(cuda, &steps, xp, w, b_hh, gates, p_n, hidden)?;
+    } else {
         let (mut gates, mut p_n, mut hidden) = (gates.fresh_mut(), p_n.fresh_mut(), hidden.fresh_mut());
         let (gates, p_n, hidden) = (gates.cpu_mut(), p_n.cpu_mut(), hidden.cpu_mut());
         let [br, bz, bn] = blocks(b_hh.cpu());
@@ -140,13 +144,17 @@ pub fn gru_backward(
     let GruSaved { steps, gates, p_n, h: hidden } = saved;
     let (device, h) = (w_hh.value().device(), steps.h);
     check::shape(OP, "w_hh", [3 * h, h], w_hh.value().shape())?;
-    let dy = steps.output_gradient(OP, dy)?;
+    steps.output_gradient(OP, dy)?;
     let mut dh0 = steps.start_backward(OP, "dh_n", device, dh_n)?;
     let w = w_hh.plain();
     let mut dxp = Tensor::scratch(device, *gates.shape());
     // Gradient of [p_r p_z p_n]: as dxp, but for the candidate's part, which has passed the reset gate.
     let mut dp = Tensor::scratch(device, *gates.shape());
-    {
+    if let Device::Cuda(cuda) = check::device(OP, gates, &[w, &dh0, dy.unwrap_or(gates)])? {
+        let (dxp, dp, dh) = (dxp.fresh_mut(), dp.fresh_mut(), dh0.fresh_mut());
+        cuda::recurrent::gru_backward(cuda, steps, dy, gates, p_n, hidden, w, dxp, dp, dh)?;
+    } else {
+        let dy = dy.map(Tensor::cpu);
         let (mut dxp, mut dp, mut dh) = (dxp.fresh_mut(), dp.fresh_mut(), dh0.fresh_mut());
         let (dxp, dp, dh) = (dxp.cpu_mut(), dp.cpu_mut(), dh.cpu_mut());
         let (gates, p_n, hidden) = (gates.cpu(), p_n.cpu(), hidden.cpu());

@@ -10,7 +10,7 @@
 use super::{Direction, Steps, add_to, blocks, blocks_mut};
 use crate::math::{sigmoid, simd, tanh};
 use crate::ops::{PackedRhs, Weight, check};
-use crate::{Float, Ids, Result, Tensor, parallel};
+use crate::{Device, Float, Ids, Result, Tensor, cuda, parallel};
 
 const OP: &str = "lstm";
 
@@ -91,11 +91,15 @@ fn walk(
 ) -> Result<(Steps, Tensor, Tensor, Tensor)> {
     let steps = Steps::new(OP, 4, xp, w, h0, lens, direction)?;
     check::shape(OP, "c0", [steps.b, steps.h], c0.shape())?;
+    check::device(OP, xp, &[c0])?;
     let (device, h) = (xp.device(), steps.h);
     let mut gates = Tensor::scratch(device, [if save { steps.t } else { 1 }, steps.b, 4 * h]);
-    let mut hidden = steps.states(device, h0);
-    let mut cells = steps.states(device, c0);
-    {
+    let mut hidden = steps.states(device, h0)?;
+    let mut cells = steps.states(device, c0)?;
+    if let Device::Cuda(cuda) = device {
+        let (gates, hidden, cells) = (gates.fresh_mut(), hidden.fresh_mut(), cells.fresh_mut());
+        cuda::recurrent::lstm(cuda, &steps, xp, w, gates, hidden, cells)?;
+    } else {
         let (mut gates, mut hidden, mut cells) = (gates.fresh_mut(), hidden.fresh_mut(), cells.fresh_mut());
         let (gates, hidden, cells) = (gates.cpu_mut(), hidden.cpu_mut(), cells.cpu_mut());
         for t in steps.order() {
@@ -143,12 +147,16 @@ pub fn lstm_backward(
     let LstmSaved { steps, gates, h: hidden, c: cells } = saved;
     let (device, h) = (w_hh.value().device(), steps.h);
     check::shape(OP, "w_hh", [4 * h, h], w_hh.value().shape())?;
-    let dy = steps.output_gradient(OP, dy)?;
+    steps.output_gradient(OP, dy)?;
     let mut dh0 = steps.start_backward(OP, "dh_n", device, dh_n)?;
     let mut dc0 = steps.start_backward(OP, "dc_n", device, dc_n)?;
     let w = w_hh.plain();
     let mut dxp = Tensor::scratch(device, *gates.shape());
-    {
+    if let Device::Cuda(cuda) = check::device(OP, gates, &[w, &dh0, &dc0, dy.unwrap_or(gates)])? {
+        let (dxp, dh, dc) = (dxp.fresh_mut(), dh0.fresh_mut(), dc0.fresh_mut());
+        cuda::recurrent::lstm_backward(cuda, steps, dy, gates, cells, w, dxp, dh, dc)?;
+    } else {
+        let dy = dy.map(Tensor::cpu);
         let (mut dxp, mut dh, mut dc) = (dxp.fresh_mut(), dh0.fresh_mut(), dc0.fresh_mut());
         let (dxp, dh, dc) = (dxp.cpu_mut(), dh.cpu_mut(), dc.cpu_mut());
         let (gates, cells) = (gates.cpu(), cells.cpu());

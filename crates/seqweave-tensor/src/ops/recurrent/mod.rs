@@ -22,6 +22,7 @@ pub use lstm::{LstmGrads, LstmSaved, lstm_backward, lstm_forward, lstm_infer};
 pub use rnn::{RnnGrads, RnnSaved, rnn_backward, rnn_forward, rnn_infer};
 
 use super::check;
+use crate::cuda;
 use crate::ops::PackedRhs;
 use crate::{Acc, Device, Float, Ids, Result, Shape, Tensor, parallel};
 use std::ops::Range;
@@ -40,13 +41,13 @@ pub enum Direction {
 /// States are kept in `T + 1` slots. Forward, step `t` reads slot `t` and writes slot `t + 1`; in reverse it reads slot
 /// `t + 1` and writes slot `t`. The slots read, and the slots written, are each a contiguous range.
 #[derive(Clone, Debug)]
-struct Steps {
-    t: usize,
-    b: usize,
-    h: usize,
-    direction: Direction,
+pub(crate) struct Steps {
+    pub(crate) t: usize,
+    pub(crate) b: usize,
+    pub(crate) h: usize,
+    pub(crate) direction: Direction,
     /// Length of each row; `None` when all rows are full.
-    lens: Option<Ids>,
+    pub(crate) lens: Option<Ids>,
 }
 
 impl Steps {
@@ -67,6 +68,7 @@ impl Steps {
         check::not_empty(op, "xp", xp)?;
         check::shape(op, "w_hh", [gates * h, h], &Shape::from([w.n(), w.k()]))?;
         check::shape(op, "h0", [b, h], h0.shape())?;
+        check::device(op, xp, &[w, h0])?;
         if let Some(lens) = lens {
             check::lengths(op, lens, b, t)?;
         }
@@ -75,7 +77,7 @@ impl Steps {
     }
 
     /// The steps in the order in which the forward pass takes them.
-    fn order(&self) -> impl DoubleEndedIterator<Item = usize> + use<> {
+    pub(crate) fn order(&self) -> impl DoubleEndedIterator<Item = usize> + use<> {
         let (last, reverse) = (self.t - 1, self.direction == Direction::Reverse);
         (0..self.t).map(move |i| if reverse { last - i } else { i })
     }
@@ -93,7 +95,7 @@ impl Steps {
     }
 
     /// The slots that hold the state before step `t` and after it.
-    fn slots(&self, t: usize) -> (usize, usize) {
+    pub(crate) fn slots(&self, t: usize) -> (usize, usize) {
         match self.direction {
             Direction::Forward => (t, t + 1),
             Direction::Reverse => (t + 1, t),
@@ -111,10 +113,10 @@ impl Steps {
     }
 
     /// `T + 1` slots, the first in walking order holding `initial`.
-    fn states(&self, device: &Device, initial: &Tensor) -> Tensor {
+    fn states(&self, device: &Device, initial: &Tensor) -> Result<Tensor> {
         let first = self.slots(self.order().next().unwrap_or(0)).0;
-        Tensor::build(device, [self.t + 1, self.b, self.h], |out| {
-            out[self.at(first, self.h)].copy_from_slice(initial.cpu());
+        Tensor::try_build(device, [self.t + 1, self.b, self.h], |mut out| {
+            out.rows_mut(first, first + 1)?.copy_from(initial)
         })
     }
 
@@ -144,6 +146,9 @@ impl Steps {
         };
         if self.lens.is_none() {
             return Ok(after);
+        }
+        if let Device::Cuda(cuda) = states.device() {
+            return cuda::recurrent::outputs(cuda, self, &after);
         }
         let from = after.cpu();
         Ok(Tensor::build(states.device(), *after.shape(), |out| {
@@ -189,11 +194,9 @@ impl Steps {
         Ok(dfinal.deep_clone())
     }
 
-    /// The gradient of the outputs as a slice, if there is one.
-    fn output_gradient<'a>(&self, op: &'static str, dy: Option<&'a Tensor>) -> Result<Option<&'a [Float]>> {
-        let Some(dy) = dy else { return Ok(None) };
-        check::shape(op, "dy", [self.t, self.b, self.h], dy.shape())?;
-        Ok(Some(dy.cpu()))
+    /// Checks the gradient of the outputs, if there is one.
+    fn output_gradient(&self, op: &'static str, dy: Option<&Tensor>) -> Result<()> {
+        dy.map_or(Ok(()), |dy| check::shape(op, "dy", [self.t, self.b, self.h], dy.shape()))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Direction, Steps, add_to};
 use crate::math::{simd, tanh};
 use crate::ops::{PackedRhs, Weight, check};
-use crate::{Float, Ids, Result, Tensor, parallel};
+use crate::{Device, Float, Ids, Result, Tensor, cuda, parallel};
 
 const OP: &str = "rnn";
 
@@ -74,8 +74,10 @@ fn walk(
 ) -> Result<(Steps, Tensor)> {
     let steps = Steps::new(OP, 1, xp, w, h0, lens, direction)?;
     let h = steps.h;
-    let mut hidden = steps.states(xp.device(), h0);
-    {
+    let mut hidden = steps.states(xp.device(), h0)?;
+    if let Device::Cuda(cuda) = xp.device() {
+        cuda::recurrent::rnn(cuda, &steps, xp, w, hidden.fresh_mut())?;
+    } else {
         let mut hidden = hidden.fresh_mut();
         let hidden = hidden.cpu_mut();
         for t in steps.order() {
@@ -111,11 +113,14 @@ pub fn rnn_backward(
     let RnnSaved { steps, h: hidden } = saved;
     let (device, h) = (w_hh.value().device(), steps.h);
     check::shape(OP, "w_hh", [h, h], w_hh.value().shape())?;
-    let dy = steps.output_gradient(OP, dy)?;
+    steps.output_gradient(OP, dy)?;
     let mut dh0 = steps.start_backward(OP, "dh_n", device, dh_n)?;
     let w = w_hh.plain();
     let mut dxp = Tensor::scratch(device, [steps.t, steps.b, h]);
-    {
+    if let Device::Cuda(cuda) = check::device(OP, hidden, &[w, &dh0, dy.unwrap_or(hidden)])? {
+        cuda::recurrent::rnn_backward(cuda, steps, dy, hidden, w, dxp.fresh_mut(), dh0.fresh_mut())?;
+    } else {
+        let dy = dy.map(Tensor::cpu);
         let (mut dxp, mut dh) = (dxp.fresh_mut(), dh0.fresh_mut());
         let (dxp, dh) = (dxp.cpu_mut(), dh.cpu_mut());
         let states = hidden.cpu();

@@ -1,0 +1,143 @@
+//! Memory on a device, and the pool it returns to.
+
+use super::device::{CudaDevice, Inner};
+use super::launch::{Ptr, PtrMut};
+use crate::{Error, Result};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Bytes of the smallest block; also what every block is a multiple of, so that 16-byte accesses are aligned.
+const BLOCK: usize = 512;
+
+/// Memory that returns to its device's pool when dropped.
+pub(crate) struct CudaBuffer {
+    device: CudaDevice,
+    /// 0 if it could not be had: whoever asks for the address gets an error.
+    address: u64,
+    bytes: usize,
+}
+
+impl CudaBuffer {
+    /// Room for `elements` values of four bytes. Recycled memory holds what its last owner left in it; in debug builds it is
+    /// filled with NaN, so that reading before writing shows.
+    pub(super) fn new(device: &CudaDevice, elements: usize) -> CudaBuffer {
+        let bytes = size_class(elements.saturating_mul(4).div_ceil(BLOCK)) * BLOCK;
+        let address = match device.inner().take(bytes) {
+            Ok(address) => address,
+            Err(error) => {
+                device.remember(error);
+                0
+            }
+        };
+        let buffer = CudaBuffer { device: device.clone(), address, bytes };
+        if cfg!(debug_assertions) && address != 0 {
+            device.attempt(|stream| stream.set_bytes(address, 0xff, bytes));
+        }
+        buffer
+    }
+
+    /// The device it lies on.
+    pub(crate) fn device(&self) -> &CudaDevice {
+        &self.device
+    }
+
+    /// Element `offset`, for reading.
+    ///
+    /// # Errors
+    /// What went wrong when the memory was asked for.
+    pub(crate) fn ptr<T>(&self, offset: usize) -> Result<Ptr<T>> {
+        Ok(Ptr::new(self.address()?).at(offset))
+    }
+
+    /// Element `offset`, for writing.
+    ///
+    /// # Errors
+    /// What went wrong when the memory was asked for.
+    pub(crate) fn ptr_mut<T>(&mut self, offset: usize) -> Result<PtrMut<T>> {
+        Ok(PtrMut::new(self.address()?).at(offset))
+    }
+
+    fn address(&self) -> Result<u64> {
+        match self.address {
+            0 => Err(self.device.trouble().unwrap_or(Error::CudaMemory { bytes: self.bytes, free: 0 })),
+            address => Ok(address),
+        }
+    }
+}
+
+impl Drop for CudaBuffer {
+    fn drop(&mut self) {
+        if self.address != 0 {
+            self.device.inner().give(self.address, self.bytes);
+        }
+    }
+}
+
+/// Free memory by size in bytes.
+#[derive(Default)]
+pub(super) struct Pool {
+    free: Mutex<HashMap<usize, Vec<u64>>>,
+}
+
+impl Pool {
+    pub(super) fn free(&self) -> MutexGuard<'_, HashMap<usize, Vec<u64>>> {
+        // A panic elsewhere cannot leave a list of free addresses in a bad state.
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes that lie in the pool unused.
+    pub(super) fn bytes(&self) -> usize {
+        self.free().iter().map(|(bytes, list)| bytes * list.len()).sum()
+    }
+}
+
+impl Inner {
+    /// Memory of exactly `bytes`: recycled, or new; if there is no more, what lies unused in the pool is given back first.
+    fn take(&self, bytes: usize) -> Result<u64> {
+        if let Some(address) = self.pool.free().get_mut(&bytes).and_then(Vec::pop) {
+            return Ok(address);
+        }
+        if let Ok(address) = self.stream.allocate(bytes) {
+            return Ok(address);
+        }
+        self.trim()?;
+        self.stream
+            .allocate(bytes)
+            .map_err(|_| Error::CudaMemory { bytes, free: self.stream.free_memory().unwrap_or(0) })
+    }
+
+    fn give(&self, address: u64, bytes: usize) {
+        self.pool.free().entry(bytes).or_default().push(address);
+    }
+
+    /// Gives unused memory back to the driver.
+    pub(super) fn trim(&self) -> Result<()> {
+        // Kernels that were launched before the memory was dropped may still use it.
+        self.stream.synchronize()?;
+        for address in self.pool.free().drain().flat_map(|(_, list)| list) {
+            self.stream.release(address);
+        }
+        Ok(())
+    }
+}
+
+/// Sizes are rounded up to four classes an octave, as on the CPU, so that batches of similar shape share memory.
+fn size_class(blocks: usize) -> usize {
+    let blocks = blocks.max(1);
+    let step = (blocks.checked_next_power_of_two().unwrap_or(1 << 62) / 8).max(1);
+    blocks.div_ceil(step).saturating_mul(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn size_classes_waste_at_most_a_quarter() {
+        for blocks in 1..5000 {
+            let class = size_class(blocks);
+            assert!(class >= blocks && class * 4 <= blocks * 5 + 4, "{blocks} -> {class}");
+            assert_eq!(size_class(class), class, "a class is its own class");
+        }
+    }
+}
