@@ -407,13 +407,7 @@ T shuffle(T value, int from, const char* file, int line) {
 
 inline int lane() { return runner->thread->linear % WARP; }
 
-inline unsigned ballot(bool yes, const char* file, int line) {
-    char mine = yes;
-    auto all = runner->exchange(&mine, 1, file, line);
-    unsigned bits = 0;
-    for (int l = 0; l < WARP; l++) bits |= unsigned(all[l][0]) << l;
-    return bits;
-}
+inline void sync_warp(const char* file, int line) { runner->exchange("", 1, file, line); }
 
 /// A copy that happens when it is waited for, so that a missing wait shows. Beyond `valid` bytes come zeros.
 inline void copy_async(void* to, const void* from, int bytes, int valid) {
@@ -443,4 +437,4 @@ inline void copy_wait(size_t pending) {
 #define blockDim (exec::runner->launch->block)
 #define gridDim (exec::runner->launch->grid)
 #define __syncthreads() exec::runner->sync_threads(__FILE__, __LINE__)
-#define __syncwarp() ((void)exec::ballot(true, __FILE__, __LINE__))
+#define __syncwarp() exec::sync_warp(__FILE__, __LINE__)
