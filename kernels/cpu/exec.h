@@ -99,6 +99,9 @@ struct Meeting {
     void reset(int threads) { size = threads, arrived = 0, waiting.clear(); }
 };
 
+/// How long a block waits at a grid barrier before it counts as stuck.
+inline std::chrono::milliseconds barrier_limit{120000};
+
 #if defined(__SANITIZE_ADDRESS__)
 constexpr size_t STACK = 256 << 10;
 #else
@@ -164,9 +167,12 @@ public:
         return slots;
     }
 
-    /// A turn of a loop that waits for another block.
-    void pause() {
+    /// Turn `turn`, from 0, of a loop that waits for other blocks.
+    void pause(unsigned turn) {
+        auto now = std::chrono::steady_clock::now();
+        if (turn == 0) waiting_since = now;
         if (failed->load()) fail("another block of the launch failed");
+        if (now - waiting_since > barrier_limit) fail("a grid barrier that not all blocks come to");
         std::this_thread::yield();
     }
 
@@ -190,6 +196,7 @@ private:
     Meeting barrier;
     std::vector<Meeting> warps;
     int unfinished = 0;
+    std::chrono::steady_clock::time_point waiting_since;
     uint64_t random = 0;
     std::string error;
     std::unique_ptr<char[]> dynamic_memory;

@@ -305,7 +305,7 @@ DEVICE void grid_barrier(u32* counter, u32 blocks, u32 rounds) {
         } while (seen < target);
 #else
         __atomic_fetch_add(counter, 1, __ATOMIC_ACQ_REL);
-        while (__atomic_load_n(counter, __ATOMIC_ACQUIRE) < target) exec::runner->pause();
+        for (u32 turn = 0; __atomic_load_n(counter, __ATOMIC_ACQUIRE) < target; turn++) exec::runner->pause(turn);
 #endif
     }
     __syncthreads();
