@@ -26,6 +26,14 @@ pub enum Error {
     Missing { what: &'static str, path: PathBuf, next: &'static str },
     /// A package that must be a dependency is none.
     NoPackage { name: &'static str, next: &'static str },
+    /// A kernel source that breaks the rules of kernel text.
+    Kernel { path: String, line: usize, expected: String, found: String },
+    /// A kernel source that does not compile.
+    Compile { source: String, target: &'static str, log: String },
+    /// A file whose content is not what it should be.
+    Content { path: PathBuf, expected: String },
+    /// A tool that is needed and cannot be had.
+    NoTool { what: &'static str, reason: String },
     /// Python without the modules that the golden values need.
     NoTorch { python: PathBuf },
     /// Findings of a check, already printed.
@@ -83,6 +91,12 @@ impl fmt::Display for Error {
             Error::NoPackage { name, next } => {
                 write!(f, "`cargo metadata` lists no package `{name}`\nhelp: {next}")
             }
+            Error::Kernel { path, line, expected, found } => {
+                write!(f, "{path}:{line}: expected {expected}, found `{found}`")
+            }
+            Error::Compile { source, target, log } => write!(f, "{source} does not compile for {target}:\n{log}"),
+            Error::Content { path, expected } => write!(f, "{}: expected {expected}", path.display()),
+            Error::NoTool { what, reason } => write!(f, "no {what}: {reason}"),
             Error::NoTorch { python } => write!(
                 f,
                 "{} cannot import torch and numpy, which compute the golden values\nhelp: make a Python that can:\n  \

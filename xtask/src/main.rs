@@ -9,6 +9,7 @@ mod ci;
 mod cmudict;
 mod error;
 mod golden;
+mod kernels;
 mod main_job;
 mod process;
 mod test;
@@ -45,6 +46,7 @@ const VERBS: &[Verb] = &[
     Verb { name: "completions", args: "ARGS", about: "`seqweave completions ARGS`", run: |args| binary::replace("completions", args) },
     Verb { name: "test", args: "[LEVEL...] [--trials N]", about: "the tests of some levels, or of all: unit, kernels, grad, golden, e2e, resume", run: test::run },
     Verb { name: "ci", args: "", about: "what must pass before a merge: fmt, tidy, clippy, docs, test; cheapest first", run: ci::run },
+    Verb { name: "kernels", args: "build|check|list", about: "compiles the CUDA kernels into the committed images, compares them, lists them", run: kernels::run },
     Verb { name: "fmt", args: "[--check]", about: "formats every crate, or says what is not formatted", run: tools::fmt },
     Verb { name: "docs", args: "", about: "builds the API documentation; a warning is an error", run: tools::docs },
     Verb { name: "tidy", args: "", about: "the conventions of the repository: crate edges, file headers, file size, links, …", run: tidy::run },
