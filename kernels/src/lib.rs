@@ -67,6 +67,8 @@ pub enum Kind {
 pub enum Element {
     /// `float`
     F32,
+    /// `double`: sums under way.
+    F64,
     /// The bits of a bfloat16.
     Bf16,
     /// `int`

@@ -53,6 +53,7 @@ pub fn entries(families: &[Family]) -> String {
             };
             let element = match element {
                 "f32" => "F32",
+                "f64" => "F64",
                 "u16" => "Bf16",
                 "i32" => "I32",
                 "u32" => "U32",

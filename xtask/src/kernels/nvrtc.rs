@@ -29,7 +29,7 @@ pub struct Job {
 }
 
 /// Options of every compilation besides the target.
-pub const OPTIONS: [&str; 2] = ["--std=c++17", "--ptxas-options=-v"];
+pub const OPTIONS: [&str; 3] = ["--std=c++17", "--fmad=false", "--ptxas-options=-v"];
 
 /// The library, installed first if it is not there; a reason in words if it cannot be had.
 pub fn find() -> Result<std::result::Result<PathBuf, String>> {

@@ -37,8 +37,9 @@ pub enum Kind {
 
 /// (C++ type, how it is passed). `bf16` and `u16` are both the bits of a bfloat16.
 #[rustfmt::skip]
-const TYPES: [(&str, Kind); 16] = [
+const TYPES: [(&str, Kind); 18] = [
     ("const float*", Kind::Read("f32")), ("float*", Kind::Write("f32")),
+    ("const double*", Kind::Read("f64")), ("double*", Kind::Write("f64")),
     ("const u16*", Kind::Read("u16")), ("u16*", Kind::Write("u16")),
     ("const bf16*", Kind::Read("u16")), ("bf16*", Kind::Write("u16")),
     ("const int*", Kind::Read("i32")), ("int*", Kind::Write("i32")),
@@ -194,7 +195,7 @@ mod tests {
             ("KERNEL(a, 256, 1)(int n);", "integer literals"),
             ("KERNEL(a, 100, 1)(int n) {}", "whole warps"),
             ("KERNEL(a, 2048, 1)(int n) {}", "at most 1024"),
-            ("KERNEL(a, 256, 1)(double* x) {}", "TYPE NAME"),
+            ("KERNEL(a, 256, 1)(long* x) {}", "TYPE NAME"),
             ("KERNEL(a, 256, 1)(int) {}", "TYPE NAME"),
             ("KERNEL(a, 256, 1)(float* const* x) {}", "TYPE NAME"),
         ];
