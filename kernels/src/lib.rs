@@ -67,7 +67,7 @@ pub enum Kind {
 pub enum Element {
     /// `float`
     F32,
-    /// `double`
+    /// `double`: sums under way.
     F64,
     /// The bits of a bfloat16.
     Bf16,
