@@ -95,7 +95,8 @@ mod tests {
     /// ```
     #[test]
     fn draws_are_those_of_numpy() {
-        let rows: [(u64, [u32; 10], [u32; 5], [u32; 3]); 3] = [
+        type Row = (u64, [u32; 10], [u32; 5], [u32; 3]);
+        let rows: [Row; 3] = [
             (
                 12345,
                 [699, 227, 788, 316, 204, 797, 642, 676, 988, 391],

@@ -41,7 +41,7 @@ pub enum FormName {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Example:
-  seqweave tokenizer train --input train.de train.en --vocab-size 8000 -o joint.json")]
+  seqweave tokenizer train --input train.de train.en -o joint.json")]
 pub struct TokenizerTrain {
     /// Files of text, one sentence a line; plain or gzip
     #[arg(long, value_name = "FILE", required = true, num_args = 1.., value_hint = ValueHint::FilePath)]
