@@ -4,13 +4,14 @@ use std::ffi::OsString;
 use std::time::Instant;
 
 use crate::error::Result;
-use crate::{test, tidy, tools};
+use crate::{kernels, test, tidy, tools};
 
 /// A step: its name, and what it does.
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 5] = [
     ("fmt", || tools::fmt(&["--check".into()])),
+    ("kernels", || kernels::check().map(|_| ())),
     ("tidy", || tidy::run(&[])),
     ("clippy", tools::clippy),
     ("docs", || tools::docs(&[])),

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
+use crate::kernels::{self, standin::StandIn};
 use crate::{binary, process, workspace};
 
 /// The levels, in the order in which `all` runs them.
@@ -13,14 +14,17 @@ pub const LEVELS: [&str; 6] = ["unit", "kernels", "grad", "golden", "e2e", "resu
 /// How often the resume test kills the trainer unless `--trials` says otherwise.
 const RESUME_TRIALS: u32 = 20;
 
-/// `test [LEVEL…] [--trials N]`
+/// Schedules of the stand-in driver that the kernel tests run on unless `--seeds` says otherwise.
+const SEEDS: u32 = 2;
+
+/// `test [LEVEL…] [--trials N] [--device standin|cuda] [--seeds N] [--asan]`
 pub fn run(args: &[OsString]) -> Result<()> {
     let options = Options::parse(args)?;
     let mut rows = Vec::new();
-    for level in options.levels {
+    for &level in &options.levels {
         let start = Instant::now();
         let mut count = Count::default();
-        run_level(level, options.trials, &mut count)?;
+        run_level(level, &options, &mut count)?;
         rows.push((level, count, start.elapsed().as_secs_f64()));
     }
 
@@ -38,27 +42,58 @@ pub fn run(args: &[OsString]) -> Result<()> {
 struct Options {
     levels: Vec<&'static str>,
     trials: u32,
+    device: TestDevice,
+    seeds: u32,
+    asan: bool,
+}
+
+/// What the kernel tests run on beside the CPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TestDevice {
+    /// The stand-in driver, where it can be built.
+    StandIn,
+    /// A GPU; without one they fail.
+    Cuda,
 }
 
 impl Options {
     fn parse(args: &[OsString]) -> Result<Self> {
-        let mut options = Options { levels: Vec::new(), trials: RESUME_TRIALS };
+        let mut options = Options {
+            levels: Vec::new(),
+            trials: RESUME_TRIALS,
+            device: TestDevice::StandIn,
+            seeds: SEEDS,
+            asan: false,
+        };
         let mut args = args.iter().map(|arg| arg.to_string_lossy());
         while let Some(arg) = args.next() {
-            if arg == "--trials" {
+            let mut whole = |option| {
                 let found = args.next().map(|value| value.into_owned());
-                let trials = found.as_ref().and_then(|value| value.parse().ok()).filter(|&n| n > 0);
-                options.trials = trials.ok_or(Error::Option {
-                    option: "--trials",
-                    expected: "a whole number from 1",
-                    found,
-                })?;
+                let number = found.as_ref().and_then(|value| value.parse().ok()).filter(|&n: &u32| n > 0);
+                number.ok_or(Error::Option { option, expected: "a whole number from 1", found })
+            };
+            if arg == "--trials" {
+                options.trials = whole("--trials")?;
+            } else if arg == "--seeds" {
+                options.seeds = whole("--seeds")?;
+            } else if arg == "--asan" {
+                options.asan = true;
+            } else if arg == "--device" {
+                options.device = match args.next().as_deref() {
+                    Some("standin") => TestDevice::StandIn,
+                    Some("cuda") => TestDevice::Cuda,
+                    found => {
+                        let found = found.map(str::to_owned);
+                        return Err(Error::Option { option: "--device", expected: "standin or cuda", found });
+                    }
+                };
             } else if let Some(level) = LEVELS.into_iter().find(|&level| level == arg) {
                 options.levels.push(level);
             } else if arg == "all" {
                 options.levels.extend(LEVELS);
             } else {
-                let known = format!("{}, all, --trials N", LEVELS.join(", "));
+                let options = "all, --trials N, --device standin|cuda, --seeds N, --asan";
+                let known = format!("{}, {options}", LEVELS.join(", "));
                 return Err(Error::Unknown { what: "test level", found: arg.into_owned(), known });
             }
         }
@@ -69,8 +104,9 @@ impl Options {
     }
 }
 
-fn run_level(level: &str, trials: u32, count: &mut Count) -> Result<()> {
+fn run_level(level: &str, options: &Options, count: &mut Count) -> Result<()> {
     match level {
+        "kernels" => run_kernels(options, count),
         "unit" => {
             // Doc tests included. The cross-crate executables are the other levels; their library is not.
             count.cargo_test(process::cargo().args([
@@ -97,11 +133,40 @@ fn run_level(level: &str, trials: u32, count: &mut Count) -> Result<()> {
                 return Ok(());
             };
             let mut cargo = cross_crate(&["--test", level]);
-            cargo.env("SEQWEAVE_BIN", binary).env("SEQWEAVE_RESUME_TRIALS", trials.to_string());
+            cargo.env("SEQWEAVE_BIN", binary).env("SEQWEAVE_RESUME_TRIALS", options.trials.to_string());
             count.cargo_test(cargo)
         }
         _ => count.cargo_test(cross_crate(&["--test", level])),
     }
+}
+
+/// The kernel tests on the CPU, then those of CUDA on each schedule of the stand-in, or on a GPU.
+fn run_kernels(options: &Options, count: &mut Count) -> Result<()> {
+    let Some(program) = kernels::test_program()? else {
+        count.failed += 1; // cargo has said why
+        return Ok(());
+    };
+    // The tests of the CPU; `cuda` names the module of the others.
+    count.cargo_test(Command::new(&program).args(["--skip", "cuda::"]))?;
+    if options.device == TestDevice::Cuda {
+        return count.cargo_test(Command::new(&program).arg("cuda::").env("SEQWEAVE_REQUIRE_CUDA", "1"));
+    }
+    if let Some(reason) = kernels::standin::missing() {
+        println!("skipped: the kernels on the stand-in driver: {reason}");
+        return Ok(());
+    }
+    let standin = StandIn::build(options.asan)?;
+    for (what, passed) in standin.self_test()? {
+        println!("planted faults: {what}: {}", if passed { "caught" } else { "NOT caught" });
+        count.add(Count { passed: u64::from(passed), failed: u64::from(!passed) });
+    }
+    for seed in 0..options.seeds {
+        println!("stand-in driver, schedule {seed}{}", if options.asan { ", sanitized" } else { "" });
+        let mut tests = Command::new(&program);
+        standin.lend(&mut tests, seed);
+        count.cargo_test(tests.arg("cuda::"))?;
+    }
+    Ok(())
 }
 
 /// `cargo test` of the crate of cross-crate tests.
@@ -211,14 +276,19 @@ mod tests {
             Options::parse(&args.iter().map(OsString::from).collect::<Vec<_>>())
                 .map_err(|error| error.to_string())
         };
-        assert_eq!(parse(&[]), Ok(Options { levels: LEVELS.to_vec(), trials: 20 }));
+        let plain = parse(&[]).unwrap();
+        assert_eq!((&*plain.levels, plain.trials, plain.seeds, plain.asan), (&LEVELS[..], 20, 2, false));
         assert_eq!(parse(&["all"]), parse(&[]));
         assert_eq!(parse(&["unit", "grad"]).unwrap().levels, ["unit", "grad"]);
         assert_eq!(
             parse(&["resume", "--trials", "200"]),
-            Ok(Options { levels: vec!["resume"], trials: 200 })
+            Ok(Options { levels: vec!["resume"], trials: 200, ..parse(&[]).unwrap() })
         );
-        let rows: [(&[&str], &str); 4] = [
+        let gpu = parse(&["kernels", "--device", "cuda", "--seeds", "5", "--asan"]).unwrap();
+        assert_eq!((gpu.device, gpu.seeds, gpu.asan), (TestDevice::Cuda, 5, true));
+        let rows: [(&[&str], &str); 6] = [
+            (&["--device", "gpu"], "--device: expected standin or cuda, found `gpu`"),
+            (&["--seeds", "0"], "--seeds: expected a whole number from 1, found `0`"),
             (
                 &["units"],
                 "unknown test level `units`: expected one of unit, kernels, grad, golden, e2e, resume",

@@ -4,14 +4,16 @@ mod build;
 mod generate;
 mod limits;
 mod nvrtc;
+mod pack;
 mod scan;
 mod sources;
+pub mod standin;
 mod table;
 mod usage;
 
 use std::ffi::OsString;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::tools;
 
 /// How a check ended that did not fail.
@@ -22,22 +24,28 @@ pub enum Outcome {
     Skipped,
 }
 
-/// `kernels build|check|list`
+/// `kernels build|check|list|pack`
 pub fn run(args: &[OsString]) -> Result<()> {
     let Some((name, rest)) = args.split_first() else {
-        return Err(tools::unknown(&OsString::new(), "build, check, list"));
+        return Err(tools::unknown(&OsString::new(), "build, check, list, pack"));
     };
     match &*name.to_string_lossy() {
         "build" => tools::no_arguments(rest).and_then(|()| build::build()),
         "check" => tools::no_arguments(rest).and_then(|()| check().map(|_| ())),
         "list" => tools::no_arguments(rest).and_then(|()| list()),
-        _ => Err(tools::unknown(name, "build, check, list")),
+        "pack" => tools::no_arguments(rest).and_then(|()| pack::pack()),
+        _ => Err(tools::unknown(name, "build, check, list, pack")),
     }
 }
 
 /// Whether the committed images, lists and tables are those of the sources.
 pub fn check() -> Result<Outcome> {
     build::check()
+}
+
+/// The executable of the kernel tests, in the profile that the tests run in.
+pub fn test_program() -> Result<Option<std::path::PathBuf>> {
+    pack::test_program(false)
 }
 
 /// One line a kernel: where it is, what it takes, what it needs on an H100.
