@@ -245,7 +245,7 @@ mod tests {
             (0..n)
                 .map(|i| match (i / 300) % 5 {
                     0 => -0.0,
-                    row if (row + step) % 3 == 0 => 0.0,
+                    row if (row + step).is_multiple_of(3) => 0.0,
                     _ => ((i * 7 + step) as Float).sin(),
                 })
                 .collect()
