@@ -99,6 +99,9 @@ struct Meeting {
     void reset(int threads) { size = threads, arrived = 0, waiting.clear(); }
 };
 
+/// How long a block waits at a grid barrier before it counts as stuck.
+inline std::chrono::milliseconds barrier_limit{120000};
+
 #if defined(__SANITIZE_ADDRESS__)
 constexpr size_t STACK = 256 << 10;
 #else
@@ -164,9 +167,12 @@ public:
         return slots;
     }
 
-    /// A turn of a loop that waits for another block.
-    void pause() {
+    /// Turn `turn`, from 0, of a loop that waits for other blocks.
+    void pause(unsigned turn) {
+        auto now = std::chrono::steady_clock::now();
+        if (turn == 0) waiting_since = now;
         if (failed->load()) fail("another block of the launch failed");
+        if (now - waiting_since > barrier_limit) fail("a grid barrier that not all blocks come to");
         std::this_thread::yield();
     }
 
@@ -190,6 +196,7 @@ private:
     Meeting barrier;
     std::vector<Meeting> warps;
     int unfinished = 0;
+    std::chrono::steady_clock::time_point waiting_since;
     uint64_t random = 0;
     std::string error;
     std::unique_ptr<char[]> dynamic_memory;
@@ -407,13 +414,7 @@ T shuffle(T value, int from, const char* file, int line) {
 
 inline int lane() { return runner->thread->linear % WARP; }
 
-inline unsigned ballot(bool yes, const char* file, int line) {
-    char mine = yes;
-    auto all = runner->exchange(&mine, 1, file, line);
-    unsigned bits = 0;
-    for (int l = 0; l < WARP; l++) bits |= unsigned(all[l][0]) << l;
-    return bits;
-}
+inline void sync_warp(const char* file, int line) { runner->exchange("", 1, file, line); }
 
 /// A copy that happens when it is waited for, so that a missing wait shows. Beyond `valid` bytes come zeros.
 inline void copy_async(void* to, const void* from, int bytes, int valid) {
@@ -443,4 +444,4 @@ inline void copy_wait(size_t pending) {
 #define blockDim (exec::runner->launch->block)
 #define gridDim (exec::runner->launch->grid)
 #define __syncthreads() exec::runner->sync_threads(__FILE__, __LINE__)
-#define __syncwarp() ((void)exec::ballot(true, __FILE__, __LINE__))
+#define __syncwarp() exec::sync_warp(__FILE__, __LINE__)

@@ -209,19 +209,24 @@ KERNEL(gru_persistent_forward, 256, 2)(const float* xp0, const float* xp1, const
     }
 }
 
-/// The walk back that both share: `cell(t, row, unit, d)` fills in the N gradients d that enter the product, and leaves in dh
-/// what does not pass it; then dh += d·w. Rows of the exchange hold N·Hp numbers, gate by gate.
-template <int N, class F> DEVICE void walk_back(const float* w, float* dh, bf16* exchange, u32* counter, bf16* slice, int t_extent, int b,
-                                                int h, bool backwards, F cell) {
-    int hp = padded(h), k = N * hp;
+/// What stands before the first step back: the slice, and zeros to what is padded in the exchange.
+template <int N> DEVICE void prepare_back(const float* w, bf16* exchange, bf16* slice, int b, int h) {
+    int hp = padded(h);
     load_backward_slice<N>(w, slice, h);
-    for (int i = int(grid_thread()); i < 2 * b * k; i += int(grid_threads())) {
+    for (int i = int(grid_thread()); i < 2 * b * N * hp; i += int(grid_threads())) {
         if (i % hp >= h) exchange[i] = bf16{0};
     }
+}
+
+/// The walk back that both share: `cell(t, row, unit, d)` fills in the N gradients d that enter the product, and leaves in dh
+/// what does not pass it; then dh += d·w. Rows of the exchange hold N·Hp numbers, gate by gate. One grid barrier has been.
+template <int N, class F> DEVICE void walk_back(float* dh, bf16* exchange, u32* counter, const bf16* slice, int t_extent, int b, int h,
+                                                bool backwards, F cell) {
+    int hp = padded(h), k = N * hp;
     for (int i = 0; i < t_extent; i++) {
         int t = backwards ? i : t_extent - 1 - i;
         bf16* now = exchange + size_t(i % 2) * b * k;
-        // The slice and the last step's dh are complete for the whole block.
+        // The last step's dh is complete for the whole block.
         __syncthreads();
         for (int e = threadIdx.x; e < b * UNITS; e += blockDim.x) {
             int row = e / UNITS, unit = int(blockIdx.x) * UNITS + e % UNITS;
@@ -231,7 +236,7 @@ template <int N, class F> DEVICE void walk_back(const float* w, float* dh, bf16*
 #pragma unroll
             for (int j = 0; j < N; j++) now[size_t(row) * k + j * hp + unit] = to_bf16(d[j]);
         }
-        grid_barrier(counter, gridDim.x, i + 1);
+        grid_barrier(counter, gridDim.x, i + 2);
         for_products<1>(now, b, slice, k, [=](int row, int unit, float p[1][2]) {
 #pragma unroll
             for (int e = 0; e < 2; e++) {
@@ -253,7 +258,9 @@ KERNEL(lstm_persistent_backward, 256, 2)(const float* w0, const float* w1, const
     const float *gates = second ? gates1 : gates0, *cells = second ? cells1 : cells0, *dy = second ? dy1 : dy0;
     float *dxp = second ? dxp1 : dxp0, *dh = second ? dh1 : dh0, *dc = second ? dc1 : dc0;
     bf16* mine = exchange + size_t(blockIdx.y) * 2 * b * 4 * padded(h);
-    walk_back<4>(second ? w1 : w0, dh, mine, counters + blockIdx.y, slice, t_extent, b, h, backwards, [=](int t, int row, int unit, float d[4]) {
+    prepare_back<4>(second ? w1 : w0, mine, slice, b, h);
+    grid_barrier(counters + blockIdx.y, gridDim.x, 1);
+    walk_back<4>(dh, mine, counters + blockIdx.y, slice, t_extent, b, h, backwards, [=](int t, int row, int unit, float d[4]) {
         size_t at = size_t(row) * h + unit, step = size_t(t) * b + row, gate = step * 4 * h + unit;
         d[0] = d[1] = d[2] = d[3] = 0.0f;
         if (is_live(lens, t, row)) {
@@ -287,7 +294,9 @@ KERNEL(gru_persistent_backward, 256, 2)(const float* w0, const float* w1, const 
     const float* dy = second ? dy1 : dy0;
     float *dxp = second ? dxp1 : dxp0, *dp = second ? dp1 : dp0, *dh = second ? dh1 : dh0;
     bf16* mine = exchange + size_t(blockIdx.y) * 2 * b * 3 * padded(h);
-    walk_back<3>(second ? w1 : w0, dh, mine, counters + blockIdx.y, slice, t_extent, b, h, backwards, [=](int t, int row, int unit, float d[3]) {
+    prepare_back<3>(second ? w1 : w0, mine, slice, b, h);
+    grid_barrier(counters + blockIdx.y, gridDim.x, 1);
+    walk_back<3>(dh, mine, counters + blockIdx.y, slice, t_extent, b, h, backwards, [=](int t, int row, int unit, float d[3]) {
         size_t at = size_t(row) * h + unit, step = size_t(t) * b + row, gate = step * 3 * h + unit;
         float dn = 0.0f;
         d[0] = d[1] = d[2] = 0.0f;

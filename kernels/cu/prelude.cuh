@@ -145,12 +145,8 @@ DEVICE float ln(float x) {
 /// The value of the lane whose number differs in the bits `mask`.
 #if ON_GPU
 template <class T> DEVICE T shuffle_xor(T x, int mask) { return __shfl_xor_sync(~0u, x, mask); }
-template <class T> DEVICE T shuffle(T x, int from) { return __shfl_sync(~0u, x, from); }
-DEVICE u32 ballot(bool yes) { return __ballot_sync(~0u, yes); }
 #else
 template <class T> T shuffle_xor(T x, int mask) { return exec::shuffle(x, exec::lane() ^ mask, __FILE__, __LINE__); }
-template <class T> T shuffle(T x, int from) { return exec::shuffle(x, from, __FILE__, __LINE__); }
-inline u32 ballot(bool yes) { return exec::ballot(yes, __FILE__, __LINE__); }
 #endif
 
 /// Σ over groups of `width` lanes, in every lane: lane l joins lane l + width/2, and so on by halves.
@@ -162,8 +158,6 @@ template <int width = 32, class T> DEVICE T warp_sum(T x) {
 }
 
 DEVICE float larger(float m, float x) { return x > m ? x : m; }
-/// NaN, once there, stays.
-DEVICE float larger_or_nan(float m, float x) { return x > m || is_nan(x) ? x : m; }
 
 /// The largest over the warp, in every lane; NaN is passed over.
 DEVICE float warp_max(float x) {
@@ -311,7 +305,7 @@ DEVICE void grid_barrier(u32* counter, u32 blocks, u32 rounds) {
         } while (seen < target);
 #else
         __atomic_fetch_add(counter, 1, __ATOMIC_ACQ_REL);
-        while (__atomic_load_n(counter, __ATOMIC_ACQUIRE) < target) exec::runner->pause();
+        for (u32 turn = 0; __atomic_load_n(counter, __ATOMIC_ACQUIRE) < target; turn++) exec::runner->pause(turn);
 #endif
     }
     __syncthreads();

@@ -1,4 +1,7 @@
 // What the self-tests share: numbers by formula, launches over several schedules, comparison with a reference.
+//
+// Each test is one program: g++ -std=c++17 -O1 -ffp-contract=off -pthread kernels/cpu/selftest/NAME.cpp, and once more with
+// -fsanitize=address,undefined.
 #pragma once
 #include <cmath>
 #include <cstdio>

@@ -44,6 +44,10 @@ void rotate_blocks(float* x, u32* counter, int rounds) {
     }
 }
 
+void one_stays_away(u32* counter) {
+    if (blockIdx.x > 0) grid_barrier(counter, gridDim.x, 1);
+}
+
 int main() {
     Floats x = wave(128, 0.3);
     float want = 0;
@@ -69,6 +73,10 @@ int main() {
         RUN_TOGETHER(rotate_blocks, 5, 32, 0, seed, ring.data(), &counter, 7);
         expect_same("ring", ring, {2, 3, 4, 0, 1});
     }
+    exec::barrier_limit = std::chrono::milliseconds(50);
+    u32 counter = 0;
+    std::string error = exec::launch({"planted", dim3(3), dim3(32), 0, 0, true}, one_stays_away, &counter);
+    EXPECT(error.find("not all blocks") != error.npos || error.find("another block") != error.npos, "'%s'", error.c_str());
     EXPECT(wrong >= 7, "a missing barrier showed in %d of 8 schedules", wrong);
     printf("executor: %d checks\n", checks);
 }
