@@ -1,10 +1,12 @@
 //! `test`: the levels of docs/guide/testing.md, with a closing table and count.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::process::Command;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
+use crate::kernels::verify;
 use crate::{binary, process, workspace};
 
 /// The levels, in the order in which `all` runs them.
@@ -13,24 +15,25 @@ pub const LEVELS: [&str; 6] = ["unit", "kernels", "grad", "golden", "e2e", "resu
 /// How often the resume test kills the trainer unless `--trials` says otherwise.
 const RESUME_TRIALS: u32 = 20;
 
-/// `test [LEVEL…] [--trials N]`
+/// `test [LEVEL…] [--trials N] [--device standin|cuda] [--seeds N] [--asan]`
 pub fn run(args: &[OsString]) -> Result<()> {
     let options = Options::parse(args)?;
     let mut rows = Vec::new();
-    for level in options.levels {
+    for &level in &options.levels {
         let start = Instant::now();
         let mut count = Count::default();
-        run_level(level, options.trials, &mut count)?;
+        run_level(level, &options, &mut count)?;
         rows.push((level, count, start.elapsed().as_secs_f64()));
     }
 
     let mut total = Count::default();
-    println!("\nlevel       passed   failed   seconds");
+    println!("\nlevel       passed   failed  skipped   seconds");
     for (level, count, seconds) in rows {
-        println!("{level:<10} {:>7} {:>8} {seconds:>9.1}", count.passed, count.failed);
+        let Count { passed, failed, skipped } = count;
+        println!("{level:<10} {passed:>7} {failed:>8} {skipped:>8} {seconds:>9.1}");
         total.add(count);
     }
-    println!("{} passed, {} failed", total.passed, total.failed);
+    println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
     if total.failed > 0 { Err(Error::TestsFailed) } else { Ok(()) }
 }
 
@@ -38,27 +41,29 @@ pub fn run(args: &[OsString]) -> Result<()> {
 struct Options {
     levels: Vec<&'static str>,
     trials: u32,
+    kernels: verify::Options,
 }
 
 impl Options {
     fn parse(args: &[OsString]) -> Result<Self> {
-        let mut options = Options { levels: Vec::new(), trials: RESUME_TRIALS };
+        let mut options =
+            Options { levels: Vec::new(), trials: RESUME_TRIALS, kernels: verify::Options::default() };
         let mut args = args.iter().map(|arg| arg.to_string_lossy());
         while let Some(arg) = args.next() {
             if arg == "--trials" {
-                let found = args.next().map(|value| value.into_owned());
-                let trials = found.as_ref().and_then(|value| value.parse().ok()).filter(|&n| n > 0);
-                options.trials = trials.ok_or(Error::Option {
-                    option: "--trials",
-                    expected: "a whole number from 1",
-                    found,
-                })?;
+                options.trials = whole_number("--trials", args.next())?;
+            } else if arg == "--seeds" {
+                options.kernels.seeds = whole_number("--seeds", args.next())?;
+            } else if arg == "--asan" {
+                options.kernels.asan = true;
+            } else if arg == "--device" {
+                options.kernels.device = verify::Device::parse(args.next().as_deref())?;
             } else if let Some(level) = LEVELS.into_iter().find(|&level| level == arg) {
                 options.levels.push(level);
             } else if arg == "all" {
                 options.levels.extend(LEVELS);
             } else {
-                let known = format!("{}, all, --trials N", LEVELS.join(", "));
+                let known = format!("{}, all, --trials N, --device standin|cuda, --seeds N, --asan", LEVELS.join(", "));
                 return Err(Error::Unknown { what: "test level", found: arg.into_owned(), known });
             }
         }
@@ -69,8 +74,16 @@ impl Options {
     }
 }
 
-fn run_level(level: &str, trials: u32, count: &mut Count) -> Result<()> {
+/// The value of an option that counts something.
+fn whole_number(option: &'static str, found: Option<Cow<'_, str>>) -> Result<u32> {
+    let number = found.as_ref().and_then(|value| value.parse().ok()).filter(|&n| n > 0);
+    let found = found.map(Cow::into_owned);
+    number.ok_or(Error::Option { option, expected: "a whole number from 1", found })
+}
+
+fn run_level(level: &str, options: &Options, count: &mut Count) -> Result<()> {
     match level {
+        "kernels" => verify::run(&options.kernels, count),
         "unit" => {
             // Doc tests included. The cross-crate executables are the other levels; their library is not.
             count.cargo_test(process::cargo().args([
@@ -97,7 +110,7 @@ fn run_level(level: &str, trials: u32, count: &mut Count) -> Result<()> {
                 return Ok(());
             };
             let mut cargo = cross_crate(&["--test", level]);
-            cargo.env("SEQWEAVE_BIN", binary).env("SEQWEAVE_RESUME_TRIALS", trials.to_string());
+            cargo.env("SEQWEAVE_BIN", binary).env("SEQWEAVE_RESUME_TRIALS", options.trials.to_string());
             count.cargo_test(cargo)
         }
         _ => count.cargo_test(cross_crate(&["--test", level])),
@@ -105,7 +118,7 @@ fn run_level(level: &str, trials: u32, count: &mut Count) -> Result<()> {
 }
 
 /// `cargo test` of the crate of cross-crate tests.
-fn cross_crate(args: &[&str]) -> Command {
+pub fn cross_crate(args: &[&str]) -> Command {
     let mut cargo = process::cargo();
     cargo.args(["test", "--no-fail-fast", "--package", "seqweave-tests"]).args(args);
     cargo
@@ -143,21 +156,23 @@ fn examples() -> Result<Vec<(String, String)>> {
     Ok(examples)
 }
 
-/// Tests passed and failed.
+/// Tests passed and failed, and those that a missing tool kept from running.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Count {
-    passed: u64,
-    failed: u64,
+pub struct Count {
+    pub passed: u64,
+    pub failed: u64,
+    pub skipped: u64,
 }
 
 impl Count {
     fn add(&mut self, other: Count) {
         self.passed += other.passed;
         self.failed += other.failed;
+        self.skipped += other.skipped;
     }
 
     /// Runs a `cargo test` and adds up what its executables report.
-    fn cargo_test(&mut self, mut command: impl std::borrow::BorrowMut<Command>) -> Result<()> {
+    pub fn cargo_test(&mut self, mut command: impl std::borrow::BorrowMut<Command>) -> Result<()> {
         let mut count = Count::default();
         let success = process::watch(command.borrow_mut(), |line| {
             if let Some(result) = parse_result(line) {
@@ -173,9 +188,9 @@ impl Count {
     }
 
     /// Runs a program that counts as one test.
-    fn program(&mut self, command: &mut Command) -> Result<()> {
+    pub fn program(&mut self, command: &mut Command) -> Result<()> {
         let success = process::watch(command, |_| {})?;
-        self.add(Count { passed: u64::from(success), failed: u64::from(!success) });
+        self.add(Count { passed: u64::from(success), failed: u64::from(!success), skipped: 0 });
         Ok(())
     }
 }
@@ -186,7 +201,7 @@ fn parse_result(line: &str) -> Option<Count> {
     let number = |label| {
         counts.split("; ").find_map(|part| part.strip_suffix(label)).and_then(|number| number.parse().ok())
     };
-    Some(Count { passed: number(" passed")?, failed: number(" failed")? })
+    Some(Count { passed: number(" passed")?, failed: number(" failed")?, skipped: 0 })
 }
 
 #[cfg(test)]
@@ -198,8 +213,8 @@ mod tests {
         let ok =
             "test result: ok. 13 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.20s";
         let failed = "test result: FAILED. 12 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out";
-        assert_eq!(parse_result(ok), Some(Count { passed: 13, failed: 0 }));
-        assert_eq!(parse_result(failed), Some(Count { passed: 12, failed: 1 }));
+        assert_eq!(parse_result(ok), Some(Count { passed: 13, failed: 0, skipped: 0 }));
+        assert_eq!(parse_result(failed), Some(Count { passed: 12, failed: 1, skipped: 0 }));
         for other in ["", "test close::tests::x ... ok", "running 13 tests", "test result: ok. soon"] {
             assert_eq!(parse_result(other), None, "{other}");
         }
@@ -211,14 +226,21 @@ mod tests {
             Options::parse(&args.iter().map(OsString::from).collect::<Vec<_>>())
                 .map_err(|error| error.to_string())
         };
-        assert_eq!(parse(&[]), Ok(Options { levels: LEVELS.to_vec(), trials: 20 }));
+        assert_eq!(parse(&[]), Ok(Options { levels: LEVELS.to_vec(), trials: 20, kernels: verify::Options::default() }));
         assert_eq!(parse(&["all"]), parse(&[]));
         assert_eq!(parse(&["unit", "grad"]).unwrap().levels, ["unit", "grad"]);
         assert_eq!(
             parse(&["resume", "--trials", "200"]),
-            Ok(Options { levels: vec!["resume"], trials: 200 })
+            Ok(Options { levels: vec!["resume"], trials: 200, kernels: verify::Options::default() })
         );
-        let rows: [(&[&str], &str); 4] = [
+        let kernels = verify::Options { device: verify::Device::Cuda, seeds: 5, asan: true };
+        assert_eq!(
+            parse(&["kernels", "--device", "cuda", "--seeds", "5", "--asan"]),
+            Ok(Options { levels: vec!["kernels"], trials: 20, kernels })
+        );
+        let rows: [(&[&str], &str); 6] = [
+            (&["--device", "gpu"], "--device: expected standin or cuda, found `gpu`"),
+            (&["--seeds"], "--seeds: expected a whole number from 1 after it, found nothing"),
             (
                 &["units"],
                 "unknown test level `units`: expected one of unit, kernels, grad, golden, e2e, resume",
@@ -241,14 +263,14 @@ mod tests {
             count.cargo_test(Command::new("sh").args(["-c", script])).unwrap();
             count
         };
-        assert_eq!(sh("exit 101"), Count { passed: 0, failed: 1 });
+        assert_eq!(sh("exit 101"), Count { passed: 0, failed: 1, skipped: 0 });
         assert_eq!(
             sh("echo 'test result: ok. 2 passed; 0 failed; 0 ignored'; exit 1"),
-            Count { passed: 2, failed: 1 }
+            Count { passed: 2, failed: 1, skipped: 0 }
         );
         assert_eq!(
             sh("echo 'test result: FAILED. 2 passed; 3 failed; 0 ignored'; exit 1"),
-            Count { passed: 2, failed: 3 }
+            Count { passed: 2, failed: 3, skipped: 0 }
         );
     }
 }

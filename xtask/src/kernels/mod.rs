@@ -6,12 +6,14 @@ mod limits;
 mod nvrtc;
 mod scan;
 mod sources;
+pub mod standin;
 mod table;
 mod usage;
+pub mod verify;
 
 use std::ffi::OsString;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::tools;
 
 /// How a check ended that did not fail.
