@@ -92,7 +92,7 @@ impl StandIn {
 
     /// Compiles a text whose includes are searched for in `kernels/cpu`, unless its object is younger than all of them.
     fn object(&self, name: &str, text: &str) -> Result<PathBuf> {
-        let source = self.folder.join(format!("{name}.cpp"));
+        let source = self.folder.join(format!("{name}.gen.cpp"));
         let object = self.folder.join(format!("{name}.o"));
         let written = std::fs::read_to_string(&source).is_ok_and(|found| found == text);
         if !written {
