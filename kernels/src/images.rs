@@ -48,7 +48,9 @@ pub enum ImageError {
         targets: String,
     },
     /// The embedded bytes do not unpack.
-    #[error("kernels `{family}`, {target}: the embedded image is damaged: {reason}\nhelp: `cargo xtask kernels build`")]
+    #[error(
+        "kernels `{family}`, {target}: the embedded image is damaged: {reason}\nhelp: `cargo xtask kernels build`"
+    )]
     Damaged {
         /// The family asked for.
         family: &'static str,
@@ -143,7 +145,12 @@ mod tests {
                 let image = family.unpack(packed).unwrap();
                 if packed.target.starts_with("compute_") {
                     let text = std::str::from_utf8(&image.bytes).unwrap();
-                    assert!(text.contains(".version") && text.ends_with('\0'), "{} {}", family.name, packed.target);
+                    assert!(
+                        text.contains(".version") && text.ends_with('\0'),
+                        "{} {}",
+                        family.name,
+                        packed.target
+                    );
                 } else {
                     assert_eq!(&image.bytes[..4], b"\x7fELF", "{} {}", family.name, packed.target);
                 }

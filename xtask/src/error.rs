@@ -94,7 +94,9 @@ impl fmt::Display for Error {
             Error::Kernel { path, line, expected, found } => {
                 write!(f, "{path}:{line}: expected {expected}, found `{found}`")
             }
-            Error::Compile { source, target, log } => write!(f, "{source} does not compile for {target}:\n{log}"),
+            Error::Compile { source, target, log } => {
+                write!(f, "{source} does not compile for {target}:\n{log}")
+            }
             Error::Content { path, expected } => write!(f, "{}: expected {expected}", path.display()),
             Error::NoTool { what, reason } => write!(f, "no {what}: {reason}"),
             Error::NoTorch { python } => write!(

@@ -63,7 +63,10 @@ impl Options {
             } else if arg == "all" {
                 options.levels.extend(LEVELS);
             } else {
-                let known = format!("{}, all, --trials N, --device standin|cuda, --seeds N, --asan", LEVELS.join(", "));
+                let known = format!(
+                    "{}, all, --trials N, --device standin|cuda, --seeds N, --asan",
+                    LEVELS.join(", ")
+                );
                 return Err(Error::Unknown { what: "test level", found: arg.into_owned(), known });
             }
         }
@@ -226,7 +229,10 @@ mod tests {
             Options::parse(&args.iter().map(OsString::from).collect::<Vec<_>>())
                 .map_err(|error| error.to_string())
         };
-        assert_eq!(parse(&[]), Ok(Options { levels: LEVELS.to_vec(), trials: 20, kernels: verify::Options::default() }));
+        assert_eq!(
+            parse(&[]),
+            Ok(Options { levels: LEVELS.to_vec(), trials: 20, kernels: verify::Options::default() })
+        );
         assert_eq!(parse(&["all"]), parse(&[]));
         assert_eq!(parse(&["unit", "grad"]).unwrap().levels, ["unit", "grad"]);
         assert_eq!(

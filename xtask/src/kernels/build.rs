@@ -65,13 +65,16 @@ pub fn check() -> Result<Outcome> {
         Ok(library) => library,
         Err(reason) => {
             told(&findings)?;
-            println!("kernels check: skipped the compilation: {reason}; hashes, generated files and limits are right");
+            println!(
+                "kernels check: skipped the compilation: {reason}; hashes, generated files and limits are right"
+            );
             return Ok(Outcome::Skipped);
         }
     };
     let compiled = compile(&sources, &library)?;
     let images = compiled.images.len();
-    let outputs: Vec<Output> = compiled.images.into_iter().chain([manifest_file(&compiled.manifest)]).collect();
+    let outputs: Vec<Output> =
+        compiled.images.into_iter().chain([manifest_file(&compiled.manifest)]).collect();
     for Output { path, bytes } in &outputs {
         if !same(path, bytes) {
             findings.push(format!("{} differs from what the sources compile to", shown(path)));
@@ -188,7 +191,10 @@ fn stale(sources: &Sources, manifest: &Value) -> Vec<String> {
     let mut findings = Vec::new();
     for (i, family) in sources.families.iter().enumerate() {
         if manifest["families"][&family.name]["source"] != sources.hash(i).as_str() {
-            findings.push(format!("kernels/cu/{}.cu or prelude.cuh changed since the images were built", family.name));
+            findings.push(format!(
+                "kernels/cu/{}.cu or prelude.cuh changed since the images were built",
+                family.name
+            ));
         }
     }
     findings

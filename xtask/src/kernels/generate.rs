@@ -101,7 +101,8 @@ pub fn launchers(families: &[Family]) -> String {
             };
             let _ = writeln!(text, "    {}: {rust_type},", argument(&param.name));
         }
-        let args: Vec<String> = params.iter().map(|param| format!("arg(&{})", argument(&param.name))).collect();
+        let args: Vec<String> =
+            params.iter().map(|param| format!("arg(&{})", argument(&param.name))).collect();
         let _ = write!(
             text,
             ") -> Result<()> {{\n    // SAFETY: one argument a parameter, in order and of its type; the rest is the caller's promise.\n    \
@@ -133,8 +134,10 @@ fn argument(name: &str) -> String {
 
 /// Words that Rust keeps for itself are written raw.
 fn rust_name(name: &str) -> String {
-    let keywords =
-        ["as", "box", "dyn", "fn", "impl", "in", "let", "loop", "match", "mod", "move", "mut", "pub", "ref", "trait", "type", "use", "where", "yield"];
+    let keywords = [
+        "as", "box", "dyn", "fn", "impl", "in", "let", "loop", "match", "mod", "move", "mut", "pub", "ref",
+        "trait", "type", "use", "where", "yield",
+    ];
     if keywords.contains(&name) { format!("r#{name}") } else { name.into() }
 }
 
@@ -146,7 +149,11 @@ mod tests {
     fn families() -> Vec<Family> {
         let text = "KERNEL(axpy, 256, 2)(const float* x, float* in, float a, int N) {}\n\
                     KERNEL(walk, 128, 1)(u32* grid) { grid_barrier(grid); }\n";
-        vec![Family { name: "toy".into(), kernels: scan::kernels("toy.cu", text).unwrap(), targets: &["sm_80", "compute_80"] }]
+        vec![Family {
+            name: "toy".into(),
+            kernels: scan::kernels("toy.cu", text).unwrap(),
+            targets: &["sm_80", "compute_80"],
+        }]
     }
 
     #[test]
@@ -154,7 +161,10 @@ mod tests {
         let text = launchers(&families());
         let axpy = "    stream: &Stream,\n    grid: [u32; 3],\n    shared: u32,\n    x: Ptr<f32>,\n    r#in: PtrMut<f32>,\n    a: f32,\n    n: i32,\n";
         assert!(text.contains(axpy), "{text}");
-        assert!(text.contains("&entries::AXPY, grid, shared, &[arg(&x), arg(&r#in), arg(&a), arg(&n)])"), "{text}");
+        assert!(
+            text.contains("&entries::AXPY, grid, shared, &[arg(&x), arg(&r#in), arg(&a), arg(&n)])"),
+            "{text}"
+        );
         assert!(text.contains("128 threads a block, launched cooperatively"), "{text}");
         assert!(text.contains("    grid_: PtrMut<u32>,"), "{text}");
     }
@@ -162,7 +172,8 @@ mod tests {
     #[test]
     fn entries_name_their_images() {
         let text = entries(&families());
-        let image = "Packed { target: \"compute_80\", bytes: include_bytes!(\"../images/compute_80/toy.z\") }";
+        let image =
+            "Packed { target: \"compute_80\", bytes: include_bytes!(\"../images/compute_80/toy.z\") }";
         assert!(text.contains(image), "{text}");
         assert!(text.contains("pub static WALK: Entry"), "{text}");
         assert!(text.contains("cooperative: true"), "{text}");

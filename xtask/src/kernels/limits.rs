@@ -29,7 +29,8 @@ impl Limits {
 
     /// The tables `default` and `kernels.NAME`, or what was expected.
     fn parse(text: &str) -> std::result::Result<Self, String> {
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.message().to_string())?;
+        let table: toml::Table =
+            text.parse().map_err(|error: toml::de::Error| error.message().to_string())?;
         let full = |table: &toml::Value, base: Limit| {
             let mut limit = base;
             for (key, value) in table.as_table().ok_or("tables of numbers")? {
@@ -39,7 +40,10 @@ impl Limits {
                     "stack" => &mut limit.stack,
                     _ => return Err(format!("registers, shared or stack, not `{key}`")),
                 };
-                *place = value.as_integer().and_then(|n| n.try_into().ok()).ok_or(format!("a whole number for `{key}`"))?;
+                *place = value
+                    .as_integer()
+                    .and_then(|n| n.try_into().ok())
+                    .ok_or(format!("a whole number for `{key}`"))?;
             }
             Ok(limit)
         };
@@ -87,7 +91,8 @@ impl Limits {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "[default]\nregisters = 64\nshared = 1024\nstack = 0\n[kernels.big]\nregisters = 200\n";
+    const TEXT: &str =
+        "[default]\nregisters = 64\nshared = 1024\nstack = 0\n[kernels.big]\nregisters = 200\n";
 
     #[test]
     fn limits_hold() {

@@ -49,7 +49,8 @@ fn list() -> Result<()> {
     for family in &sources.families {
         for kernel in &family.kernels {
             let needs = &manifest["families"][&family.name]["kernels"][&kernel.name];
-            let usage = needs.get("sm_90").or(needs.get("sm_90a")).map(usage::Usage::from_json).unwrap_or_default();
+            let usage =
+                needs.get("sm_90").or(needs.get("sm_90a")).map(usage::Usage::from_json).unwrap_or_default();
             let params: Vec<String> =
                 kernel.params.iter().map(|param| format!("{} {}", param.ctype, param.name)).collect();
             println!(

@@ -63,7 +63,15 @@ fn install(folder: &Path) -> std::result::Result<(), String> {
     std::fs::write(&requirement, REQUIREMENT).map_err(|error| error.to_string())?;
     eprintln!("Fetching the NVRTC {VERSION} wheel (88 MB) into target/nvrtc, once.");
     let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]);
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--only-binary=:all:",
+    ]);
     pip.args(["--require-hashes", "--retries=1", "--timeout=20", "--root-user-action=ignore"]);
     pip.arg("--target").arg(folder).arg("-r").arg(&requirement).stdin(Stdio::null());
     let output = pip.output().map_err(|error| format!("cannot start `python3`: {error}"))?;
@@ -81,7 +89,11 @@ fn install(folder: &Path) -> std::result::Result<(), String> {
 
 /// Compiles every job; the logs in order. A source that does not compile is an error with the compiler's words.
 pub fn compile(library: &Path, headers: &[(&str, String)], jobs: &[Job]) -> Result<Vec<String>> {
-    let headers: Value = headers.iter().map(|(name, text)| ((*name).to_string(), json!(text))).collect::<serde_json::Map<_, _>>().into();
+    let headers: Value = headers
+        .iter()
+        .map(|(name, text)| ((*name).to_string(), json!(text)))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
     let list: Vec<Value> = jobs
         .iter()
         .map(|job| {

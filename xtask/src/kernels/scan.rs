@@ -89,7 +89,11 @@ fn kernel(code: &str, line: usize) -> std::result::Result<Kernel, String> {
     if !(32..=1024).contains(&threads) || threads % 32 != 0 {
         return Err("whole warps a block, at most 1024 threads".into());
     }
-    let params = if params.trim().is_empty() { Vec::new() } else { params.split(',').map(param).collect::<std::result::Result<_, _>>()? };
+    let params = if params.trim().is_empty() {
+        Vec::new()
+    } else {
+        params.split(',').map(param).collect::<std::result::Result<_, _>>()?
+    };
     // A persistent kernel may call the barrier in a helper.
     let cooperative =
         body.contains("grid_barrier") || body.contains("grid_sync") || name.contains("_persistent_");
@@ -99,7 +103,8 @@ fn kernel(code: &str, line: usize) -> std::result::Result<Kernel, String> {
 fn param(text: &str) -> std::result::Result<Param, String> {
     let text = text.replace("__restrict__", " ").replace('*', "* ");
     let words: Vec<&str> = text.split_whitespace().collect();
-    let expected = || format!("a parameter `TYPE NAME` with a type of {}", TYPES.map(|(ctype, _)| ctype).join(", "));
+    let expected =
+        || format!("a parameter `TYPE NAME` with a type of {}", TYPES.map(|(ctype, _)| ctype).join(", "));
     let [ctype @ .., name] = &words[..] else { return Err(expected()) };
     let ctype = ctype.join(" ").replace(" *", "*");
     match TYPES.iter().find(|(known, _)| *known == ctype) {
@@ -175,7 +180,8 @@ mod tests {
                     KERNEL(axpy, 256, 2)(const float* __restrict__ x, float *y,\n    float a, // a comment, with a comma\n    int n) {\n    if (n) { y[0] = a; }\n}\n\
                     KERNEL(steps, 1024, 1)(const u64* table, u16* h, u32* barrier) { for (;;) { grid_barrier(barrier); } }\n";
         let found = kernels("a.cu", text).unwrap();
-        let names: Vec<_> = found.iter().map(|k| (&*k.name, k.threads, k.min_blocks, k.cooperative, k.line)).collect();
+        let names: Vec<_> =
+            found.iter().map(|k| (&*k.name, k.threads, k.min_blocks, k.cooperative, k.line)).collect();
         assert_eq!(names, [("axpy", 256, 2, false, 5), ("steps", 1024, 1, true, 10)]);
         let params: Vec<_> = found[0].params.iter().map(|p| (&*p.name, &*p.ctype, p.kind)).collect();
         assert_eq!(

@@ -68,10 +68,16 @@ impl Sources {
 /// Nothing but the prelude is included: neither the wheel nor a user's machine has headers.
 fn only_the_prelude(path: &str, text: &str) -> Result<()> {
     for (i, line) in text.lines().enumerate() {
-        let included = line.trim_start().strip_prefix('#').and_then(|rest| rest.trim_start().strip_prefix("include"));
+        let included =
+            line.trim_start().strip_prefix('#').and_then(|rest| rest.trim_start().strip_prefix("include"));
         if included.is_some_and(|file| file.trim() != "\"prelude.cuh\"") {
             let expected = "no include but `\"prelude.cuh\"`".into();
-            return Err(Error::Kernel { path: path.into(), line: i + 1, expected, found: line.trim().into() });
+            return Err(Error::Kernel {
+                path: path.into(),
+                line: i + 1,
+                expected,
+                found: line.trim().into(),
+            });
         }
     }
     Ok(())

@@ -83,7 +83,9 @@ impl StandIn {
             let path = folder.join(format!("{name}.cu"));
             let text = std::fs::read_to_string(&path).map_err(Error::io("reading", &path))?;
             let kernels = scan::kernels(&path.display().to_string(), &text)?;
-            objects.push(self.object(name, &wrapper(&Family { name: name.into(), kernels, targets: &[] }, "faults"))?);
+            objects.push(
+                self.object(name, &wrapper(&Family { name: name.into(), kernels, targets: &[] }, "faults"))?,
+            );
         }
         let program = self.folder.join("faults");
         self.link(&objects, &[], &program)?;
@@ -104,7 +106,17 @@ impl StandIn {
         let cpu = sources::folder().join("cpu");
         let mut compiler = Command::new("g++");
         // As with NVRTC, a product and a sum are two roundings.
-        compiler.args(["-std=c++17", "-O2", "-g1", "-fPIC", "-ffp-contract=off", "-Wall", "-Wno-unknown-pragmas", "-Wno-unused-function", "-Wno-unused-variable"]);
+        compiler.args([
+            "-std=c++17",
+            "-O2",
+            "-g1",
+            "-fPIC",
+            "-ffp-contract=off",
+            "-Wall",
+            "-Wno-unknown-pragmas",
+            "-Wno-unused-function",
+            "-Wno-unused-variable",
+        ]);
         compiler.args(self.flags()).arg("-I").arg(&cpu).arg("-I").arg(sources::folder().join("cu"));
         compiler.args(["-MMD", "-c"]).arg(&source).arg("-o").arg(&object);
         if let Err(error) = process::run(&mut compiler) {
@@ -116,11 +128,15 @@ impl StandIn {
 
     fn link(&self, objects: &[PathBuf], flags: &[&str], output: &Path) -> Result<()> {
         let time = |path: &Path| path.metadata().and_then(|data| data.modified()).ok();
-        if time(output).is_some_and(|made| objects.iter().all(|object| time(object).is_some_and(|t| t <= made))) {
+        if time(output)
+            .is_some_and(|made| objects.iter().all(|object| time(object).is_some_and(|t| t <= made)))
+        {
             return Ok(());
         }
         let mut compiler = Command::new("g++");
-        process::run(compiler.args(flags).args(self.flags()).args(objects).arg("-o").arg(output).arg("-lpthread"))
+        process::run(
+            compiler.args(flags).args(self.flags()).args(objects).arg("-o").arg(output).arg("-lpthread"),
+        )
     }
 
     fn flags(&self) -> &'static [&'static str] {
@@ -162,7 +178,8 @@ mod tests {
     #[test]
     fn a_wrapper_registers_every_kernel() {
         let text = "KERNEL(a, 64, 2)(int n) {}\nKERNEL(b, 32, 1)(u32* c) { grid_barrier(c); }\n";
-        let family = Family { name: "toy".into(), kernels: scan::kernels("toy.cu", text).unwrap(), targets: &[] };
+        let family =
+            Family { name: "toy".into(), kernels: scan::kernels("toy.cu", text).unwrap(), targets: &[] };
         let text = wrapper(&family, "../cu");
         assert!(text.contains("#include \"../cu/toy.cu\""), "{text}");
         assert!(text.contains("STANDIN_KERNEL(family_toy, a, 64, 2, false);"), "{text}");
