@@ -176,8 +176,14 @@ impl Count {
 
     /// Runs a `cargo test` and adds up what its executables report.
     pub fn cargo_test(&mut self, mut command: impl std::borrow::BorrowMut<Command>) -> Result<()> {
+        self.cargo_test_watched(command.borrow_mut(), |_| {})
+    }
+
+    /// [`Count::cargo_test`] that shows each line to `see`.
+    pub fn cargo_test_watched(&mut self, command: &mut Command, mut see: impl FnMut(&str)) -> Result<()> {
         let mut count = Count::default();
-        let success = process::watch(command.borrow_mut(), |line| {
+        let success = process::watch(command, |line| {
+            see(line);
             if let Some(result) = parse_result(line) {
                 count.add(result);
             }

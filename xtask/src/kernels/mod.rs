@@ -1,9 +1,11 @@
-//! `kernels`: compiles the CUDA sources into the committed images, checks them, lists them.
+//! `kernels`: compiles the CUDA sources into the committed images, checks them, lists them, and packs their tests; the
+//! stand-in driver that runs them on the CPU is built here too.
 
 mod build;
 mod generate;
 mod limits;
 mod nvrtc;
+pub mod pack;
 mod scan;
 mod sources;
 pub mod standin;
@@ -24,16 +26,17 @@ pub enum Outcome {
     Skipped,
 }
 
-/// `kernels build|check|list`
+/// `kernels build|check|list|pack`
 pub fn run(args: &[OsString]) -> Result<()> {
     let Some((name, rest)) = args.split_first() else {
-        return Err(tools::unknown(&OsString::new(), "build, check, list"));
+        return Err(tools::unknown(&OsString::new(), "build, check, list, pack"));
     };
     match &*name.to_string_lossy() {
         "build" => tools::no_arguments(rest).and_then(|()| build::build()),
         "check" => tools::no_arguments(rest).and_then(|()| check().map(|_| ())),
         "list" => tools::no_arguments(rest).and_then(|()| list()),
-        _ => Err(tools::unknown(name, "build, check, list")),
+        "pack" => pack::pack(rest),
+        _ => Err(tools::unknown(name, "build, check, list, pack")),
     }
 }
 

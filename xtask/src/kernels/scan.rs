@@ -86,7 +86,7 @@ fn kernel(code: &str, line: usize) -> std::result::Result<Kernel, String> {
     if !is_identifier(name) {
         return Err(shape.into());
     }
-    if !(32..=1024).contains(&threads) || threads % 32 != 0 {
+    if !(32..=1024).contains(&threads) || !threads.is_multiple_of(32) {
         return Err("whole warps a block, at most 1024 threads".into());
     }
     let params = if params.trim().is_empty() {

@@ -73,23 +73,28 @@ pub fn run(options: &Options, count: &mut Count) -> Result<()> {
     }
     let standin = StandIn::build(Sanitizer::None)?;
     let Some(executable) = executable(&[])? else { return failed(count) };
-    let mut on_device = 0;
+    let (mut on_device, mut rows) = (0, 0);
     for seed in 0..options.seeds {
         // What needs no device is the same with any schedule.
         let mut command = in_tests(&executable, if seed == 0 { &[] } else { &[ON_DEVICE] });
         standin.prepare(&mut command)?;
         command.env("SEQWEAVE_REQUIRE_CUDA", "1").env("SEQWEAVE_STANDIN_SEED", seed.to_string());
         let before = count.passed;
-        count.cargo_test(&mut command)?;
+        count.cargo_test_watched(&mut command, |line| rows = rows_of(line).unwrap_or(rows))?;
         on_device = count.passed - before;
     }
     count.program(&mut Command::new(standin.faults()?))?;
     println!(
-        "kernels: {on_device} tests on the stand-in × {} schedules, {:.0} s",
+        "kernels: {rows} rows of the op table and {on_device} tests in all on the stand-in × {} schedules, {:.0} s",
         options.seeds,
         start.elapsed().as_secs_f64()
     );
     if options.asan { with_sanitizers(&executable, count) } else { Ok(()) }
+}
+
+/// `op table: 45 rows …` → 45, as the test of the table says.
+fn rows_of(line: &str) -> Option<u32> {
+    line.strip_prefix("op table: ")?.split(' ').next()?.parse().ok()
 }
 
 /// The tests on the device once more, every access of a kernel being checked.
@@ -158,4 +163,15 @@ pub fn executable(args: &[&str]) -> Result<Option<PathBuf>> {
         expected: "the test executable `kernels`",
         found: "none".into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rows_are_counted() {
+        assert_eq!(rows_of("op table: 45 rows, 120 results"), Some(45));
+        assert_eq!(rows_of("test cuda::x ... ok"), None);
+    }
 }
