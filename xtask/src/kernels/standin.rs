@@ -92,6 +92,26 @@ impl StandIn {
         Ok(program)
     }
 
+    /// The programs of `kernels/cpu/selftest`: the executor, and kernels against plain loops in f64, without any driver.
+    pub fn self_tests(&self) -> Result<Vec<PathBuf>> {
+        let folder = sources::folder().join("cpu/selftest");
+        let mut names = Vec::new();
+        for file in std::fs::read_dir(&folder).map_err(Error::io("reading", &folder))? {
+            let name = file.map_err(Error::io("reading", &folder))?.file_name();
+            names.extend(name.to_str().and_then(|name| name.strip_suffix(".cpp")).map(str::to_string));
+        }
+        names.sort();
+        let mut programs = Vec::new();
+        for name in names {
+            let object = format!("selftest_{name}");
+            let object = self.object(&object, &format!("#include \"selftest/{name}.cpp\"\n"))?;
+            let program = self.folder.join(format!("selftest_{name}"));
+            self.link(&[object], &[], &program)?;
+            programs.push(program);
+        }
+        Ok(programs)
+    }
+
     /// Compiles a text whose includes are searched for in `kernels/cpu`, unless its object is younger than all of them.
     fn object(&self, name: &str, text: &str) -> Result<PathBuf> {
         let source = self.folder.join(format!("{name}.gen.cpp"));

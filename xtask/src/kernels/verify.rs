@@ -83,6 +83,9 @@ pub fn run(options: &Options, count: &mut Count) -> Result<()> {
         count.cargo_test_watched(&mut command, |line| rows = rows_of(line).unwrap_or(rows))?;
         on_device = count.passed - before;
     }
+    for program in standin.self_tests()? {
+        count.program(&mut Command::new(program))?;
+    }
     count.program(&mut Command::new(standin.faults()?))?;
     println!(
         "kernels: {rows} rows of the op table and {on_device} tests in all on the stand-in × {} schedules, {:.0} s",
@@ -94,7 +97,7 @@ pub fn run(options: &Options, count: &mut Count) -> Result<()> {
 
 /// `op table: 45 rows …` → 45, as the test of the table says.
 fn rows_of(line: &str) -> Option<u32> {
-    line.strip_prefix("op table: ")?.split(' ').next()?.parse().ok()
+    line.split_once("op table: ")?.1.split(' ').next()?.parse().ok()
 }
 
 /// The tests on the device once more, every access of a kernel being checked.
@@ -106,7 +109,7 @@ fn with_sanitizers(executable: &Path, count: &mut Count) -> Result<()> {
     count.cargo_test(command.env("SEQWEAVE_REQUIRE_CUDA", "1"))?;
 
     let program = standin.faults()?;
-    for fault in ["missing_barrier", "divergent_barrier"] {
+    for fault in ["missing_barrier", "divergent_barrier", "refusals", "graph"] {
         count.program(Command::new(&program).arg(fault).env("ASAN_OPTIONS", "detect_leaks=0"))?;
     }
     let mut command = Command::new(&program);
@@ -172,6 +175,8 @@ mod tests {
     #[test]
     fn the_rows_are_counted() {
         assert_eq!(rows_of("op table: 45 rows, 120 results"), Some(45));
+        // With one test thread the line begins with the test's name.
+        assert_eq!(rows_of("test cuda::x ... op table: 45 rows, 120 results"), Some(45));
         assert_eq!(rows_of("test cuda::x ... ok"), None);
     }
 }
