@@ -306,7 +306,7 @@ fn every_instruction_set_translates_to_the_same_bytes() {
     };
     let widest = translate("").good();
     assert_eq!(widest.lines().len(), 20);
-    for set in ["portable", "avx2", "avx512"] {
+    for set in ["portable", "avx2", "avx512", "amx"] {
         let ran = translate(set);
         if ran.stderr.contains("SEQWEAVE_CPU: expected one of") {
             println!("SKIPPED {set}: this processor does not have it");

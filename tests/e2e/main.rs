@@ -10,5 +10,7 @@ mod dir;
 mod flows;
 mod models;
 mod scan;
+mod scores;
+mod tokenizer;
 mod training;
 mod translate;

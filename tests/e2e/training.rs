@@ -216,6 +216,29 @@ fn limits_and_intervals_may_change_between_two_starts() {
 }
 
 #[test]
+fn f32_fast_is_a_setting_of_the_run_and_the_machine_says_what_it_does() {
+    let dir = Dir::new();
+    tiny(&dir);
+    for (run, options) in [
+        ("exact", ""),
+        ("fast", "--precision f32-fast"),
+        ("alone", "--precision f32-fast --threads 1"),
+        ("set", "--set train.precision=f32-fast"),
+    ] {
+        dir.seqweave(&format!("train -q -c config.toml --run {run} {options}")).run().good();
+    }
+    assert_same(&dir, "alone", &outcome(&dir, "fast"));
+    assert_same(&dir, "set", &outcome(&dir, "fast"));
+    // Where the machine has no tiles for it, the mode is f32.
+    let system = dir.seqweave("info --system --json").run().good().json();
+    let weights = |run: &str| outcome(&dir, run).remove("model.safetensors").expect("a model has weights");
+    assert_eq!(weights("exact") == weights("fast"), system["f32_fast"] == "f32", "{system}");
+    assert_eq!(system["tiles_unused"].is_null(), system["f32_fast"] == "amx", "{system}");
+    let other = dir.seqweave("train -q -c config.toml --run fast").run().exits(3);
+    other.says("was made with other settings").says("train.precision");
+}
+
+#[test]
 fn bf16_is_a_setting_of_the_run() {
     let dir = Dir::new();
     tiny(&dir);
@@ -228,8 +251,8 @@ fn bf16_is_a_setting_of_the_run() {
     assert_same(&dir, "alone", &outcome(&dir, "rounded"));
     let other = dir.seqweave("train -q -c config.toml --run rounded").run().exits(3);
     other.says("was made with other settings").says("train.precision");
-    // A model may be used in either precision, whatever it was trained in.
-    for precision in ["f32", "bf16"] {
+    // A model may be used in any precision, whatever it was trained in.
+    for precision in ["f32", "f32-fast", "bf16"] {
         let line = dir
             .seqweave(&format!("translate -m rounded --precision {precision}"))
             .stdin("a b c\n")
@@ -237,7 +260,10 @@ fn bf16_is_a_setting_of_the_run() {
             .good();
         assert_eq!(line.lines().len(), 1);
     }
-    dir.seqweave("translate -m rounded --precision half").run().exits(2).says("expected f32 or bf16");
+    dir.seqweave("translate -m rounded --precision half")
+        .run()
+        .exits(2)
+        .says("expected f32, f32-fast or bf16");
 }
 
 #[test]

@@ -228,6 +228,26 @@ fn losses() -> Vec<Row> {
             Ok(vec![ag::cross_entropy(&x[0], &targets, ignore, 0.1, 0.25)?.0])
         }),
         row(
+            "linear_cross_entropy smoothed, with ignored rows",
+            PRODUCT,
+            |s| vec![tensor([s[0], s[1]], 0.4), weight([s[2], s[1]], 1.7), tensor([s[2]], 2.3)],
+            |x, s| {
+                let targets = Ids::list(ids(s[0], s[2]));
+                let ignore = targets.as_slice()[s[0] - 1];
+                Ok(vec![ag::linear_cross_entropy(&x[0], &x[1], Some(&x[2]), &targets, ignore, 0.1, 0.25)?.0])
+            },
+        ),
+        row(
+            "linear_cross_entropy without bias, twice over",
+            PRODUCT,
+            |s| vec![tensor([s[0], s[1]], 0.4), weight([s[2], s[1]], 1.7)],
+            |x, s| {
+                let targets = Ids::list(ids(s[0], s[2]));
+                let loss = ag::linear_cross_entropy(&x[0], &x[1], None, &targets, u32::MAX, 0.0, 1.0)?.0;
+                Ok(vec![ag::scale(&loss, 2.0)?])
+            },
+        ),
+        row(
             "layer_norm",
             &[&[1, 2], &[3, 31], &[31, 33], &[2, 1025], &[90, 700]],
             |s| vec![tensor(s, 0.4), tensor([s[1]], 1.7), tensor([s[1]], 2.3)],

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-const SETTINGS: [&str; 7] = [
+const SETTINGS: [&str; 8] = [
     // cell, optimizer, schedule, and what else differs; every line is one way training state can be lost.
     "model.cell=lstm train.optimizer.kind=adam train.schedule.kind=inverse-sqrt train.schedule.warmup=10 train.accumulate=2",
     "model.cell=gru train.optimizer.kind=adamw train.optimizer.weight_decay=0.01 train.schedule.kind=plateau",
@@ -24,6 +24,7 @@ const SETTINGS: [&str; 7] = [
     "model.cell=gru train.optimizer.kind=adam model.decoder.input_feeding=true model.attention=additive checkpoint.every=1",
     "model.cell=lstm train.optimizer.kind=adamw model.encoder.layers=2 model.encoder.dropout=0.2 valid.every=11 checkpoint.every=13",
     "model.cell=lstm train.optimizer.kind=adam train.precision=bf16 model.decoder.input_feeding=true checkpoint.every=9",
+    "model.cell=gru train.optimizer.kind=adamw train.precision=f32-fast checkpoint.every=8",
 ];
 
 const BASE: &str = r#"

@@ -208,7 +208,7 @@ impl Options {
                 "--threads" => options.threads = value("--threads", "a whole number from 1")?,
                 "--peers" => options.folder = value("--peers", "a folder")?.into(),
                 "--python" => options.python = Some(value("--python", "a path")?.into()),
-                "--dtype" => options.dtype = value("--dtype", "f32 or bf16")?,
+                "--dtype" => options.dtype = value("--dtype", "f32, f32-fast or bf16")?,
                 "--no-input-feed" => options.no_input_feed = true,
                 "--peer" => {
                     let expected = "NAME=COMMAND";

@@ -8,8 +8,20 @@ use crate::error::Result;
 use crate::{process, workspace};
 
 /// The verbs of the binary, for `tidy`, which checks what the documentation names.
-pub const VERBS: [&str; 10] =
-    ["init", "train", "translate", "evaluate", "score", "info", "plot", "config", "bench", "completions"];
+pub const VERBS: [&str; 12] = [
+    "init",
+    "train",
+    "translate",
+    "evaluate",
+    "compare",
+    "tokenizer",
+    "score",
+    "info",
+    "plot",
+    "config",
+    "bench",
+    "completions",
+];
 
 /// Builds the release binary and becomes `seqweave VERB ARGS`, in the folder where the user is.
 pub fn replace(verb: &str, args: &[OsString]) -> Result<()> {

@@ -11,6 +11,7 @@ mod error;
 mod golden;
 mod kernels;
 mod main_job;
+mod parity;
 mod process;
 mod test;
 mod tidy;
@@ -38,6 +39,8 @@ const VERBS: &[Verb] = &[
     Verb { name: "report", args: "", about: "the second half of the main job: scores, examples and attention pictures of its model", run: main_job::report },
     Verb { name: "translate", args: "ARGS", about: "`seqweave translate ARGS` with the release binary", run: |args| binary::replace("translate", args) },
     Verb { name: "evaluate", args: "ARGS", about: "`seqweave evaluate ARGS`", run: |args| binary::replace("evaluate", args) },
+    Verb { name: "compare", args: "ARGS", about: "`seqweave compare ARGS`", run: |args| binary::replace("compare", args) },
+    Verb { name: "tokenizer", args: "ARGS", about: "`seqweave tokenizer ARGS`", run: |args| binary::replace("tokenizer", args) },
     Verb { name: "score", args: "ARGS", about: "`seqweave score ARGS`", run: |args| binary::replace("score", args) },
     Verb { name: "info", args: "ARGS", about: "`seqweave info ARGS`", run: |args| binary::replace("info", args) },
     Verb { name: "plot", args: "ARGS", about: "`seqweave plot ARGS`", run: |args| binary::replace("plot", args) },
@@ -51,6 +54,7 @@ const VERBS: &[Verb] = &[
     Verb { name: "docs", args: "", about: "builds the API documentation; a warning is an error", run: tools::docs },
     Verb { name: "tidy", args: "", about: "the conventions of the repository: crate edges, file headers, file size, links, …", run: tidy::run },
     Verb { name: "golden", args: "[--check] [--python PATH]", about: "computes the golden values with PyTorch anew, or compares with them", run: golden::run },
+    Verb { name: "parity", args: "[--python PATH] [--seed N] [--pairs N] [--keep]", about: "scores of texts against sacreBLEU and rouge-score, on random text", run: parity::run },
     Verb { name: "help", args: "", about: "this list", run: help },
 ];
 

@@ -1,5 +1,8 @@
 //! The command line as it is typed: raw flags, nothing checked across options. `resolve` does that.
 
+mod compare;
+mod tokenizer;
+
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
@@ -7,6 +10,9 @@ use seqweave_metrics::Metric;
 use seqweave_seq2seq::search::{LengthPenalty, MaxLen};
 use seqweave_tensor::Precision;
 use seqweave_train::bench::Size;
+
+pub use compare::{Compare, Scoring};
+pub use tokenizer::{FormName, PieceModel, TokenizerTrain, TokenizerVerb};
 
 use crate::values::{DeviceChoice, Gate, bench_size, length_penalty, max_len};
 
@@ -55,7 +61,7 @@ pub struct Global {
     #[arg(long, global = true, env = "SEQWEAVE_THREADS", hide_env = true, value_name = "N")]
     #[arg(value_parser = in_range::<0, 1024>)]
     pub threads: Option<usize>,
-    /// Operands of matrix products: f32 or bf16
+    /// Operands of matrix products: f32, f32-fast or bf16
     #[arg(long, alias = "dtype", global = true, env = "SEQWEAVE_PRECISION", hide_env = true)]
     #[arg(value_name = "PRECISION")]
     pub precision: Option<Precision>,
@@ -97,8 +103,13 @@ pub enum Verb {
     Translate(Translate),
     /// Translate and compare with references
     Evaluate(Evaluate),
+    /// Test systems against a baseline, with p-values
+    Compare(Compare),
     /// Log-probabilities of given translations
     Score(Score),
+    /// Learn pieces of words, cut text into them, join them again
+    #[command(subcommand)]
+    Tokenizer(TokenizerVerb),
     /// What a model, run or checkpoint is; or what this machine has
     Info(Info),
     /// Draw attention maps and training curves
@@ -331,6 +342,7 @@ If a gate is not met the exit code is 6.
 
 Examples:
   seqweave evaluate -m runs/g2p --tsv test.tsv --metrics wer,per
+  seqweave evaluate -m runs/de-en test.de test.en --metrics bleu,chrf,ter
   seqweave evaluate -m runs/g2p test.src test.ref --json --fail-under wer=30")]
 pub struct Evaluate {
     /// The model.
@@ -339,7 +351,8 @@ pub struct Evaluate {
     /// The pairs.
     #[command(flatten)]
     pub pairs: Pairs,
-    /// Measures: wer, per, cer, acc, ppl, token_acc, seq_acc
+    /// Measures: wer, per, cer, acc, ppl, token_acc, seq_acc, bleu, chrf, chrf++, ter, rouge1,
+    /// rouge2, rougel, f0.5
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "wer,per")]
     pub metrics: Vec<Metric>,
     /// Quality gates, as in wer=30,per=12; each is measured, listed in --metrics or not
@@ -351,6 +364,9 @@ pub struct Evaluate {
     /// One JSON document instead of text
     #[arg(long)]
     pub json: bool,
+    /// Scores.
+    #[command(flatten)]
+    pub scoring: Scoring,
     /// The search.
     #[command(flatten)]
     pub search: Search,
@@ -575,7 +591,7 @@ mod tests {
 
     #[test]
     fn help_reads_well_at_80_columns() {
-        let verbs: [&[&str]; 16] = [
+        let verbs: [&[&str]; 21] = [
             &[],
             &["init"],
             &["train"],
@@ -591,6 +607,11 @@ mod tests {
             &["config", "check"],
             &["config", "explain"],
             &["bench"],
+            &["compare"],
+            &["tokenizer"],
+            &["tokenizer", "train"],
+            &["tokenizer", "encode"],
+            &["tokenizer", "info"],
             &["completions"],
         ];
         for verb in verbs {

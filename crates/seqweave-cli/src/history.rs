@@ -153,6 +153,7 @@ pub fn curves(runs: &[History], title: Option<&str>) -> Curves {
         &[
             ("error rate (%)", &[Metric::Wer, Metric::Per, Metric::Cer]),
             ("accuracy (%)", &[Metric::Acc, Metric::TokenAcc, Metric::SeqAcc]),
+            ("text score", &[Metric::Bleu, Metric::Chrf, Metric::ChrfPlusPlus, Metric::Ter]),
         ]
     } else {
         &[
@@ -162,6 +163,10 @@ pub fn curves(runs: &[History], title: Option<&str>) -> Curves {
             ("accuracy (%)", &[Metric::Acc]),
             ("token accuracy (%)", &[Metric::TokenAcc]),
             ("sequence accuracy (%)", &[Metric::SeqAcc]),
+            ("BLEU", &[Metric::Bleu]),
+            ("chrF", &[Metric::Chrf]),
+            ("chrF++", &[Metric::ChrfPlusPlus]),
+            ("TER", &[Metric::Ter]),
         ]
     };
     for (label, metrics) in groups {

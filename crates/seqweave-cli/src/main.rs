@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use seqweave_cli::args::Args;
 use seqweave_cli::commands::{
-    bench, completions, config, evaluate, info, init, plot_attention, plot_curves, score, train, translate,
+    bench, compare, completions, config, evaluate, info, init, plot_attention, plot_curves, score, tokenizer,
+    train, translate,
 };
 use seqweave_cli::exit::{Exit, Outcome};
 use seqweave_cli::resolve::{Job, Task, resolve};
@@ -38,6 +39,8 @@ fn run(ui: &Ui, args: Args) -> Outcome {
         Task::Train(job) => train::run(ui, job),
         Task::Translate(job) => translate::run(ui, &context, job),
         Task::Evaluate(job) => evaluate::run(ui, &context, job),
+        Task::Tokenizer(verb) => tokenizer::run(ui, verb),
+        Task::Compare(job) => compare::run(ui, &context, job),
         Task::Score(job) => score::run(ui, &context, job),
         Task::Info { path, json } => info::run(&path, json),
         Task::System { json } => info::system(&context, json),

@@ -8,7 +8,7 @@ use seqweave_seq2seq::search::{LengthPenalty, MaxLen, SearchOptions};
 use seqweave_tensor::Precision;
 use seqweave_train::bench::{BenchOptions, Mode, Size};
 
-use crate::args::{self, Field, Format, Preset, Verb};
+use crate::args::{self, Field, Format, Preset, Scoring, Verb};
 use crate::exit::{Failure, Outcome};
 use crate::values::{DeviceChoice, Gate};
 
@@ -50,6 +50,10 @@ pub enum Task {
     Translate(Translate),
     /// `evaluate`
     Evaluate(Evaluate),
+    /// `compare`
+    Compare(Compare),
+    /// `tokenizer`
+    Tokenizer(args::TokenizerVerb),
     /// `score`
     Score(Score),
     /// `info PATH`
@@ -210,6 +214,27 @@ pub struct Evaluate {
     pub examples: usize,
     /// JSON instead of text.
     pub json: bool,
+    /// What scores of texts depend on.
+    pub scoring: Scoring,
+    /// The search.
+    pub search: Search,
+}
+
+/// Values of `compare`.
+#[derive(Debug)]
+pub struct Compare {
+    /// Files of output, or models; the first is the baseline.
+    pub systems: Vec<PathBuf>,
+    /// Files of references, at least one.
+    pub references: Vec<PathBuf>,
+    /// File of sources.
+    pub src: Option<PathBuf>,
+    /// What is measured.
+    pub metrics: Vec<Metric>,
+    /// What scores depend on.
+    pub scoring: Scoring,
+    /// JSON instead of text.
+    pub json: bool,
     /// The search.
     pub search: Search,
 }
@@ -274,6 +299,8 @@ pub fn resolve(args: args::Args) -> Outcome<Job> {
         Verb::Train(raw) => Task::Train(train(raw, &context)?),
         Verb::Translate(raw) => Task::Translate(translate(raw)?),
         Verb::Evaluate(raw) => Task::Evaluate(evaluate(raw)?),
+        Verb::Tokenizer(raw) => Task::Tokenizer(raw),
+        Verb::Compare(raw) => Task::Compare(compare(raw)?),
         Verb::Score(args::Score { model, pairs: raw, per_token, json, batch }) => {
             Task::Score(Score { model: model.dir, pairs: pairs(raw)?, per_token, json, batch })
         }
@@ -403,6 +430,7 @@ fn evaluate(raw: args::Evaluate) -> Outcome<Evaluate> {
         fail_under: gates,
         examples,
         json,
+        scoring,
         search: raw_search,
     } = raw;
     let mut metrics: Vec<Metric> = Vec::new();
@@ -412,7 +440,16 @@ fn evaluate(raw: args::Evaluate) -> Outcome<Evaluate> {
         }
     }
     let (pairs, search) = (pairs(raw_pairs)?, search(raw_search)?);
-    Ok(Evaluate { model: model.dir, pairs, metrics, gates, examples, json, search })
+    Ok(Evaluate { model: model.dir, pairs, metrics, gates, examples, json, scoring, search })
+}
+
+fn compare(raw: args::Compare) -> Outcome<Compare> {
+    let args::Compare { systems, references, src, metrics, scoring, json, search: raw_search } = raw;
+    if let Some(metric) = metrics.iter().find(|metric| !metric.is_of_text()) {
+        return Err(Failure::usage(format!("--metrics {metric} needs a model, and compare looks at texts"))
+            .help("use `seqweave evaluate` for it"));
+    }
+    Ok(Compare { systems, references, src, metrics, scoring, json, search: search(raw_search)? })
 }
 
 fn search(raw: args::Search) -> Outcome<Search> {
@@ -567,7 +604,7 @@ mod tests {
             ("evaluate -m m", "required arguments"),
             ("evaluate -m m a.src", "required arguments"),
             ("evaluate -m m --tsv a.tsv b.src b.tgt", "cannot be used with"),
-            ("evaluate -m m --tsv a.tsv --metrics bleu", "unknown metric `bleu`"),
+            ("evaluate -m m --tsv a.tsv --metrics comet", "unknown metric `comet`"),
             ("evaluate -m m --tsv a.tsv --fail-under wer", "expected NAME=BOUND"),
             ("info", "required arguments"),
             ("info x --system", "cannot be used with"),

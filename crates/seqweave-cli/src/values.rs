@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(gate("wer=30").unwrap().to_string(), "wer <= 30");
         assert_eq!(gate("acc=90.5").unwrap().to_string(), "acc >= 90.5");
         assert!(gate("wer").unwrap_err().contains("NAME=BOUND"));
-        assert!(gate("bleu=30").unwrap_err().contains("expected one of wer"));
+        assert!(gate("comet=30").unwrap_err().contains("expected one of wer"));
         assert!(gate("wer=many").unwrap_err().contains("found `many`"));
         assert!(gate("wer=nan").is_err());
     }

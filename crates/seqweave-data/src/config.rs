@@ -8,7 +8,8 @@ use crate::error::{Problems, Result};
 use crate::filter::FilterConfig;
 use crate::lines::MAX_LINE_BYTES;
 use crate::split::SplitConfig;
-use crate::tokenize::{Level, Tokenizer};
+use crate::subword::SubwordConfig;
+use crate::tokenize::{Form, Level, Tokenizer};
 use crate::vocab::SPECIALS;
 
 /// The corpora and what is done to them before training.
@@ -90,7 +91,11 @@ pub struct SideConfig {
     pub level: Level,
     /// Whether text is put into lower case first (Unicode, no locale).
     pub lowercase: bool,
-    /// How often a token must occur in the training pairs to be known.
+    /// The Unicode normal form into which text is put first.
+    pub form: Form,
+    /// At the levels of pieces: whether a character that no piece covers is spelt in bytes, so that nothing is unknown.
+    pub byte_fallback: bool,
+    /// How often a token must occur in the training pairs to be known; pieces are all known.
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub min_freq: u64,
     /// The largest vocabulary, the most frequent tokens first and the four special ones included; 0 is no limit.
@@ -100,20 +105,45 @@ pub struct SideConfig {
 
 impl Default for SideConfig {
     fn default() -> Self {
-        Self { level: Level::Word, lowercase: false, min_freq: 1, max_vocab: 32_000 }
+        Self {
+            level: Level::Word,
+            lowercase: false,
+            form: Form::None,
+            byte_fallback: false,
+            min_freq: 1,
+            max_vocab: 32_000,
+        }
     }
 }
 
 impl SideConfig {
     /// The tokenizer of this side.
     pub fn tokenizer(&self) -> Tokenizer {
-        Tokenizer::new(self.level).with_lowercase(self.lowercase)
+        Tokenizer::new(self.level).with_lowercase(self.lowercase).with_form(self.form)
+    }
+
+    /// How pieces are learnt, at the levels of pieces.
+    pub fn subwords(&self) -> Option<SubwordConfig> {
+        let kind = self.level.kind()?;
+        // Without a limit, the usual number.
+        let max = if self.max_vocab == 0 { 32_000 } else { self.max_vocab };
+        Some(SubwordConfig {
+            kind,
+            // `<unk>` is among the pieces and among the special tokens.
+            pieces: (max + 1).saturating_sub(SPECIALS.len()),
+            byte_fallback: self.byte_fallback,
+            form: self.form,
+            lowercase: self.lowercase,
+        })
     }
 
     fn problems(&self) -> Problems {
         let mut p = Problems::default();
         p.require(self.min_freq >= 1, "min_freq", "at least 1 occurrence", self.min_freq);
         let sensible = self.max_vocab == 0 || self.max_vocab > SPECIALS.len();
+        let bytes =
+            !(self.level.is_subword() && self.byte_fallback) || self.max_vocab == 0 || self.max_vocab > 300;
+        p.require(bytes, "max_vocab", "more than 300 tokens, as byte_fallback takes 256", self.max_vocab);
         p.require(sensible, "max_vocab", "0 (no limit) or at least 5 tokens", self.max_vocab);
         p
     }
@@ -133,6 +163,14 @@ impl DataConfig {
             let same = "the value of src, as shared_vocab is true";
             p.require(s.min_freq == t.min_freq, "tgt.min_freq", same, found(s.min_freq, t.min_freq));
             let (sv, tv) = (s.max_vocab as u64, t.max_vocab as u64);
+            let pieces = |side: &SideConfig| side.subwords();
+            let alike = pieces(s) == pieces(t) || s.max_vocab != t.max_vocab;
+            p.require(
+                alike,
+                "tgt.level",
+                "pieces as in src, as shared_vocab is true",
+                format!("{:?}", t.level),
+            );
             p.require(sv == tv, "tgt.max_vocab", same, found(sv, tv));
         }
         p

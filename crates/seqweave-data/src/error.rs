@@ -64,6 +64,17 @@ pub enum Error {
         found: String,
     },
 
+    /// Subword pieces that cannot be learnt, read or used.
+    #[error(
+        "{name}: subwords: {why}\nhelp: `seqweave tokenizer info FILE` shows what a tokenizer file holds"
+    )]
+    Subwords {
+        /// The file, or what was being done.
+        name: String,
+        /// The reason.
+        why: String,
+    },
+
     /// A corpus file without a single line.
     #[error("{name}: the file is empty, expected at least one line\nhelp: check the step that wrote it")]
     EmptyFile {

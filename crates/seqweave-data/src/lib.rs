@@ -80,6 +80,7 @@ mod lines;
 mod prefetch;
 mod prepare;
 mod split;
+mod subword;
 mod tokenize;
 mod vocab;
 
@@ -95,5 +96,6 @@ pub use prepare::{
     Codec, Corpora, PrepareReport, Prepared, VocabReport, encode_pairs, load_corpora, prepare,
 };
 pub use split::{Amount, Split, SplitConfig, exclude_sources, split};
-pub use tokenize::{Level, Tokenizer};
+pub use subword::{SubwordConfig, SubwordKind, Subwords};
+pub use tokenize::{Form, Level, Tokenizer};
 pub use vocab::{BOS, EOS, PAD, SPECIALS, TokenCounter, UNK, Vocab};

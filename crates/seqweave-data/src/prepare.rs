@@ -8,6 +8,7 @@ use crate::corpus::{Pair, SourceSpec, pairs};
 use crate::error::{Error, Result};
 use crate::filter::{FilterReport, select};
 use crate::split::{Amount, SplitConfig, exclude_sources, split};
+use crate::subword::Subwords;
 use crate::tokenize::Tokenizer;
 use crate::vocab::{SPECIALS, TokenCounter, Vocab};
 
@@ -23,6 +24,9 @@ pub struct Codec {
 impl Codec {
     /// The ids of a text, without `<s>` and `</s>`.
     pub fn encode(&self, text: &str) -> Vec<u32> {
+        if self.tokenizer.subwords.is_some() {
+            return self.vocab.encode(self.tokenizer.encode(text));
+        }
         self.vocab.encode(self.tokenizer.level.split(&self.tokenizer.normalize(text)))
     }
 
@@ -173,6 +177,7 @@ pub fn prepare(train: &[Pair], config: &DataConfig) -> Result<Prepared> {
     if kept.is_empty() {
         return Err(Error::NoExamples { why: filter.to_string() });
     }
+    let (src, tgt) = learn(train, &kept, config, (src, tgt))?;
     let (mut src_counts, mut tgt_counts) = (TokenCounter::default(), TokenCounter::default());
     for &i in &kept {
         src_counts.add_text(&src, &train[i].src);
@@ -181,11 +186,11 @@ pub fn prepare(train: &[Pair], config: &DataConfig) -> Result<Prepared> {
     let (src_vocab, tgt_vocab) = if config.shared_vocab {
         let mut both = src_counts.clone();
         both.merge(&tgt_counts);
-        let vocab = build(&both, &config.src, "shared vocabulary")?;
+        let vocab = build(&both, &src, &config.src, "shared vocabulary")?;
         (vocab.clone(), vocab)
     } else {
-        let src = build(&src_counts, &config.src, "source vocabulary")?;
-        (src, build(&tgt_counts, &config.tgt, "target vocabulary")?)
+        let vocab = build(&src_counts, &src, &config.src, "source vocabulary")?;
+        (vocab, build(&tgt_counts, &tgt, &config.tgt, "target vocabulary")?)
     };
     let report = PrepareReport {
         filter,
@@ -197,8 +202,34 @@ pub fn prepare(train: &[Pair], config: &DataConfig) -> Result<Prepared> {
     Ok(Prepared { src, tgt, examples, report })
 }
 
-fn build(counter: &TokenCounter, side: &SideConfig, name: &str) -> Result<Vocab> {
-    let vocab = Vocab::build(counter, side.min_freq, side.max_vocab);
+/// The tokenizers with pieces learnt from the pairs that are kept, where a side asks for pieces.
+fn learn(
+    train: &[Pair],
+    kept: &[usize],
+    config: &DataConfig,
+    (mut src, mut tgt): (Tokenizer, Tokenizer),
+) -> Result<(Tokenizer, Tokenizer)> {
+    let sources = || kept.iter().map(|&i| train[i].src.as_str());
+    let targets = || kept.iter().map(|&i| train[i].tgt.as_str());
+    if let (true, Some(pieces)) = (config.shared_vocab, config.src.subwords()) {
+        let both = Subwords::train(sources().chain(targets()), &pieces)?;
+        (src.subwords, tgt.subwords) = (Some(both.clone()), Some(both));
+        return Ok((src, tgt));
+    }
+    if let Some(pieces) = config.src.subwords() {
+        src.subwords = Some(Subwords::train(sources(), &pieces)?);
+    }
+    if let Some(pieces) = config.tgt.subwords() {
+        tgt.subwords = Some(Subwords::train(targets(), &pieces)?);
+    }
+    Ok((src, tgt))
+}
+
+fn build(counter: &TokenCounter, tokenizer: &Tokenizer, side: &SideConfig, name: &str) -> Result<Vocab> {
+    let vocab = match &tokenizer.subwords {
+        Some(subwords) => Vocab::of_pieces(subwords, counter),
+        None => Vocab::build(counter, side.min_freq, side.max_vocab),
+    };
     if vocab.is_empty() { Err(Error::VocabEmpty { name: name.to_owned() }) } else { Ok(vocab) }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::error::{EntryFlaw, Error, Result};
+use crate::subword::Subwords;
 use crate::tokenize::Tokenizer;
 
 /// The id of `<pad>`, which fills the short rows of a batch.
@@ -44,6 +45,10 @@ impl TokenCounter {
 
     /// Counts the tokens of a text.
     pub fn add_text(&mut self, tokenizer: &Tokenizer, text: &str) {
+        if tokenizer.subwords.is_some() {
+            tokenizer.encode(text).iter().for_each(|token| self.add(token));
+            return;
+        }
         for token in tokenizer.level.split(&tokenizer.normalize(text)) {
             self.add(token);
         }
@@ -119,6 +124,15 @@ impl Vocab {
         tokens[UNK as usize].1 = counter.total - known;
         tokens.extend(ranked.into_iter().map(|(token, count)| (token.into(), count)));
         Self::index(tokens)
+    }
+
+    /// The vocabulary of all pieces of a tokenizer, seen or not, the most frequent first.
+    pub fn of_pieces(subwords: &Subwords, counter: &TokenCounter) -> Self {
+        let mut all = counter.clone();
+        for (_, piece) in subwords.pieces() {
+            all.counts.entry(piece).or_default();
+        }
+        Self::build(&all, 0, 0)
     }
 
     fn index(tokens: Vec<(Arc<str>, u64)>) -> Self {

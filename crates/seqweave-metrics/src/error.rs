@@ -16,6 +16,26 @@ pub enum Error {
         /// The name as it was given.
         name: String,
     },
+    /// A tokenizer name that is not known.
+    #[error("unknown tokenizer `{name}`: expected one of {}", crate::Tok::names())]
+    UnknownTok {
+        /// The name as it was given.
+        name: String,
+    },
+    /// A metric that outputs and references alone do not give.
+    #[error("metric {metric} needs the model: expected a metric of texts")]
+    NeedsModel {
+        /// The metric.
+        metric: crate::Metric,
+    },
+    /// Two measurements that cannot be compared.
+    #[error("a paired test compares like with like: expected {expected}, found {found}")]
+    Unpaired {
+        /// The first.
+        expected: String,
+        /// The second.
+        found: String,
+    },
 }
 
 /// A result of this crate.

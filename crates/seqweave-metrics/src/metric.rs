@@ -37,12 +37,48 @@ pub enum Metric {
     TokenAcc,
     /// Sequences all of whose tokens are predicted right under teacher forcing.
     SeqAcc,
+    /// BLEU of the corpus, line by line.
+    Bleu,
+    /// Character F score.
+    Chrf,
+    /// Character F score with words and pairs of words.
+    #[serde(rename = "chrf++")]
+    ChrfPlusPlus,
+    /// Translation edit rate.
+    Ter,
+    /// F score of words, mean over lines.
+    #[serde(rename = "rouge1")]
+    Rouge1,
+    /// F score of pairs of words, mean over lines.
+    #[serde(rename = "rouge2")]
+    Rouge2,
+    /// F score of the longest common subsequence, mean over lines.
+    #[serde(rename = "rougel")]
+    RougeL,
+    /// F0.5 of the edits from source to output, for correction.
+    #[serde(rename = "f0.5")]
+    F05,
 }
 
 impl Metric {
     /// Every metric, in the order of the tables.
-    pub const ALL: [Metric; 7] =
-        [Metric::Wer, Metric::Per, Metric::Cer, Metric::Acc, Metric::Ppl, Metric::TokenAcc, Metric::SeqAcc];
+    pub const ALL: [Metric; 15] = [
+        Metric::Wer,
+        Metric::Per,
+        Metric::Cer,
+        Metric::Acc,
+        Metric::Ppl,
+        Metric::TokenAcc,
+        Metric::SeqAcc,
+        Metric::Bleu,
+        Metric::Chrf,
+        Metric::ChrfPlusPlus,
+        Metric::Ter,
+        Metric::Rouge1,
+        Metric::Rouge2,
+        Metric::RougeL,
+        Metric::F05,
+    ];
 
     /// The name, as [`FromStr`] reads it.
     pub fn name(self) -> &'static str {
@@ -54,15 +90,20 @@ impl Metric {
             Metric::Ppl => "ppl",
             Metric::TokenAcc => "token_acc",
             Metric::SeqAcc => "seq_acc",
+            Metric::Bleu => "bleu",
+            Metric::Chrf => "chrf",
+            Metric::ChrfPlusPlus => "chrf++",
+            Metric::Ter => "ter",
+            Metric::Rouge1 => "rouge1",
+            Metric::Rouge2 => "rouge2",
+            Metric::RougeL => "rougel",
+            Metric::F05 => "f0.5",
         }
     }
 
     /// Whether the model with the larger value is the better one.
     pub fn higher_is_better(self) -> bool {
-        match self {
-            Metric::Acc | Metric::TokenAcc | Metric::SeqAcc => true,
-            Metric::Wer | Metric::Per | Metric::Cer | Metric::Ppl => false,
-        }
+        !matches!(self, Metric::Wer | Metric::Per | Metric::Cer | Metric::Ppl | Metric::Ter)
     }
 
     /// Whether values are percentages.
@@ -70,9 +111,19 @@ impl Metric {
         self != Metric::Ppl
     }
 
-    /// Whether it is computed from outputs and references alone ([`crate::TextScores`]), without the model.
+    /// Whether it is computed from outputs and references alone ([`crate::Measured`]), without the model.
     pub fn is_of_text(self) -> bool {
+        !matches!(self, Metric::Ppl | Metric::TokenAcc | Metric::SeqAcc)
+    }
+
+    /// Whether lines of the same source are one item with several references; for the others each line is a sentence.
+    pub fn is_of_items(self) -> bool {
         matches!(self, Metric::Wer | Metric::Per | Metric::Cer | Metric::Acc)
+    }
+
+    /// Whether sacreBLEU reports it in points, without a percent sign.
+    pub fn is_in_points(self) -> bool {
+        self.is_of_text() && !self.is_of_items()
     }
 
     /// Whether `value` is better than `other`. A NaN is worse than any number and not better than another NaN.
@@ -126,10 +177,11 @@ mod tests {
             assert_eq!(serde_json::from_str::<Metric>(&json).unwrap(), metric);
         }
         assert_eq!(format!("{:>5}|", Metric::Wer), "  wer|");
-        let error = "bleu".parse::<Metric>().unwrap_err().to_string();
+        let error = "comet".parse::<Metric>().unwrap_err().to_string();
         assert_eq!(
             error,
-            "unknown metric `bleu`: expected one of wer, per, cer, acc, ppl, token_acc, seq_acc"
+            "unknown metric `comet`: expected one of wer, per, cer, acc, ppl, token_acc, seq_acc, bleu, chrf, chrf++, ter, \
+             rouge1, rouge2, rougel, f0.5"
         );
     }
 

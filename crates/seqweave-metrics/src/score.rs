@@ -17,7 +17,7 @@ pub struct Score {
     /// Its value, in percent if [`Metric::is_percent`]; `None` over nothing.
     pub value: Option<f64>,
     /// What the value is over: items for `wer`, `acc` and `seq_acc`, reference tokens for `per`, `ppl` and `token_acc`,
-    /// reference characters for `cer`.
+    /// reference characters for `cer`, and as [`Measured::score`](crate::Measured::score) says for the others.
     pub total: u64,
 }
 
@@ -53,6 +53,7 @@ impl fmt::Display for Score {
         let Score { metric, value, total } = self;
         match value {
             None => write!(f, "{metric} undefined (nothing to score)"),
+            Some(value) if metric.is_in_points() => write!(f, "{metric} {value:.2} of {total}"),
             Some(value) if metric.is_percent() => write!(f, "{metric} {value:.2} % of {total}"),
             Some(value) => write!(f, "{metric} {value:.3} of {total}"),
         }

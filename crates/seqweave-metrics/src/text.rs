@@ -38,17 +38,22 @@ impl TextScores {
         Ok(right)
     }
 
-    /// The score of a metric of texts; `None` for the others, which need the model ([`Metric::is_of_text`]).
+    /// The score of a metric of items ([`Metric::is_of_items`]); `None` for the others.
     pub fn score(&self, metric: Metric) -> Option<Score> {
-        let TextScores { items, tokens, chars } = self;
-        let (part, whole) = match metric {
-            Metric::Wer => (items.wrong, items.items),
-            Metric::Acc => (items.items - items.wrong, items.items),
-            Metric::Per => (tokens.counts.errors(), tokens.counts.reference_len()),
-            Metric::Cer => (chars.counts.errors(), chars.counts.reference_len()),
-            Metric::Ppl | Metric::TokenAcc | Metric::SeqAcc => return None,
-        };
+        let (part, whole) = self.part_of(metric)?;
         Some(Score::percent(metric, part, whole))
+    }
+
+    /// What is counted, and out of how many.
+    pub(crate) fn part_of(&self, metric: Metric) -> Option<(u64, u64)> {
+        let TextScores { items, tokens, chars } = self;
+        match metric {
+            Metric::Wer => Some((items.wrong, items.items)),
+            Metric::Acc => Some((items.items - items.wrong, items.items)),
+            Metric::Per => Some((tokens.counts.errors(), tokens.counts.reference_len())),
+            Metric::Cer => Some((chars.counts.errors(), chars.counts.reference_len())),
+            _ => None,
+        }
     }
 
     /// Adds the items of another.
@@ -81,7 +86,7 @@ mod tests {
         assert_eq!(value(&scores, Metric::Per), Some(25.0)); // 1 of 2 + 2
         assert_eq!(value(&scores, Metric::Cer), Some(25.0)); // 2 of 4 + 4
         for metric in Metric::ALL {
-            assert_eq!(scores.score(metric).is_some(), metric.is_of_text());
+            assert_eq!(scores.score(metric).is_some(), metric.is_of_items());
         }
         let mut twice = scores;
         twice.merge(&scores);

@@ -129,10 +129,9 @@ impl Seq2Seq {
     ) -> Result<(Var, CrossEntropyStats)> {
         let [_, t, b] = batch.dims()?;
         let h = self.config.hidden;
-        let states = self.teach(cx, batch)?; // [T,B,H]
-        let logits = self.output.logits(cx, &ag::reshape(&states, [t * b, h])?)?; // [T·B,V]
+        let states = ag::reshape(&self.teach(cx, batch)?, [t * b, h])?;
         let targets = batch.tgt_out.reshape([t * b])?;
-        Ok(ag::cross_entropy(&logits, &targets, PAD, smoothing, scale)?)
+        self.output.loss(cx, &states, &targets, smoothing, scale)
     }
 
     /// What the model says about each output of a batch, token by token.

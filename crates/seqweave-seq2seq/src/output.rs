@@ -1,9 +1,10 @@
 //! The output layer: from attentional states to a logit per target token.
 
-use seqweave_autograd::Var;
+use seqweave_autograd::{self as ag, CrossEntropyStats, Var};
 use seqweave_nn::{Ctx, Embedding, Init, Linear, ParamId, Scope};
+use seqweave_tensor::{Float, Ids};
 
-use crate::{ModelConfig, Result, Tie};
+use crate::{ModelConfig, PAD, Result, Tie};
 
 /// `logits = W_o·s + b`, with `s` the attentional state of H units and `W_o` `[V,H]`.
 ///
@@ -37,9 +38,29 @@ impl Output {
     /// Logits `[..,V]` of attentional states `[..,H]`.
     pub fn logits(&self, cx: &Ctx<'_>, states: &Var) -> Result<Var> {
         let bias = cx.param(self.bias)?;
+        Ok(cx.linear(&self.projected(cx, states)?, self.weight, Some(&bias))?)
+    }
+
+    /// `scale · Σ cross-entropy` of attentional states `[N,H]` over the rows whose target, of `[N]`, is not padding. The
+    /// logits are never there as a whole.
+    pub(crate) fn loss(
+        &self,
+        cx: &Ctx<'_>,
+        states: &Var,
+        targets: &Ids,
+        smoothing: Float,
+        scale: Float,
+    ) -> Result<(Var, CrossEntropyStats)> {
+        let (weight, bias) = (cx.param(self.weight)?, cx.param(self.bias)?);
+        let states = self.projected(cx, states)?;
+        Ok(ag::linear_cross_entropy(&states, &weight, Some(&bias), targets, PAD, smoothing, scale)?)
+    }
+
+    /// The states as the weight takes them.
+    fn projected(&self, cx: &Ctx<'_>, states: &Var) -> Result<Var> {
         match &self.project {
-            Some(project) => Ok(cx.linear(&project.forward(cx, states)?, self.weight, Some(&bias))?),
-            None => Ok(cx.linear(states, self.weight, Some(&bias))?),
+            Some(project) => Ok(project.forward(cx, states)?),
+            None => Ok(states.clone()),
         }
     }
 }

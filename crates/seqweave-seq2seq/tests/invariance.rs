@@ -71,7 +71,7 @@ fn and_so_it_is_beyond_the_block_sizes_of_the_kernels() {
     ] {
         let mut config = config(cell, attention, BridgeKind::Dense, input_feeding);
         (config.emb, config.hidden) = (45, 134);
-        for precision in [Precision::F32, Precision::Bf16] {
+        for precision in Precision::ALL {
             let device = Device::cpu().with_precision(precision);
             let (model, mut params) = Seq2Seq::build(&config, LARGE, LARGE, &device, 1).unwrap();
             draw(&mut params, 1, 0.4);

@@ -7,8 +7,10 @@ use seqweave_tensor::{Acc, Device, Float, Ids, Precision, Result, Tensor, Trans,
 use std::time::Instant;
 
 /// Products `[M,K]·[K,N]`: recurrent ones of one time step, then whole-sequence ones, forward and backward.
-const PRODUCTS: [(&str, usize, usize, usize); 13] = [
+const PRODUCTS: [(&str, usize, usize, usize); 15] = [
+    ("one row, H 256", 1, 1024, 256),
     ("one row, H 512", 1, 2048, 512),
+    ("two rows, H 512", 2, 2048, 512),
     ("recurrent B 16, H 256", 16, 1024, 256),
     ("recurrent B 64, H 256", 64, 1024, 256),
     ("its gradient", 64, 256, 1024),

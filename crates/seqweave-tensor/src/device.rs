@@ -111,13 +111,18 @@ fn mem_available(report: &str) -> Option<u64> {
 
 /// What the operands of a matrix product are rounded to. Sums, and everything that is no matrix product, are f32.
 ///
-/// In either precision a result depends on the operands alone, never on the number of threads or on other rows.
+/// In every precision a result depends on the operands alone, never on the number of threads or on other rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// Not at all.
     #[default]
     F32,
-    /// To bfloat16, the upper half of an f32: relative error 2⁻⁹ an operand, to nearest, ties to even.
+    /// Numbers split in two of bfloat16 each, where the processor has matrix registers for those (AMX): products of first
+    /// parts and of a first with a second one, so that an operand has a relative error of 2⁻¹⁷.
+    ///
+    /// Where it has none, the kernels of [`Precision::F32`] are faster, and are used.
+    F32Fast,
+    /// To bfloat16, the upper half of an f32: relative error 2⁻⁸ an operand at most, to nearest, ties to even.
     ///
     /// Where the processor has no instruction for it, operands are rounded and multiplied as f32: the same error, no
     /// gain in speed, and other last bits. Ignored in the f64 build.
@@ -125,10 +130,14 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// All of them, the most exact first.
+    pub const ALL: [Precision; 3] = [Precision::F32, Precision::F32Fast, Precision::Bf16];
+
     /// Its name on the command line and in configurations.
     pub fn name(self) -> &'static str {
         match self {
             Precision::F32 => "f32",
+            Precision::F32Fast => "f32-fast",
             Precision::Bf16 => "bf16",
         }
     }
@@ -140,8 +149,9 @@ impl std::str::FromStr for Precision {
     fn from_str(text: &str) -> std::result::Result<Self, String> {
         match text {
             "f32" => Ok(Precision::F32),
+            "f32-fast" => Ok(Precision::F32Fast),
             "bf16" => Ok(Precision::Bf16),
-            _ => Err("expected f32 or bf16".to_owned()),
+            _ => Err("expected f32, f32-fast or bf16".to_owned()),
         }
     }
 }

@@ -73,20 +73,33 @@ pub(crate) fn for_each_level(mut f: impl FnMut(Level)) {
     LEVEL.store(widest as u8, Relaxed);
 }
 
-/// The environment variable that holds the vectors back: `avx512`, `avx2` or `portable`.
+/// The environment variable that holds the vectors back: `amx`, `avx512`, `avx2` or `portable`.
 pub const OVERRIDE: &str = "SEQWEAVE_CPU";
 
-/// The names that [`OVERRIDE`] knows, widest first.
-const NAMES: [(&str, Level); 3] =
-    [("avx512", Level::Avx512), ("avx2", Level::Avx2), ("portable", Level::Baseline)];
+/// The name that allows everything: AMX tiles, and the vectors that come with them.
+const TILES: &str = "amx";
 
-/// The widest vectors that may be used. A name that is not known limits nothing: see [`check_override`].
-pub(crate) fn limit() -> Level {
-    static LIMIT: OnceLock<Level> = OnceLock::new();
-    *LIMIT.get_or_init(|| {
+/// The names that [`OVERRIDE`] knows, widest first.
+const NAMES: [(&str, Level); 4] =
+    [(TILES, Level::Avx512), ("avx512", Level::Avx512), ("avx2", Level::Avx2), ("portable", Level::Baseline)];
+
+/// What [`OVERRIDE`] names. A name that is not known limits nothing: see [`check_override`].
+fn limits() -> (&'static str, Level) {
+    static LIMITS: OnceLock<(&str, Level)> = OnceLock::new();
+    *LIMITS.get_or_init(|| {
         let asked = std::env::var(OVERRIDE).unwrap_or_default();
-        NAMES.into_iter().find(|(name, _)| *name == asked).map_or(Level::Avx512, |(_, level)| level)
+        NAMES.into_iter().find(|(name, _)| *name == asked).unwrap_or(NAMES[0])
     })
+}
+
+/// The widest vectors that may be used.
+pub(crate) fn limit() -> Level {
+    limits().1
+}
+
+/// Whether matrix products may use tile registers.
+pub(crate) fn tiles_are_allowed() -> bool {
+    limits().0 == TILES
 }
 
 /// Whether [`OVERRIDE`], where it is set, names something this processor has; empty counts as unset. In f32
@@ -96,8 +109,11 @@ pub(crate) fn limit() -> Level {
 /// [`Error::CpuOverride`] with the names that would do.
 pub fn check_override() -> Result<()> {
     let Some(found) = std::env::var_os(OVERRIDE).filter(|found| !found.is_empty()) else { return Ok(()) };
-    let has = |level: Level| level as u8 <= detected() as u8;
-    let available: Vec<&str> = NAMES.iter().filter(|(_, level)| has(*level)).map(|(name, _)| *name).collect();
+    let has = |name: &str, level: Level| {
+        level as u8 <= detected() as u8 && (name != TILES || crate::gemm::amx::works().is_ok())
+    };
+    let available = NAMES.iter().filter(|(name, level)| has(name, *level)).map(|(name, _)| *name);
+    let available: Vec<&str> = available.collect();
     if available.iter().any(|name| *name == found) {
         return Ok(());
     }

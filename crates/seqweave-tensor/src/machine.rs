@@ -1,6 +1,6 @@
 //! What this processor can do, what of it is used, and the ceiling that benchmarks hold figures against.
 
-use crate::gemm::{Isa, multiply_adds};
+use crate::gemm::{Isa, amx, multiply_adds};
 use crate::math::simd;
 use crate::{Float, Precision};
 use std::sync::Barrier;
@@ -13,9 +13,23 @@ pub fn matrix_kernels() -> &'static str {
     Isa::best().name()
 }
 
-/// How products in [`Precision::Bf16`] are made here: `avx512bf16`, or `rounded` operands in f32.
+/// How products in [`Precision::Bf16`] are made here: on `amx` tiles, with `avx512bf16`, or of `rounded` operands in f32.
 pub fn bf16_kernels() -> &'static str {
-    if Isa::has_pairs() { "avx512bf16" } else { "rounded" }
+    match amx::usable() {
+        Ok(()) => "amx",
+        Err(_) if Isa::has_pairs() => "avx512bf16",
+        Err(_) => "rounded",
+    }
+}
+
+/// How products in [`Precision::F32Fast`] are made here: of parts on `amx` tiles, or as in `f32`.
+pub fn f32_fast_kernels() -> &'static str {
+    if amx::usable().is_ok() { "amx" } else { "f32" }
+}
+
+/// Why no product is made on AMX tiles here; `None` where they are used.
+pub fn tiles_unused() -> Option<&'static str> {
+    amx::usable().as_ref().err().map(String::as_str)
 }
 
 /// The rate of the multiply-adds of a precision in registers, in FLOP/s summed over `threads` threads: what a matrix product could
@@ -88,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_ceiling_is_a_rate_of_this_century() {
-        for precision in [Precision::F32, Precision::Bf16] {
+        for precision in Precision::ALL {
             match multiply_add_ceiling(1, precision) {
                 Some(rate) => assert!((1e9..1e13).contains(&rate), "{rate}"),
                 None => assert_eq!(matrix_kernels(), "portable"),

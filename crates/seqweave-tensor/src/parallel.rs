@@ -97,6 +97,21 @@ pub(crate) fn map<R: Send>(n: usize, work: usize, f: impl Fn(usize) -> R + Sync 
     if n * work < SERIAL_BELOW { (0..n).map(f).collect() } else { (0..n).into_par_iter().map(f).collect() }
 }
 
+/// The values `f(row, row of out)` for each row of `columns` elements, in order; `f` may change its row.
+pub(crate) fn map_rows<R: Send>(
+    out: &mut [Float],
+    columns: usize,
+    work: usize,
+    f: impl Fn(usize, &mut [Float]) -> R + Sync + Send,
+) -> Vec<R> {
+    let columns = columns.max(1);
+    if out.len() / columns * work < SERIAL_BELOW {
+        out.chunks_exact_mut(columns).enumerate().map(|(i, row)| f(i, row)).collect()
+    } else {
+        out.par_chunks_exact_mut(columns).enumerate().map(|(i, row)| f(i, row)).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +129,15 @@ mod tests {
         let mut out = vec![0.0; 1001 * 77];
         for_rows(&mut out, 77, 77, |row, part| part.iter_mut().for_each(|x| *x += row as Float));
         assert!(out.chunks(77).enumerate().all(|(row, part)| part.iter().all(|&x| x == row as Float)));
+        for rows in [0, 3, 2001] {
+            let mut out = vec![1.0; rows * 30];
+            let seen = map_rows(&mut out, 30, 30, |i, row| {
+                row.iter_mut().for_each(|x| *x += i as Float);
+                i
+            });
+            assert_eq!(seen, (0..rows).collect::<Vec<_>>());
+            assert!(out.chunks(30).enumerate().all(|(i, row)| row.iter().all(|&x| x == 1.0 + i as Float)));
+        }
         for rows in [1, 5, 3001] {
             let (mut wide, mut narrow) = (vec![0.0; rows * 20], vec![0.0; rows]);
             for_rows_of([&mut wide, &mut narrow], [20, 1], 20, |row, [wide, narrow]| {

@@ -329,9 +329,8 @@ mod tests {
     #[test]
     fn every_mode_is_checked_and_timed() {
         for mode in [Mode::Train, Mode::Greedy, Mode::Beam] {
-            for (input_feeding, precision) in
-                [(true, Precision::F32), (false, Precision::F32), (true, Precision::Bf16)]
-            {
+            let modes = Precision::ALL.map(|precision| (true, precision));
+            for (input_feeding, precision) in modes.into_iter().chain([(false, Precision::F32)]) {
                 let options =
                     BenchOptions { size: TINY, mode, beam: 2, input_feeding, precision, seconds: 0.0 };
                 let measured = bench(&options, Device::cpu()).unwrap();

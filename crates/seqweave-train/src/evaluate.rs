@@ -1,9 +1,13 @@
 //! How good a model is on pairs: what `evaluate` prints and what validation looks at.
 
+use std::collections::HashMap;
+
 use crate::Result;
 use seqweave::{ModelFolder, TranslateOptions, Translator};
 use seqweave_data::Pair;
-use seqweave_metrics::{Accuracy, Metric, Perplexity, Score, TextScores, group_references};
+use seqweave_metrics::{
+    Accuracy, Item, Measured, Metric, Perplexity, Score, Sentence, TextOptions, TextScores, group_references,
+};
 use seqweave_nn::Ctx;
 use seqweave_seq2seq::Batch;
 use serde::Serialize;
@@ -15,6 +19,8 @@ pub struct EvaluateOptions {
     pub translate: TranslateOptions,
     /// The metrics, in the order of the answer.
     pub metrics: Vec<Metric>,
+    /// What metrics of texts depend on beside the texts.
+    pub text: TextOptions,
 }
 
 /// Scores of a model, and the outputs they come from.
@@ -26,6 +32,9 @@ pub struct Evaluation {
     pub items: usize,
     /// One score a metric asked for.
     pub scores: Vec<Score>,
+    /// What scores of texts were computed from: gives intervals, signatures and paired tests.
+    #[serde(skip)]
+    pub measured: Vec<Measured>,
     /// The outputs, one an item; empty if no metric of texts was asked for.
     pub answers: Vec<Answer>,
 }
@@ -52,8 +61,10 @@ impl Evaluation {
 
 /// Measures `translator` on `pairs`.
 ///
-/// Metrics of texts (`wer`, `per`, `cer`, `acc`) are taken over outputs of the search, metrics of the model (`ppl`,
-/// `token_acc`, `seq_acc`) over the references under teacher forcing.
+/// Metrics of texts are taken over outputs of the search, metrics of the model (`ppl`, `token_acc`, `seq_acc`) over the
+/// references under teacher forcing.
+/// For `wer`, `per`, `cer` and `acc`, lines of one source are one item; all other metrics of texts go line by line, as
+/// they are published.
 ///
 /// # Errors
 /// A search option out of range, or a model whose weights give NaN.
@@ -74,6 +85,7 @@ pub fn evaluate(translator: &Translator, pairs: &[Pair], options: &EvaluateOptio
             });
         }
     }
+    let measured = measure(&items, &answers, pairs, options)?;
     let forced = match options.metrics.iter().all(|metric| metric.is_of_text()) {
         true => Forced::default(),
         false => forced(translator.model(), pairs, options.translate.batch)?,
@@ -82,10 +94,39 @@ pub fn evaluate(translator: &Translator, pairs: &[Pair], options: &EvaluateOptio
         Metric::Ppl => Some(Score::ppl(&forced.perplexity)),
         Metric::TokenAcc => Some(Score::token_acc(&forced.tokens)),
         Metric::SeqAcc => Some(Score::seq_acc(&forced.sequences)),
-        of_text => texts.score(of_text),
+        of_text => measured.iter().find(|measured| measured.metric() == of_text).map(Measured::score),
     };
     let scores = options.metrics.iter().filter_map(score).collect();
-    Ok(Evaluation { lines: pairs.len(), items: items.len(), scores, answers })
+    Ok(Evaluation { lines: pairs.len(), items: items.len(), scores, measured, answers })
+}
+
+/// Metrics of texts over items or lines.
+fn measure(
+    items: &[Item<&str, &str>],
+    answers: &[Answer],
+    pairs: &[Pair],
+    options: &EvaluateOptions,
+) -> Result<Vec<Measured>> {
+    let of_item = items.iter().zip(answers).map(|(item, answer)| Sentence {
+        source: item.source,
+        output: &answer.output,
+        references: &item.references,
+    });
+    let of_item: Vec<Sentence<'_>> = of_item.collect();
+    let output: HashMap<&str, &str> =
+        answers.iter().map(|answer| (answer.source.as_str(), answer.output.as_str())).collect();
+    let references: Vec<[&str; 1]> = pairs.iter().map(|pair| [pair.tgt.as_str()]).collect();
+    let of_line = pairs.iter().zip(&references).map(|(pair, references)| Sentence {
+        source: &pair.src,
+        output: output.get(pair.src.as_str()).copied().unwrap_or_default(),
+        references,
+    });
+    let of_line: Vec<Sentence<'_>> = of_line.collect();
+    let over = |&metric: &Metric| {
+        let sentences = if metric.is_of_items() { &of_item } else { &of_line };
+        Ok(Measured::over(metric, options.text, sentences)?)
+    };
+    options.metrics.iter().filter(|metric| metric.is_of_text()).map(over).collect()
 }
 
 /// Sums over references under teacher forcing.

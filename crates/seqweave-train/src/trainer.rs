@@ -15,7 +15,7 @@ use crate::{Error, EvaluateOptions, Evaluation, Result, evaluate};
 use seqweave::store::Disk;
 use seqweave::{ModelFolder, TranslateOptions, Translator};
 use seqweave_data::{Pair, prefetch};
-use seqweave_metrics::Metric;
+use seqweave_metrics::{Metric, TextOptions};
 use seqweave_nn::{Optimizer, ParamsBuilder, Schedule, ScheduleKind};
 use seqweave_seq2seq::Seq2Seq;
 use seqweave_tensor::{Device, Philox, Precision, machine};
@@ -330,7 +330,8 @@ impl Trainer {
         let mut search = self.config.decode.clone();
         (search.beam, search.n_best) = (valid.beam as usize, 1);
         let translate = TranslateOptions { search, ..TranslateOptions::default() };
-        let options = EvaluateOptions { translate, metrics: self.metrics.clone() };
+        let options =
+            EvaluateOptions { translate, metrics: self.metrics.clone(), text: TextOptions::default() };
         let evaluation = evaluate(&self.translator, &self.dev, &options)?;
         let shown = valid.samples as usize;
         if !evaluation.answers.is_empty() {
@@ -504,11 +505,14 @@ fn check_settings(run: &RunFolder, found: &Checkpoint, config: &Config) -> Resul
     }
 }
 
-/// [`Config::hash`], and in bf16 how this machine makes its products: another way gives other last bits, so a run that went
-/// on with it would not end as if it had not been interrupted.
+/// [`Config::hash`], and in bf16 and f32-fast how this machine makes its products: another way gives other last bits, so a
+/// run that went on with it would not end as if it had not been interrupted.
 fn settings_hash(config: &Config) -> String {
     match Precision::from(config.train.precision) {
         Precision::F32 => config.hash(),
+        Precision::F32Fast => {
+            format!("{}, f32-fast products {}", config.hash(), machine::f32_fast_kernels())
+        }
         Precision::Bf16 => format!("{}, bf16 products {}", config.hash(), machine::bf16_kernels()),
     }
 }

@@ -5,12 +5,13 @@
 //! | `model.safetensors` | weights, PyTorch names and layouts, f32 |
 //! | `config.json` | format version, model shape, tokenizer of each side |
 //! | `source.vocab.json`, `target.vocab.json` | tokens in id order with their counts |
+//! | `source.tokenizer.json`, `target.tokenizer.json` | pieces, at the levels of pieces; Hugging Face's format |
 //! | `generation.json` | how to decode unless told otherwise |
 //! | `MANIFEST` | size and BLAKE3 hash of each of them, and of itself |
 
 use crate::store::{self, NamedTensor, SealedFolder, Storage};
 use crate::{Error, Result};
-use seqweave_data::{Codec, Tokenizer, Vocab};
+use seqweave_data::{Codec, Subwords, Tokenizer, Vocab};
 use seqweave_nn::Params;
 use seqweave_seq2seq::search::SearchOptions;
 use seqweave_seq2seq::{ModelConfig, Seq2Seq};
@@ -72,13 +73,20 @@ impl ModelFolder {
                 data: value.to_vec(),
             })
             .collect();
-        Ok(vec![
+        let mut files = vec![
             ("model.safetensors", store::weights_to_bytes(&tensors)?),
             ("config.json", to_json(&config)),
             ("source.vocab.json", self.source.vocab.to_json().into_bytes()),
             ("target.vocab.json", self.target.vocab.to_json().into_bytes()),
             ("generation.json", to_json(&self.generation)),
-        ])
+        ];
+        let sides = [(&self.source, "source.tokenizer.json"), (&self.target, "target.tokenizer.json")];
+        for (codec, name) in sides {
+            if let Some(subwords) = &codec.tokenizer.subwords {
+                files.push((name, subwords.to_json().as_bytes().to_vec()));
+            }
+        }
+        Ok(files)
     }
 
     /// Writes the model as a sealed folder that must not exist yet.
@@ -140,8 +148,8 @@ impl ModelFolder {
             return Err(Error::FormatVersion { path, found: format, supported: FORMAT });
         }
         let config: ConfigFile = from_json(folder, "config.json")?;
-        let source = Codec { tokenizer: config.source, vocab: vocab(folder, "source.vocab.json")? };
-        let target = Codec { tokenizer: config.target, vocab: vocab(folder, "target.vocab.json")? };
+        let source = codec(folder, config.source, "source.vocab.json", "source.tokenizer.json")?;
+        let target = codec(folder, config.target, "target.vocab.json", "target.tokenizer.json")?;
         let generation: SearchOptions = from_json(folder, "generation.json")?;
         generation.check()?;
         let (sizes, cfg) = ((source.vocab.len(), target.vocab.len()), &config.model);
@@ -177,11 +185,21 @@ fn load_weights(folder: &SealedFolder, params: &mut Params) -> Result<()> {
     Ok(())
 }
 
-fn vocab(folder: &SealedFolder, name: &str) -> Result<Vocab> {
+/// One side: its tokenizer, with pieces from a file of their own at the levels of pieces, and its vocabulary.
+fn codec(folder: &SealedFolder, mut tokenizer: Tokenizer, vocab: &str, pieces: &str) -> Result<Codec> {
+    if tokenizer.level.is_subword() {
+        let (text, path) = text(folder, pieces)?;
+        tokenizer.subwords = Some(Subwords::from_json(text, &path)?);
+    }
+    let (text, path) = text(folder, vocab)?;
+    Ok(Codec { tokenizer, vocab: Vocab::from_json(text, &path)? })
+}
+
+fn text<'a>(folder: &'a SealedFolder, name: &str) -> Result<(&'a str, String)> {
     let path = folder.folder().join(name).display().to_string();
     let text = std::str::from_utf8(folder.file(name)?)
         .map_err(|error| Error::Json { path: path.clone().into(), message: error.to_string() })?;
-    Ok(Vocab::from_json(text, &path)?)
+    Ok((text, path))
 }
 
 fn to_json<T: Serialize>(value: &T) -> Vec<u8> {

@@ -23,4 +23,4 @@ pub use norm::layer_norm;
 pub use recurrent::{gru, lstm, rnn};
 pub use reduce::{mean, sum};
 pub use shape::{concat_first, concat_last, reshape, rows, slice_last, stack, step, swap01};
-pub use softmax::{CrossEntropyStats, cross_entropy, log_softmax, softmax};
+pub use softmax::{CrossEntropyStats, cross_entropy, linear_cross_entropy, log_softmax, softmax};

@@ -54,3 +54,37 @@ pub fn cross_entropy(
     })?;
     Ok((loss, stats))
 }
+
+/// [`cross_entropy`] of the logits `x·wᵀ + b`, which are never there as a whole.
+///
+/// x: `[N,K]`, w: `[V,K]`, b: `[V]`, targets: `[N]` → `[1]`. dx, dw and db are made on the way forward, while a block of
+/// logits is at hand, and handed on in the backward pass times the gradient of the loss.
+pub fn linear_cross_entropy(
+    x: &Var,
+    w: &Var,
+    b: Option<&Var>,
+    targets: &Ids,
+    ignore: u32,
+    smoothing: Float,
+    scale: Float,
+) -> Result<(Var, CrossEntropyStats)> {
+    let recorded = [Some(x), Some(w), b].into_iter().flatten().any(Var::needs_grad);
+    let (weight, bias) = (w.weight()?, b.map(Var::value));
+    let scaled = recorded.then_some(scale);
+    let out = ops::linear_cross_entropy(x.value(), &weight, bias, targets, ignore, smoothing, scaled)?;
+    let stats = CrossEntropyStats { nll: out.nll, count: out.count, correct: out.correct };
+    let grads = out.grads;
+    let loss = record(ops::scale(&out.loss, scale)?, [Some(x), Some(w), b], move |dy, [x, w, b], g| {
+        let grads = grads.expect("a recorded operation has made its gradients");
+        let dy = dy.item()?;
+        for (input, grad) in [(x, Some(grads.dx)), (w, Some(grads.dw)), (b, grads.db)] {
+            match grad {
+                Some(grad) if dy == 1.0 => g.give(input, grad)?,
+                Some(grad) => g.give(input, ops::scale(&grad, dy)?)?,
+                None => {}
+            }
+        }
+        Ok(())
+    })?;
+    Ok((loss, stats))
+}

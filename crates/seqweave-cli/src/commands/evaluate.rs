@@ -4,11 +4,13 @@ use std::io::{self, Write};
 use std::time::Instant;
 
 use seqweave_data::{SourceSpec, load};
-use seqweave_train::EvaluateOptions;
+use seqweave_metrics::Score;
+use seqweave_train::{EvaluateOptions, Evaluation};
 
 use super::{open_model, translate_options};
+use crate::args::Scoring;
 use crate::exit::{Exit, Outcome};
-use crate::output::{EvaluationReport, GateResult};
+use crate::output::{EvaluationReport, GateResult, Measurement};
 use crate::resolve::{Context, Evaluate};
 use crate::ui::Ui;
 
@@ -23,7 +25,7 @@ pub fn run(ui: &Ui, context: &Context, job: Evaluate) -> Outcome {
     let beam = translate.search.beam;
     ui.note(format!("evaluating {} on {} lines, beam {beam}", job.model.display(), pairs.len()));
     let clock = Instant::now();
-    let options = EvaluateOptions { translate, metrics: job.metrics };
+    let options = EvaluateOptions { translate, metrics: job.metrics, text: job.scoring.options() };
     let evaluation = seqweave_train::evaluate(&translator, &pairs, &options)?;
     let report = EvaluationReport {
         model: job.model.display().to_string(),
@@ -32,13 +34,25 @@ pub fn run(ui: &Ui, context: &Context, job: Evaluate) -> Outcome {
         references: evaluation.lines,
         beam,
         gates: job.gates.iter().map(|gate| GateResult::of(gate, &evaluation.scores)).collect(),
-        metrics: evaluation.scores,
+        metrics: evaluation
+            .scores
+            .iter()
+            .map(|&score| measurement(&evaluation, score, job.scoring))
+            .collect(),
         examples: evaluation.answers.into_iter().take(job.examples).collect(),
         seconds: clock.elapsed().as_secs_f64(),
     };
     let text = if job.json { serde_json::to_string_pretty(&report)? } else { report.text() };
     writeln!(io::stdout(), "{text}")?;
     Ok(if report.passes() { Exit::Good } else { Exit::Gate })
+}
+
+/// A score, and for one of texts its interval and signature.
+fn measurement(evaluation: &Evaluation, score: Score, scoring: Scoring) -> Measurement {
+    match evaluation.measured.iter().find(|measured| measured.metric() == score.metric) {
+        Some(measured) => Measurement::of(measured, scoring.bootstrap()),
+        None => Measurement::plain(score),
+    }
 }
 
 fn name(pairs: &SourceSpec) -> String {

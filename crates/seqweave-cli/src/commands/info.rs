@@ -228,6 +228,10 @@ struct System {
     kernels: &'static str,
     /// How bf16 products are made.
     bf16: &'static str,
+    /// How f32-fast products are made.
+    f32_fast: &'static str,
+    /// Why AMX tiles are not used; nothing where they are.
+    tiles_unused: Option<&'static str>,
     device: String,
     chinese_font: bool,
 }
@@ -245,18 +249,25 @@ impl System {
             cpu_features: cpu_features(),
             kernels: machine::matrix_kernels(),
             bf16: machine::bf16_kernels(),
+            f32_fast: machine::f32_fast_kernels(),
+            tiles_unused: machine::tiles_unused(),
             device,
             chinese_font: Fonts::load(None).is_ok_and(|fonts| fonts.can_show('文')),
         }
     }
 
     fn text(&self) -> String {
-        let Self { version, system, cores, cpu_features, kernels, bf16, device, chinese_font } = self;
+        let Self { version, system, cores, cpu_features, device, chinese_font, .. } = self;
+        let Self { kernels, bf16, f32_fast, tiles_unused, .. } = self;
+        let tiles = match tiles_unused {
+            None => "AMX, for bf16 and, in two parts a number, for f32-fast".to_owned(),
+            Some(reason) => format!("not used ({reason}); without them f32-fast gains nothing and is f32"),
+        };
         let features = if cpu_features.is_empty() { "none known".to_owned() } else { cpu_features.join(" ") };
         let fonts =
             if *chinese_font { "show Chinese" } else { "do not show Chinese (plots: use --font FILE)" };
         format!(
-            "seqweave  {version}\nsystem    {system}, {cores} cores\nfeatures  {features}\nkernels   {kernels}, bf16 {bf16}\ndevice    {device}\nfonts     {fonts}"
+            "seqweave  {version}\nsystem    {system}, {cores} cores\nfeatures  {features}\nkernels   {kernels}, bf16 {bf16}, f32-fast {f32_fast}\ntiles     {tiles}\ndevice    {device}\nfonts     {fonts}"
         )
     }
 }

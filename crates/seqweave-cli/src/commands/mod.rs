@@ -1,6 +1,7 @@
 //! One module a verb: each takes resolved values, calls the libraries, and prints.
 
 pub mod bench;
+pub mod compare;
 pub mod completions;
 pub mod config;
 pub mod evaluate;
@@ -10,6 +11,7 @@ pub mod init;
 pub mod plot_attention;
 pub mod plot_curves;
 pub mod score;
+pub mod tokenizer;
 pub mod train;
 pub mod translate;
 
@@ -41,6 +43,11 @@ fn open_device(choice: DeviceChoice) -> Outcome<(Device, String)> {
 /// Opens a model on the device that was asked for.
 fn open_model(ui: &Ui, context: &Context, dir: &Path) -> Outcome<Translator> {
     start_pool(context.threads.unwrap_or(0))?;
+    open_translator(ui, context, dir)
+}
+
+/// The same once the threads have been started, for verbs that open several models.
+fn open_translator(ui: &Ui, context: &Context, dir: &Path) -> Outcome<Translator> {
     let (device, why) = open_device(context.device.unwrap_or(DeviceChoice::Auto))?;
     let device = device.with_precision(context.precision.unwrap_or_default());
     let translator = Translator::from_dir_on(dir, &device)?;

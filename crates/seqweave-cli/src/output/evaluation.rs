@@ -6,6 +6,7 @@ use seqweave_metrics::{Metric, Score};
 use seqweave_train::Answer;
 use serde::Serialize;
 
+use super::Measurement;
 use crate::values::Gate;
 
 /// What `evaluate` measured.
@@ -22,7 +23,7 @@ pub struct EvaluationReport {
     /// Beam size of the search.
     pub beam: usize,
     /// One entry for each metric.
-    pub metrics: Vec<Score>,
+    pub metrics: Vec<Measurement>,
     /// One entry for each gate.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<GateResult>,
@@ -68,14 +69,19 @@ impl EvaluationReport {
     /// The report as text, without the line feed at its end.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        for score in &self.metrics {
-            let Score { metric, value, total } = score;
+        for measurement in &self.metrics {
+            let Score { metric, value, total } = &measurement.score;
             let value = match value {
+                Some(value) if metric.is_in_points() => format!("{value:>7.2}  "),
                 Some(value) if metric.is_percent() => format!("{value:>7.2} %"),
                 Some(value) => format!("{value:>7.3}  "),
                 None => "undefined".to_owned(),
             };
-            let _ = writeln!(text, "{metric:<9} {value}  of {total} {}", unit(*metric));
+            let around = measurement.plus_minus();
+            let _ = writeln!(text, "{metric:<9} {value}  of {total} {}{around}", unit(*metric));
+            for more in [&measurement.details, &measurement.signature].into_iter().flatten() {
+                let _ = writeln!(text, "          {more}");
+            }
         }
         for gate in &self.gates {
             let bound = Gate { metric: gate.metric, bound: gate.bound };
@@ -105,6 +111,8 @@ fn unit(metric: Metric) -> &'static str {
     match metric {
         Metric::Wer | Metric::Acc | Metric::SeqAcc => "items",
         Metric::Cer => "characters",
+        Metric::Chrf | Metric::ChrfPlusPlus | Metric::Rouge1 | Metric::Rouge2 | Metric::RougeL => "lines",
+        Metric::F05 => "edits",
         _ => "tokens",
     }
 }
@@ -134,7 +142,7 @@ mod tests {
             items: 512,
             references: 540,
             beam: 5,
-            metrics,
+            metrics: metrics.into_iter().map(Measurement::plain).collect(),
             gates: gates.into(),
             examples: vec![example("two", "T UW1", true), example("tow", "T OW1", false)],
             seconds: 1.5,

@@ -1,7 +1,9 @@
 //! What the verbs write to stdout: plain structs that are JSON by serde and text by hand.
 
+mod comparison;
 mod evaluation;
 mod translation;
 
+pub use comparison::{ComparisonReport, Measurement, SystemReport};
 pub use evaluation::{EvaluationReport, GateResult};
 pub use translation::{Candidate, ScoreRecord, ScoreSummary, TokenScore, TranslationRecord, alignment};

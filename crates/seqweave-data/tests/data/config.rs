@@ -44,7 +44,7 @@ fn meaningless_values_are_refused_by_the_reader_or_by_validation() {
     let cases = [
         ("unknown key", "trian = 1", "unknown field `trian`"),
         ("unknown key in a table", "[filter]\nmax_len = 1", "unknown field `max_len`"),
-        ("unknown level", "[src]\nlevel = \"bpe\"", "unknown variant `bpe`"),
+        ("unknown level", "[src]\nlevel = \"syllable\"", "unknown variant `syllable`"),
         ("wrong type", "[src]\nlowercase = 1", "invalid type"),
         ("negative", "[filter]\nmax_src_len = -1", "invalid value"),
         ("beyond 64 bits", "[split]\nseed = 18446744073709551616", "line 2"),

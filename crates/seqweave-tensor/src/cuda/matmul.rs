@@ -68,7 +68,8 @@ impl<'a> Right<'a> {
     pub(crate) fn new(cuda: &'a CudaDevice, b: &Tensor, tb: Trans) -> Result<Right<'a>> {
         let (address, stored) = (b.ptr()?, b.shape().rows_and_columns());
         let rounded = match cuda.precision() {
-            Precision::F32 => None,
+            // Parts in bfloat16 are a way of the CPU's; here f32 is f32.
+            Precision::F32 | Precision::F32Fast => None,
             Precision::Bf16 => Some(round(cuda, address, stored)?),
         };
         Ok(Right { cuda, address, stored, tb, rounded })

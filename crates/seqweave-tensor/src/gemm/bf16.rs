@@ -23,6 +23,14 @@ simd! {
         x.iter_mut().for_each(|x| *x = f32::from_bits(upper(*x) << 16) as Float);
     }
 
+    /// What rounding each element to bfloat16 leaves of it; nothing of one that is infinite when rounded, or NaN.
+    pub(super) fn rest(x: &mut [Float]) {
+        x.iter_mut().for_each(|x| {
+            let upper = f32::from_bits(upper(*x) << 16);
+            *x = if upper.is_finite() { *x - upper as Float } else { 0.0 };
+        });
+    }
+
     /// `out[s]` = elements `2s` and `2s + 1` of `x`; zero for one that is missing.
     pub(super) fn pair_neighbours(x: &[Float], out: &mut [Float]) {
         let (pairs, rest) = x.as_chunks::<2>();
@@ -72,6 +80,21 @@ mod tests {
             assert_eq!(halves(pair(3.0, x)), [3.0, want]);
         }
         assert!(halves(pair(f32::NAN, 1.0))[0].is_nan() && halves(pair(1.0, -f32::NAN))[1].is_nan());
+    }
+
+    #[test]
+    fn a_number_and_its_rest_lose_the_last_seven_bits_at_most() {
+        for x in [1.0f32, -1.2345678, 3.1415927e-20, 255.5, 0.0, f32::INFINITY, f32::NAN, f32::MAX] {
+            let (mut first, mut second) = ([x], [x]);
+            round(&mut first);
+            rest(&mut second);
+            round(&mut second);
+            if first[0].is_finite() {
+                assert!((x - first[0] - second[0]).abs() <= x.abs() * 2f32.powi(-17), "{x}");
+            } else {
+                assert_eq!(second, [0.0], "{x}");
+            }
+        }
     }
 
     #[test]

@@ -103,6 +103,17 @@ impl Isa {
         }
     }
 
+    /// Panels that `rows` rows meet at once. A step of one row is two multiply-adds a panel, fewer than are in flight in a
+    /// processor at a time; sums of other panels fill the gap, since an element remains one chain.
+    pub(crate) fn panels_at_once(self, rows: usize) -> usize {
+        match (self, rows) {
+            (Isa::Portable, _) => 1,
+            (_, 1) => 4,
+            (_, 2) => 2,
+            _ => 1,
+        }
+    }
+
     /// Most rows of a tile.
     pub(crate) fn mr(self) -> usize {
         match self {
@@ -124,30 +135,37 @@ pub(crate) enum Element {
     Pair,
 }
 
-/// A tile of `mr` rows and `width ≤ nr` columns: `c = (add ? c : 0) + a·panel`.
+/// A tile of `mr` rows and `width ≤ nr` columns, or of all columns of `isa.panels_at_once(mr)` panels:
+/// `c = (add ? c : 0) + a·panel`.
 ///
-/// `a` is `(slice, row stride, column stride)`, `panel` is k-major with `isa.nr()` columns, `c` is
-/// `(pointer, row stride)`.
+/// `a` is `(slice, row stride, column stride)`, `panels` are k-major with `isa.nr()` columns and begin `panels.1` elements
+/// apart, `c` is `(pointer, row stride)`.
 ///
 /// # Safety
-/// `isa` is available, and has pairs if `element` says so; `mr ≤ isa.mr()`; `a` holds `mr` by `k`; `panel` holds `k·nr`; `c` may be written for `mr` rows of
+/// `isa` is available, and has pairs if `element` says so; `mr ≤ isa.mr()`; `a` holds `mr` by `k`; a panel holds `k·nr`; `c` may be written for `mr` rows of
 /// `width` columns, and nobody else does.
 pub(crate) unsafe fn tile(
     isa: Isa,
     element: Element,
     mr: usize,
     a: (&[Float], usize, usize),
-    panel: &[Float],
+    panels: (&[Float], usize),
     k: usize,
     c: (*mut Float, usize),
     width: usize,
     add: bool,
 ) {
     let nr = isa.nr();
-    debug_assert!(panel.len() == k * nr && mr <= isa.mr() && a.0.len() > (mr - 1) * a.1 + (k - 1) * a.2);
-    if width == nr {
+    let last = width.div_ceil(nr) - 1;
+    debug_assert!(last == 0 || width == nr * isa.panels_at_once(mr));
+    debug_assert!(
+        panels.0.len() >= last * panels.1 + k * nr
+            && mr <= isa.mr()
+            && a.0.len() > (mr - 1) * a.1 + (k - 1) * a.2
+    );
+    if width >= nr {
         // SAFETY: passed on from the caller.
-        return unsafe { full_tile(isa, element, mr, a, panel, k, c, add) };
+        return unsafe { full_tile(isa, element, mr, a, panels, k, c, width, add) };
     }
     // The last panel: compute a full tile beside the result and copy the columns that exist.
     let mut edge = [0.0 as Float; MAX_MR * MAX_NR];
@@ -160,7 +178,7 @@ pub(crate) unsafe fn tile(
         }
     }
     // SAFETY: `edge` holds `mr` rows of `nr` columns; the rest is passed on.
-    unsafe { full_tile(isa, element, mr, a, panel, k, (edge.as_mut_ptr(), nr), add) };
+    unsafe { full_tile(isa, element, mr, a, panels, k, (edge.as_mut_ptr(), nr), nr, add) };
     for i in 0..mr {
         for j in 0..width {
             // SAFETY: as above.
@@ -169,48 +187,60 @@ pub(crate) unsafe fn tile(
     }
 }
 
-/// Calls `$kernel::<rows>` with the number of rows as a constant.
+/// Calls `$kernel::<rows, panels>` with the number of rows, and of panels at once, as constants.
+#[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
 macro_rules! by_rows {
-    ($rows:expr, $kernel:ident, $args:tt, $($n:literal)*) => {
-        match $rows {
-            $($n => by_rows!(@call $kernel $n $args),)*
+    ($rows:expr, $many:expr, $kernel:ident, $args:tt, $($n:literal)*) => {
+        match ($rows, $many) {
+            (1, true) => by_rows!(@call $kernel 1 4 $args),
+            (2, true) => by_rows!(@call $kernel 2 2 $args),
+            $(($n, _) => by_rows!(@call $kernel $n 1 $args),)*
             _ => unreachable!("a tile has at most isa.mr() rows"),
         }
     };
-    (@call $kernel:ident $n:literal ($($arg:expr),*)) => { $kernel::<$n>($($arg),*) };
+    (@call $kernel:ident $n:literal $panels:literal ($($arg:expr),*)) => { $kernel::<$n, $panels>($($arg),*) };
 }
 
-/// A tile of `isa.nr()` columns.
+/// A tile of whole panels.
 ///
 /// # Safety
-/// As [`tile`], with `width = isa.nr()`.
+/// As [`tile`], with `width ≥ isa.nr()`.
+#[cfg_attr(any(seqweave_f64, not(target_arch = "x86_64")), allow(unused_variables))]
 unsafe fn full_tile(
     isa: Isa,
     element: Element,
     mr: usize,
     a: (&[Float], usize, usize),
-    panel: &[Float],
+    panels: (&[Float], usize),
     k: usize,
     c: (*mut Float, usize),
+    width: usize,
     add: bool,
 ) {
     let (a, row, column) = a;
-    let (a, b) = (a.as_ptr(), panel.as_ptr());
+    let (a, b, next) = (a.as_ptr(), panels.0.as_ptr(), panels.1);
+    let many = width > isa.nr();
     // SAFETY: passed on from the caller of `tile`.
     unsafe {
         #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
         if element == Element::Pair {
-            return by_rows!(mr, avx512bf16, (a, row, column, b, k, c.0, c.1, add), 1 2 3 4 5 6 7 8 9 10 11 12);
+            return by_rows!(mr, many, avx512bf16, (a, row, column, b, next, k, c.0, c.1, add), 1 2 3 4 5 6 7 8 9 10 11 12);
         }
         debug_assert_eq!(element, Element::Number);
         match isa {
             #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
             Isa::Avx512 => {
-                by_rows!(mr, avx512, (a, row, column, b, k, c.0, c.1, add), 1 2 3 4 5 6 7 8 9 10 11 12)
+                by_rows!(mr, many, avx512, (a, row, column, b, next, k, c.0, c.1, add), 1 2 3 4 5 6 7 8 9 10 11 12)
             }
             #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
-            Isa::Avx2 => by_rows!(mr, avx2, (a, row, column, b, k, c.0, c.1, add), 1 2 3 4 5 6),
-            Isa::Portable => by_rows!(mr, portable, (a, row, column, b, k, c.0, c.1, add), 1 2 3 4),
+            Isa::Avx2 => by_rows!(mr, many, avx2, (a, row, column, b, next, k, c.0, c.1, add), 1 2 3 4 5 6),
+            Isa::Portable => match mr {
+                1 => portable::<1>(a, row, column, b, k, c.0, c.1, add),
+                2 => portable::<2>(a, row, column, b, k, c.0, c.1, add),
+                3 => portable::<3>(a, row, column, b, k, c.0, c.1, add),
+                4 => portable::<4>(a, row, column, b, k, c.0, c.1, add),
+                _ => unreachable!("a tile has at most isa.mr() rows"),
+            },
         }
     }
 }
@@ -228,11 +258,12 @@ macro_rules! vector_kernels {
         /// # Safety
         /// As [`tile`], with the features present.
         #[target_feature(enable = $features)]
-        unsafe fn $tile<const MR: usize>(
+        unsafe fn $tile<const MR: usize, const PANELS: usize>(
             a: *const f32,
             row: usize,
             column: usize,
             b: *const f32,
+            next: usize,
             k: usize,
             c: *mut f32,
             ldc: usize,
@@ -241,25 +272,33 @@ macro_rules! vector_kernels {
             // SAFETY: the caller vouches for the extents; loads and stores are unaligned.
             unsafe {
                 let multiply_add = |$sum, $x, $y| $multiply_add;
-                let mut sums = [[$zero(); 2]; MR];
+                let mut sums = [[[$zero(); 2]; MR]; PANELS];
                 if add {
-                    for i in 0..MR {
-                        sums[i] = [$load(c.add(i * ldc)), $load(c.add(i * ldc + $lanes))];
+                    for p in 0..PANELS {
+                        for i in 0..MR {
+                            let c = c.add(i * ldc + p * 2 * $lanes);
+                            sums[p][i] = [$load(c), $load(c.add($lanes))];
+                        }
                     }
                 }
                 let (mut a, mut b) = (a, b);
                 for _ in 0..k {
-                    let (b0, b1) = ($load(b), $load(b.add($lanes)));
-                    for i in 0..MR {
-                        let x = $splat(*a.add(i * row));
-                        sums[i] = [multiply_add(sums[i][0], x, b0), multiply_add(sums[i][1], x, b1)];
+                    for p in 0..PANELS {
+                        let (b0, b1) = ($load(b.add(p * next)), $load(b.add(p * next + $lanes)));
+                        for i in 0..MR {
+                            let (x, sum) = ($splat(*a.add(i * row)), sums[p][i]);
+                            sums[p][i] = [multiply_add(sum[0], x, b0), multiply_add(sum[1], x, b1)];
+                        }
                     }
                     a = a.wrapping_add(column);
                     b = b.add(2 * $lanes);
                 }
-                for i in 0..MR {
-                    $store(c.add(i * ldc), sums[i][0]);
-                    $store(c.add(i * ldc + $lanes), sums[i][1]);
+                for p in 0..PANELS {
+                    for i in 0..MR {
+                        let c = c.add(i * ldc + p * 2 * $lanes);
+                        $store(c, sums[p][i][0]);
+                        $store(c.add($lanes), sums[p][i][1]);
+                    }
                 }
             }
         }
@@ -285,7 +324,7 @@ macro_rules! vector_kernels {
 
 #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
 vector_kernels! {
-    /// `MR` by 32 on AVX-512.
+    /// `MR` by 32 a panel on AVX-512.
     avx512, multiply_adds_avx512, features "avx512f", lanes 16, rows 12, products 1,
     _mm512_setzero_ps, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps,
     |sum, x, y| _mm512_fmadd_ps(x, y, sum)
@@ -293,7 +332,7 @@ vector_kernels! {
 
 #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
 vector_kernels! {
-    /// `MR` by 32 on AVX-512 with pairs of bfloat16: a step of `k` is two products an element.
+    /// `MR` by 32 a panel on AVX-512 with pairs of bfloat16: a step of `k` is two products an element.
     avx512bf16, multiply_adds_avx512bf16, features "avx512f,avx512bf16", lanes 16, rows 12, products 2,
     _mm512_setzero_ps, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps,
     |sum, x, y| _mm512_dpbf16_ps(sum, pairs(x), pairs(y))
@@ -310,7 +349,7 @@ fn pairs(x: __m512) -> __m512bh {
 
 #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
 vector_kernels! {
-    /// `MR` by 16 on AVX2.
+    /// `MR` by 16 a panel on AVX2.
     avx2, multiply_adds_avx2, features "avx2,fma", lanes 8, rows 6, products 1,
     _mm256_setzero_ps, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps,
     |sum, x, y| _mm256_fmadd_ps(x, y, sum)

@@ -4,9 +4,12 @@
 //! blocks of [`TILES`] tiles and [`KC`] columns, copied to where rows do not share cache sets, and multiplied by one panel
 //! slice after the other: a slice stays close while all tiles of the block pass, the block in the second-level cache. (Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication", section 4.)
 
+pub(crate) mod amx;
 mod bf16;
 mod kernel;
 mod panels;
+mod registers;
+mod tiled;
 mod tiles;
 
 use crate::{Acc, Float, Precision, Trans};
@@ -15,7 +18,7 @@ pub(crate) use kernel::Isa;
 pub(crate) use panels::Packed;
 use rayon::prelude::*;
 use std::ops::Range;
-use tiles::{TILE_COPY, copy_tile};
+use tiles::{TILE_COPY, copy_tiles};
 
 /// Steps of a panel slice at most. Every slice but the first reads and writes the result once more, which costs more than
 /// a slice that does not fit the first-level cache.
@@ -27,6 +30,12 @@ const TILES: usize = 8;
 /// Multiply-adds below which a product stays on the calling thread.
 const SERIAL_BELOW: usize = 1 << 18;
 
+/// Multiply-adds below which a product on tile registers stays on the calling thread: as long as that takes.
+const SERIAL_BELOW_TILED: usize = SERIAL_BELOW * 8;
+
+/// Parts of a number in [`Precision::F32Fast`]: two keep 17 bits of it at three products, three would keep all 24 at six.
+const PARTS: usize = 2;
+
 /// How both operands are stored for the kernels. A *step* of k is one element of a panel column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -36,37 +45,89 @@ pub(crate) enum Format {
     Rounded,
     /// Pairs of bfloat16: a step is two of k.
     Pairs,
+    /// [`Format::Pairs`] for tile registers, k filled up to whole registers.
+    Tiles(Unit),
+    /// [`Format::Tiles`] as often as there are parts: each number rounded, what rounding left of it rounded, and so on.
+    Split(Unit, usize),
+}
+
+/// What multiplies tile registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// AMX; for where [`amx::works`].
+    Amx,
+    /// Its twin in plain Rust.
+    Twin,
 }
 
 impl Format {
     pub(crate) fn of(precision: Precision, isa: Isa) -> Format {
         match precision {
+            _ if cfg!(seqweave_f64) => Format::F32,
             Precision::F32 => Format::F32,
-            Precision::Bf16 if cfg!(seqweave_f64) => Format::F32,
+            Precision::F32Fast if amx::usable().is_ok() => Format::Split(Unit::Amx, PARTS),
+            // Three products of pairs, which an AVX-512 unit makes two at a time, would take longer than one of numbers.
+            Precision::F32Fast => Format::F32,
+            Precision::Bf16 if amx::usable().is_ok() => Format::Tiles(Unit::Amx),
             Precision::Bf16 if isa == Isa::best() && Isa::has_pairs() => Format::Pairs,
             Precision::Bf16 => Format::Rounded,
         }
     }
 
-    /// Elements of a panel column.
+    /// Elements of a panel column, of one part.
     fn steps(self, k: usize) -> usize {
-        k.div_ceil(self.stride())
+        match self {
+            Format::F32 | Format::Rounded => k,
+            Format::Pairs => k.div_ceil(2),
+            Format::Tiles(_) | Format::Split(..) => k.div_ceil(2).next_multiple_of(registers::COLUMNS),
+        }
     }
 
     /// How far a step goes along k.
     fn stride(self) -> usize {
-        if self == Format::Pairs { 2 } else { 1 }
+        if matches!(self, Format::F32 | Format::Rounded) { 1 } else { 2 }
+    }
+
+    /// How many numbers of fewer bits stand for one.
+    fn parts(self) -> usize {
+        if let Format::Split(_, parts) = self { parts } else { 1 }
+    }
+
+    /// How many products of parts make one product.
+    fn products(self) -> f64 {
+        tiled::products(self.parts()).len() as f64
     }
 
     fn element(self) -> Element {
         if self == Format::Pairs { Element::Pair } else { Element::Number }
     }
+
+    /// What multiplies, if it is no vector kernel.
+    fn unit(self) -> Option<Unit> {
+        match self {
+            Format::Tiles(unit) | Format::Split(unit, _) => Some(unit),
+            Format::F32 | Format::Rounded | Format::Pairs => None,
+        }
+    }
+
+    /// Most rows of a tile, and columns of a panel.
+    fn tile(self, isa: Isa) -> (usize, usize) {
+        self.unit().map_or((isa.mr(), isa.nr()), |_| (tiled::MR, tiled::NR))
+    }
 }
 
-/// Runs `n` rounds of the multiply-adds that products of this precision are made of, and returns their FLOP.
+/// Runs `n` rounds of the multiply-adds that products of this precision are made of, and returns the FLOP of the products
+/// that as many can make.
 pub(crate) fn multiply_adds(precision: Precision, n: usize) -> Option<f64> {
     let isa = Isa::best();
-    isa.multiply_adds(Format::of(precision, isa).element(), n)
+    let format = Format::of(precision, isa);
+    match format.unit() {
+        None => isa.multiply_adds(format.element(), n),
+        // SAFETY: `Format::of` names a unit only where it works.
+        Some(Unit::Amx) => Some(unsafe { tiled::multiply_adds::<registers::Amx>(n) } / format.products()),
+        // SAFETY: the twin is always there.
+        Some(Unit::Twin) => Some(unsafe { tiled::multiply_adds::<registers::Twin>(n) } / format.products()),
+    }
 }
 
 /// A matrix where it lies: element `(i, j)` is `data[i·row + j·column]`.
@@ -110,14 +171,16 @@ pub(crate) fn run(m: usize, a: Operand<'_>, b: &Packed, acc: Acc, c: &mut [Float
         return;
     }
     let c = Tiles { data: c.as_mut_ptr(), ldc };
-    let panels = n.div_ceil(b.isa.nr());
-    let tasks = if m * n * k < SERIAL_BELOW { 1 } else { rayon::current_num_threads() * 3 };
+    let (mr, nr) = b.format.tile(b.isa);
+    let panels = n.div_ceil(nr);
+    let serial_below = if b.format.unit().is_some() { SERIAL_BELOW_TILED } else { SERIAL_BELOW };
+    let tasks = if m * n * k < serial_below { 1 } else { rayon::current_num_threads() * 3 };
     if tasks == 1 || rayon::current_num_threads() == 1 {
-        return block(a, b, acc, c, 0..m, 0..panels);
+        return task(a, b, acc, c, 0..m, 0..panels);
     }
     // Cut the longer side first: every task copies its rows of `a` and streams its panels of `b`, and a cut through one
     // side makes the tasks share the other.
-    let tiles = m.div_ceil(b.isa.mr());
+    let tiles = m.div_ceil(mr);
     let (by_rows, by_columns) = if m > n {
         let by_rows = tiles.min(tasks);
         (by_rows, (tasks / by_rows).clamp(1, panels))
@@ -125,11 +188,27 @@ pub(crate) fn run(m: usize, a: Operand<'_>, b: &Packed, acc: Acc, c: &mut [Float
         let by_columns = panels.min(tasks);
         ((tasks / by_columns).clamp(1, tiles), by_columns)
     };
-    (0..by_columns * by_rows).into_par_iter().for_each(|task| {
-        let (i, j) = (task / by_columns, task % by_columns);
-        let rows = i * m / by_rows..(i + 1) * m / by_rows;
-        block(a, b, acc, c, rows, j * panels / by_columns..(j + 1) * panels / by_columns);
+    // Vector kernels take any number of rows, tile registers pay for those that are missing.
+    let row = |i: usize| {
+        if b.format.unit().is_some() { (i * tiles / by_rows * mr).min(m) } else { i * m / by_rows }
+    };
+    (0..by_columns * by_rows).into_par_iter().for_each(|part| {
+        let (i, j) = (part / by_columns, part % by_columns);
+        let panels = j * panels / by_columns..(j + 1) * panels / by_columns;
+        task(a, b, acc, c, row(i)..row(i + 1), panels);
     });
+}
+
+/// One task: rows `rows` of the result, panels `panels`.
+fn task(a: Operand<'_>, b: &Packed, acc: Acc, c: Tiles, rows: Range<usize>, panels: Range<usize>) {
+    match b.format.unit() {
+        None => block(a, b, acc, c, rows, panels),
+        // SAFETY: `Packed::of` made sure of the registers; `run` asserted that the rows and panels are the result's, and
+        // hands them to this task alone.
+        Some(Unit::Amx) => unsafe { tiled::block::<registers::Amx>(a, b, acc, c, rows, panels) },
+        // SAFETY: as above, and the twin is always there.
+        Some(Unit::Twin) => unsafe { tiled::block::<registers::Twin>(a, b, acc, c, rows, panels) },
+    }
 }
 
 /// Where the result lies; copied into every task, each of which writes tiles of its own.
@@ -144,37 +223,32 @@ unsafe impl Send for Tiles {}
 // SAFETY: as above.
 unsafe impl Sync for Tiles {}
 
-/// One task: rows `rows` of the result, panels `panels`.
+/// [`task`] on vector kernels.
 fn block(a: Operand<'_>, b: &Packed, acc: Acc, c: Tiles, rows: Range<usize>, panels: Range<usize>) {
     let (nr, mr, k) = (b.isa.nr(), b.isa.mr(), b.k);
     let tile_count = rows.len().div_ceil(mr);
     let tile_row = |t: usize| rows.start + t * rows.len() / tile_count.max(1);
-    // An untransposed tile that meets few panels is read where it lies.
-    let copies = a.column != 1 || panels.len() > 2 || b.format != Format::F32;
+    // An untransposed tile that meets few panels is read where it lies, and so are rows too few to be in each other's way.
+    let few = b.isa.panels_at_once(rows.len());
+    let copies = a.column != 1 || (panels.len() > 2 && few == 1) || b.format != Format::F32;
     let (all, stride) = (b.format.steps(k), b.format.stride());
     COPY.with_borrow_mut(|copy| {
         copy.resize(TILES * TILE_COPY, 0.0);
-        let slices = all.div_ceil(KC);
+        let slices = if copies || few == 1 { all.div_ceil(KC) } else { 1 };
         for slice in 0..slices {
             let (s0, s1) = (slice * all / slices, (slice + 1) * all / slices);
             let add = acc == Acc::Add || s0 > 0;
             for t0 in (0..tile_count).step_by(TILES) {
                 let tiles = t0..(t0 + TILES).min(tile_count);
                 if copies {
-                    for t in tiles.clone() {
-                        let to = &mut copy[(t - t0) * TILE_COPY..][..TILE_COPY];
-                        copy_tile(
-                            b.format,
-                            a,
-                            tile_row(t)..tile_row(t + 1),
-                            s0 * stride..(s1 * stride).min(k),
-                            to,
-                        );
-                    }
+                    let rows = tiles.clone().map(|t| tile_row(t)..tile_row(t + 1));
+                    copy_tiles(b.format, a, rows, s0 * stride..(s1 * stride).min(k), copy);
                 }
-                for p in panels.clone() {
-                    let panel = &b.panel(p)[s0 * nr..s1 * nr];
-                    let width = nr.min(b.n - p * nr);
+                let mut p = panels.start;
+                while p < panels.end {
+                    let at_once = if (p + few) * nr <= b.n && p + few <= panels.end { few } else { 1 };
+                    let panel = (&b.panels(p)[s0 * nr..], all * nr);
+                    let width = (at_once * nr).min(b.n - p * nr);
                     for t in tiles.clone() {
                         let (i0, i1) = (tile_row(t), tile_row(t + 1));
                         let tile = match (copies, a.column) {
@@ -201,6 +275,7 @@ fn block(a: Operand<'_>, b: &Packed, acc: Acc, c: Tiles, rows: Range<usize>, pan
                             );
                         }
                     }
+                    p += at_once;
                 }
             }
         }

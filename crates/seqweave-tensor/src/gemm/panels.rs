@@ -1,12 +1,12 @@
 //! The right-hand side of a product in panels.
 
 use super::kernel::{self, Isa};
-use super::{Format, Operand, SERIAL_BELOW, bf16};
+use super::{Format, Operand, SERIAL_BELOW, Unit, amx, bf16};
 use crate::device::CpuBuffer;
 use crate::{CpuDevice, Float};
 use rayon::prelude::*;
 
-/// A right-hand side `[k, n]` in panels of `isa.nr()` columns; the last panel is filled up with zeros.
+/// A right-hand side `[k, n]` in panels of as many columns as a tile has; the last panel is filled up with zeros.
 pub(crate) struct Packed {
     data: CpuBuffer,
     pub(super) isa: Isa,
@@ -35,23 +35,29 @@ impl Packed {
             format != Format::Pairs || (isa == Isa::best() && Isa::has_pairs()),
             "no kernel takes pairs here"
         );
+        assert!(format.unit() != Some(Unit::Amx) || amx::open().is_ok(), "no tile registers here");
         b.assert_holds(k, n);
-        let (nr, steps) = (isa.nr(), format.steps(k));
-        let mut data = cpu.alloc(n.div_ceil(nr) * nr * steps);
+        let (nr, steps) = (format.tile(isa).1, format.steps(k));
+        let panel_len = nr * steps * format.parts();
+        let mut data = cpu.alloc(n.div_ceil(nr) * panel_len);
         let pack = |(p, panel): (usize, &mut [Float])| match format {
             Format::F32 => pack_panel(b, k, n, p * nr, nr, panel),
             Format::Rounded => {
                 pack_panel(b, k, n, p * nr, nr, panel);
                 bf16::round(panel);
             }
-            Format::Pairs => pack_pairs(b, k, n, p * nr, nr, panel),
+            Format::Pairs | Format::Tiles(_) | Format::Split(..) => {
+                for (part, panel) in panel.chunks_exact_mut(nr * steps).enumerate() {
+                    pack_pairs(b, k, n, p * nr, nr, part, panel);
+                }
+            }
         };
         if k > 0 {
             let panels = data.as_mut_slice();
             if panels.len() < SERIAL_BELOW / 8 {
-                panels.chunks_exact_mut(nr * steps).enumerate().for_each(pack);
+                panels.chunks_exact_mut(panel_len).enumerate().for_each(pack);
             } else {
-                panels.par_chunks_exact_mut(nr * steps).enumerate().for_each(pack);
+                panels.par_chunks_exact_mut(panel_len).enumerate().for_each(pack);
             }
         }
         Packed { data, isa, format, k, n }
@@ -65,10 +71,10 @@ impl Packed {
         self.n
     }
 
-    /// Panel `p`, one row of `isa.nr()` elements a step of k.
-    pub(super) fn panel(&self, p: usize) -> &[Float] {
-        let len = self.isa.nr() * self.format.steps(self.k);
-        &self.data.as_slice()[p * len..(p + 1) * len]
+    /// Panel `p` and all that follow. A panel is one row of its columns a step of k, part after part.
+    pub(super) fn panels(&self, p: usize) -> &[Float] {
+        let len = self.format.tile(self.isa).1 * self.format.steps(self.k) * self.format.parts();
+        &self.data.as_slice()[p * len..]
     }
 }
 
@@ -88,14 +94,17 @@ fn pack_panel(b: Operand<'_>, k: usize, n: usize, first: usize, nr: usize, panel
     }
 }
 
-/// [`pack_panel`] as pairs of bfloat16 of neighbouring k: a few rows as numbers first, then two by two.
-fn pack_pairs(b: Operand<'_>, k: usize, n: usize, first: usize, nr: usize, panel: &mut [Float]) {
+/// [`pack_panel`] as pairs of bfloat16 of neighbouring k, of part `part` of each number: a few rows as numbers first,
+/// then two by two.
+fn pack_pairs(b: Operand<'_>, k: usize, n: usize, first: usize, nr: usize, part: usize, panel: &mut [Float]) {
     const ROWS: usize = 16;
+    panel.chunks_mut(ROWS / 2 * nr).skip(k.div_ceil(ROWS)).for_each(|beyond| beyond.fill(0.0));
     let mut numbers = [0.0; ROWS * kernel::MAX_NR];
     for (l0, pairs) in (0..k).step_by(ROWS).zip(panel.chunks_mut(ROWS / 2 * nr)) {
         let rows = ROWS.min(k - l0);
-        let part = Operand { data: &b.data[l0 * b.row..], ..b };
-        pack_panel(part, rows, n, first, nr, &mut numbers[..rows * nr]);
+        let stretch = Operand { data: &b.data[l0 * b.row..], ..b };
+        pack_panel(stretch, rows, n, first, nr, &mut numbers[..rows * nr]);
+        (0..part).for_each(|_| bf16::rest(&mut numbers[..rows * nr]));
         numbers[rows * nr..].fill(0.0);
         for (two, pairs) in numbers.chunks_exact(2 * nr).zip(pairs.chunks_exact_mut(nr)) {
             bf16::pair_rows(&two[..nr], &two[nr..], pairs);

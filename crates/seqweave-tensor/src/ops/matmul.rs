@@ -424,7 +424,7 @@ mod tests {
 
     #[test]
     fn threads_and_company_change_nothing() {
-        for precision in [crate::Precision::F32, crate::Precision::Bf16] {
+        for precision in crate::Precision::ALL {
             let device = Device::cpu().with_precision(precision);
             let on = |x: Tensor| Tensor::from_vec(&device, x.to_vec(), x.shape()).unwrap();
             threads_and_company(on(wave([150, 201], 0.3)), on(wave([330, 201], 0.9)));

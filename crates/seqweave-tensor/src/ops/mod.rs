@@ -24,7 +24,10 @@ mod softmax;
 mod testing;
 
 pub use attention::{additive_attention, additive_attention_backward, dot_attention, dot_attention_backward};
-pub use cross_entropy::{CrossEntropy, cross_entropy, cross_entropy_backward};
+pub use cross_entropy::{
+    CrossEntropy, LinearCrossEntropy, LinearCrossEntropyGrads, cross_entropy, cross_entropy_backward,
+    linear_cross_entropy,
+};
 pub use dropout::{dropout, dropout_into};
 pub use elementwise::{
     add, add_bias, add_bias_into, add_into, axpy, bias_backward, copy_into, mul, mul_into, relu,

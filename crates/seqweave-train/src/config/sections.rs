@@ -125,11 +125,13 @@ impl Default for TrainConfig {
 
 /// The precision of matrix products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum PrecisionName {
     /// Operands as they are.
     F32,
-    /// Operands rounded to bfloat16; fast where the processor multiplies pairs of them.
+    /// Operands in two bfloat16 parts where the processor has AMX tiles for them, as they are elsewhere.
+    F32Fast,
+    /// Operands rounded to bfloat16; fast where the processor multiplies those.
     Bf16,
 }
 
@@ -137,6 +139,7 @@ impl From<PrecisionName> for Precision {
     fn from(name: PrecisionName) -> Self {
         match name {
             PrecisionName::F32 => Precision::F32,
+            PrecisionName::F32Fast => Precision::F32Fast,
             PrecisionName::Bf16 => Precision::Bf16,
         }
     }

@@ -2,7 +2,7 @@
 
 use seqweave::{ModelFolder, TranslateOptions, Translator};
 use seqweave_data::{Codec, Level, Pair, TokenCounter, Tokenizer, Vocab};
-use seqweave_metrics::Metric;
+use seqweave_metrics::{Metric, TextOptions};
 use seqweave_nn::Ctx;
 use seqweave_seq2seq::search::SearchOptions;
 use seqweave_seq2seq::{BOS, EOS, ModelConfig, Seq2Seq};
@@ -33,7 +33,11 @@ fn pairs(texts: &[(&str, &str)]) -> Vec<Pair> {
 }
 
 fn measure(translator: &Translator, texts: &[(&str, &str)], metrics: &[Metric]) -> Evaluation {
-    let options = EvaluateOptions { translate: TranslateOptions::default(), metrics: metrics.into() };
+    let options = EvaluateOptions {
+        translate: TranslateOptions::default(),
+        metrics: metrics.into(),
+        text: TextOptions::default(),
+    };
     evaluate(translator, &pairs(texts), &options).unwrap()
 }
 
@@ -132,9 +136,12 @@ fn sums_do_not_depend_on_batches_or_order() {
     let metrics = [Metric::Ppl, Metric::TokenAcc, Metric::Wer];
     let all = |texts: &[(&str, &str)], batch| {
         let translate = TranslateOptions { batch, ..TranslateOptions::default() };
-        let found =
-            evaluate(&translator, &pairs(texts), &EvaluateOptions { translate, metrics: metrics.into() })
-                .unwrap();
+        let found = evaluate(
+            &translator,
+            &pairs(texts),
+            &EvaluateOptions { translate, metrics: metrics.into(), text: TextOptions::default() },
+        )
+        .unwrap();
         metrics.map(|metric| found.value(metric).unwrap().to_bits())
     };
     let expected = all(&texts, 64);
@@ -155,7 +162,11 @@ fn nothing_to_measure_has_no_score_and_a_broken_model_is_an_error() {
     let params = &mut translator.model_mut().params;
     params.values_mut().unwrap().fill(3e38);
     for metric in [Metric::Wer, Metric::Ppl] {
-        let options = EvaluateOptions { translate: TranslateOptions::default(), metrics: vec![metric] };
+        let options = EvaluateOptions {
+            translate: TranslateOptions::default(),
+            metrics: vec![metric],
+            text: TextOptions::default(),
+        };
         let error = evaluate(&translator, &pairs(&[("a", "b")]), &options).unwrap_err();
         assert!(matches!(error, Error::Store(_) | Error::Model(_)), "{error}");
         assert!(

@@ -3,6 +3,10 @@
 //! Equal to PyTorch's `CrossEntropyLoss(label_smoothing=ε, ignore_index=…, reduction="sum")`. A row's largest logit is
 //! subtracted first. A target whose logit is -∞ costs ∞; a counted row with a NaN, a +∞ or nothing but -∞ costs NaN.
 
+mod linear;
+
+pub use linear::{LinearCrossEntropy, LinearCrossEntropyGrads, linear_cross_entropy};
+
 use super::{check, reduce};
 use crate::cuda;
 use crate::lanes::{self, Lanes};
@@ -53,20 +57,35 @@ pub fn cross_entropy(logits: &Tensor, targets: &Ids, ignore: u32, smoothing: Flo
         target if target == ignore => Row::default(),
         target => forward_row(&x[row * v..(row + 1) * v], target as usize, smoothing),
     });
-    let counted = || rows.iter().filter(|row| row.counted);
-    let loss: f64 = counted().map(|row| row.loss).sum();
-    Ok(CrossEntropy {
-        // An empty f64 sum is -0.
-        loss: Tensor::scalar(logits.device(), (0.0 + loss) as Float),
-        nll: 0.0 + counted().map(|row| row.nll).sum::<f64>(),
-        count: counted().count(),
-        correct: counted().filter(|row| row.correct).count(),
-        stats: Tensor::build(logits.device(), [n, 2], |stats| {
-            for (stats, row) in stats.chunks_exact_mut(2).zip(&rows) {
-                stats.copy_from_slice(&[row.max, row.log_sum]);
-            }
-        }),
-    })
+    let mut totals = Totals::default();
+    totals.add(&rows);
+    let stats = Tensor::build(logits.device(), [n, 2], |stats| {
+        for (stats, row) in stats.chunks_exact_mut(2).zip(&rows) {
+            stats.copy_from_slice(&[row.max, row.log_sum]);
+        }
+    });
+    let Totals { loss, nll, count, correct } = totals;
+    Ok(CrossEntropy { loss: Tensor::scalar(logits.device(), loss as Float), nll, count, correct, stats })
+}
+
+/// Sums over the counted rows, in order, in f64.
+#[derive(Default)]
+struct Totals {
+    loss: f64,
+    nll: f64,
+    count: usize,
+    correct: usize,
+}
+
+impl Totals {
+    fn add(&mut self, rows: &[Row]) {
+        for row in rows.iter().filter(|row| row.counted) {
+            self.loss += row.loss;
+            self.nll += row.nll;
+            self.count += 1;
+            self.correct += row.correct as usize;
+        }
+    }
 }
 
 fn forward_row(x: &[Float], target: usize, smoothing: Float) -> Row {
@@ -106,6 +125,11 @@ simd! {
             Acc::Set => dx.for_each(|(dx, &x)| *dx = (math::exp((x - max) - log_sum) - uniform) * scale),
             Acc::Add => dx.for_each(|(dx, &x)| *dx += (math::exp((x - max) - log_sum) - uniform) * scale),
         }
+    }
+
+    /// [`backward_row`] over the logits themselves.
+    fn backward_in_place(max: Float, log_sum: Float, uniform: Float, scale: Float, x: &mut [Float]) {
+        x.iter_mut().for_each(|x| *x = (math::exp((*x - max) - log_sum) - uniform) * scale);
     }
 }
 
@@ -160,16 +184,26 @@ fn check_inputs(
     smoothing: Float,
 ) -> Result<[usize; 2]> {
     let [n, v] = logits.dims("cross entropy logits [N,V]")?;
-    check::shape(op, "targets", [n], targets.shape())?;
+    check_smoothing(op, smoothing)?;
+    check_targets(op, targets, ignore, n, v)?;
+    Ok([n, v])
+}
+
+fn check_smoothing(op: &'static str, smoothing: Float) -> Result<()> {
     let allowed = (0.0..=1.0).contains(&smoothing);
-    check::value(op, "smoothing", "in [0, 1]", allowed, smoothing)?;
+    check::value(op, "smoothing", "in [0, 1]", allowed, smoothing)
+}
+
+/// One target a row, each `ignore` or below `v`.
+fn check_targets(op: &'static str, targets: &Ids, ignore: u32, n: usize, v: usize) -> Result<()> {
+    check::shape(op, "targets", [n], targets.shape())?;
     let bad = |&target: &u32| target != ignore && target as usize >= v;
     match targets.as_slice().iter().position(bad) {
         Some(position) => {
             let index = targets.as_slice()[position] as usize;
             Err(Error::Index { op, index, bound: v, position })
         }
-        None => Ok([n, v]),
+        None => Ok(()),
     }
 }
 
