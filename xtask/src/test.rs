@@ -120,35 +120,6 @@ fn run_level(level: &str, options: &Options, count: &mut Count) -> Result<()> {
     }
 }
 
-/// The kernel tests on the CPU, then those of CUDA on each schedule of the stand-in, or on a GPU.
-fn run_kernels(options: &Options, count: &mut Count) -> Result<()> {
-    let Some(program) = kernels::test_program()? else {
-        count.failed += 1; // cargo has said why
-        return Ok(());
-    };
-    // The tests of the CPU; `cuda` names the module of the others.
-    count.cargo_test(Command::new(&program).args(["--skip", "cuda::"]))?;
-    if options.device == TestDevice::Cuda {
-        return count.cargo_test(Command::new(&program).arg("cuda::").env("SEQWEAVE_REQUIRE_CUDA", "1"));
-    }
-    if let Some(reason) = kernels::standin::missing() {
-        println!("skipped: the kernels on the stand-in driver: {reason}");
-        return Ok(());
-    }
-    let standin = StandIn::build(options.asan)?;
-    for (what, passed) in standin.self_test()? {
-        println!("planted faults: {what}: {}", if passed { "caught" } else { "NOT caught" });
-        count.add(Count { passed: u64::from(passed), failed: u64::from(!passed) });
-    }
-    for seed in 0..options.seeds {
-        println!("stand-in driver, schedule {seed}{}", if options.asan { ", sanitized" } else { "" });
-        let mut tests = Command::new(&program);
-        standin.lend(&mut tests, seed);
-        count.cargo_test(tests.arg("cuda::"))?;
-    }
-    Ok(())
-}
-
 /// `cargo test` of the crate of cross-crate tests.
 pub fn cross_crate(args: &[&str]) -> Command {
     let mut cargo = process::cargo();

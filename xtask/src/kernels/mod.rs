@@ -45,11 +45,6 @@ pub fn check() -> Result<Outcome> {
     build::check()
 }
 
-/// The executable of the kernel tests, in the profile that the tests run in.
-pub fn test_program() -> Result<Option<std::path::PathBuf>> {
-    pack::test_program(false)
-}
-
 /// One line a kernel: where it is, what it takes, what it needs on an H100.
 fn list() -> Result<()> {
     let sources = sources::Sources::read()?;
