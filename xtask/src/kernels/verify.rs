@@ -79,9 +79,11 @@ pub fn run(options: &Options, count: &mut Count) -> Result<()> {
         let mut command = in_tests(&executable, if seed == 0 { &[] } else { &[ON_DEVICE] });
         standin.prepare(&mut command)?;
         command.env("SEQWEAVE_REQUIRE_CUDA", "1").env("SEQWEAVE_STANDIN_SEED", seed.to_string());
-        let before = count.passed;
-        count.cargo_test_watched(&mut command, |line| rows = rows_of(line).unwrap_or(rows))?;
-        on_device = count.passed - before;
+        on_device = 0;
+        count.cargo_test_watched(&mut command, |line| {
+            rows = rows_of(line).unwrap_or(rows);
+            on_device += u32::from(line.starts_with("test cuda::"));
+        })?;
     }
     for program in standin.self_tests()? {
         count.program(&mut Command::new(program))?;
