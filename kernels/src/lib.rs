@@ -67,7 +67,7 @@ pub enum Kind {
 pub enum Element {
     /// `float`
     F32,
-    /// `double`: sums under way.
+    /// `double`
     F64,
     /// The bits of a bfloat16.
     Bf16,

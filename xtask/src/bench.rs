@@ -32,9 +32,14 @@ const WORK: [Work<'_>; 7] = [
     ("medium", "greedy", Some(32)),
 ];
 
-/// `bench ops [PRECISION]`, or `bench [--config SIZE] [--mode MODE] [--batch B] [--rounds N] [--seconds S] [--threads N] [--peers DIR]
-/// [--python PATH] [--peer NAME=COMMAND]… [--no-input-feed] [--dtype f32|f32-fast|bf16]`
+/// `bench ops [PRECISION]`, `bench gpu`, or `bench [--config SIZE] [--mode MODE] [--batch B] [--rounds N] [--seconds S] [--threads N] [--peers DIR]
+/// [--python PATH] [--peer NAME=COMMAND]… [--no-input-feed] [--dtype f32|bf16]`
 pub fn run(args: &[OsString]) -> Result<()> {
+    if let Some((gpu, rest)) = args.split_first()
+        && gpu == "gpu"
+    {
+        return crate::kernels::pack::bench(rest);
+    }
     if let Some((ops, rest)) = args.split_first()
         && ops == "ops"
     {

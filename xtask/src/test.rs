@@ -1,11 +1,12 @@
 //! `test`: the levels of docs/guide/testing.md, with a closing table and count.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::process::Command;
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::kernels::{self, standin::StandIn};
+use crate::kernels::verify;
 use crate::{binary, process, workspace};
 
 /// The levels, in the order in which `all` runs them.
@@ -13,9 +14,6 @@ pub const LEVELS: [&str; 6] = ["unit", "kernels", "grad", "golden", "e2e", "resu
 
 /// How often the resume test kills the trainer unless `--trials` says otherwise.
 const RESUME_TRIALS: u32 = 20;
-
-/// Schedules of the stand-in driver that the kernel tests run on unless `--seeds` says otherwise.
-const SEEDS: u32 = 2;
 
 /// `test [LEVEL…] [--trials N] [--device standin|cuda] [--seeds N] [--asan]`
 pub fn run(args: &[OsString]) -> Result<()> {
@@ -29,12 +27,13 @@ pub fn run(args: &[OsString]) -> Result<()> {
     }
 
     let mut total = Count::default();
-    println!("\nlevel       passed   failed   seconds");
+    println!("\nlevel       passed   failed  skipped   seconds");
     for (level, count, seconds) in rows {
-        println!("{level:<10} {:>7} {:>8} {seconds:>9.1}", count.passed, count.failed);
+        let Count { passed, failed, skipped } = count;
+        println!("{level:<10} {passed:>7} {failed:>8} {skipped:>8} {seconds:>9.1}");
         total.add(count);
     }
-    println!("{} passed, {} failed", total.passed, total.failed);
+    println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
     if total.failed > 0 { Err(Error::TestsFailed) } else { Ok(()) }
 }
 
@@ -42,58 +41,32 @@ pub fn run(args: &[OsString]) -> Result<()> {
 struct Options {
     levels: Vec<&'static str>,
     trials: u32,
-    device: TestDevice,
-    seeds: u32,
-    asan: bool,
-}
-
-/// What the kernel tests run on beside the CPU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TestDevice {
-    /// The stand-in driver, where it can be built.
-    StandIn,
-    /// A GPU; without one they fail.
-    Cuda,
+    kernels: verify::Options,
 }
 
 impl Options {
     fn parse(args: &[OsString]) -> Result<Self> {
-        let mut options = Options {
-            levels: Vec::new(),
-            trials: RESUME_TRIALS,
-            device: TestDevice::StandIn,
-            seeds: SEEDS,
-            asan: false,
-        };
+        let mut options =
+            Options { levels: Vec::new(), trials: RESUME_TRIALS, kernels: verify::Options::default() };
         let mut args = args.iter().map(|arg| arg.to_string_lossy());
         while let Some(arg) = args.next() {
-            let mut whole = |option| {
-                let found = args.next().map(|value| value.into_owned());
-                let number = found.as_ref().and_then(|value| value.parse().ok()).filter(|&n: &u32| n > 0);
-                number.ok_or(Error::Option { option, expected: "a whole number from 1", found })
-            };
             if arg == "--trials" {
-                options.trials = whole("--trials")?;
+                options.trials = whole_number("--trials", args.next())?;
             } else if arg == "--seeds" {
-                options.seeds = whole("--seeds")?;
+                options.kernels.seeds = whole_number("--seeds", args.next())?;
             } else if arg == "--asan" {
-                options.asan = true;
+                options.kernels.asan = true;
             } else if arg == "--device" {
-                options.device = match args.next().as_deref() {
-                    Some("standin") => TestDevice::StandIn,
-                    Some("cuda") => TestDevice::Cuda,
-                    found => {
-                        let found = found.map(str::to_owned);
-                        return Err(Error::Option { option: "--device", expected: "standin or cuda", found });
-                    }
-                };
+                options.kernels.device = verify::Device::parse(args.next().as_deref())?;
             } else if let Some(level) = LEVELS.into_iter().find(|&level| level == arg) {
                 options.levels.push(level);
             } else if arg == "all" {
                 options.levels.extend(LEVELS);
             } else {
-                let options = "all, --trials N, --device standin|cuda, --seeds N, --asan";
-                let known = format!("{}, {options}", LEVELS.join(", "));
+                let known = format!(
+                    "{}, all, --trials N, --device standin|cuda, --seeds N, --asan",
+                    LEVELS.join(", ")
+                );
                 return Err(Error::Unknown { what: "test level", found: arg.into_owned(), known });
             }
         }
@@ -104,9 +77,16 @@ impl Options {
     }
 }
 
+/// The value of an option that counts something.
+fn whole_number(option: &'static str, found: Option<Cow<'_, str>>) -> Result<u32> {
+    let number = found.as_ref().and_then(|value| value.parse().ok()).filter(|&n| n > 0);
+    let found = found.map(Cow::into_owned);
+    number.ok_or(Error::Option { option, expected: "a whole number from 1", found })
+}
+
 fn run_level(level: &str, options: &Options, count: &mut Count) -> Result<()> {
     match level {
-        "kernels" => run_kernels(options, count),
+        "kernels" => verify::run(&options.kernels, count),
         "unit" => {
             // Doc tests included. The cross-crate executables are the other levels; their library is not.
             count.cargo_test(process::cargo().args([
@@ -140,37 +120,8 @@ fn run_level(level: &str, options: &Options, count: &mut Count) -> Result<()> {
     }
 }
 
-/// The kernel tests on the CPU, then those of CUDA on each schedule of the stand-in, or on a GPU.
-fn run_kernels(options: &Options, count: &mut Count) -> Result<()> {
-    let Some(program) = kernels::test_program()? else {
-        count.failed += 1; // cargo has said why
-        return Ok(());
-    };
-    // The tests of the CPU; `cuda` names the module of the others.
-    count.cargo_test(Command::new(&program).args(["--skip", "cuda::"]))?;
-    if options.device == TestDevice::Cuda {
-        return count.cargo_test(Command::new(&program).arg("cuda::").env("SEQWEAVE_REQUIRE_CUDA", "1"));
-    }
-    if let Some(reason) = kernels::standin::missing() {
-        println!("skipped: the kernels on the stand-in driver: {reason}");
-        return Ok(());
-    }
-    let standin = StandIn::build(options.asan)?;
-    for (what, passed) in standin.self_test()? {
-        println!("planted faults: {what}: {}", if passed { "caught" } else { "NOT caught" });
-        count.add(Count { passed: u64::from(passed), failed: u64::from(!passed) });
-    }
-    for seed in 0..options.seeds {
-        println!("stand-in driver, schedule {seed}{}", if options.asan { ", sanitized" } else { "" });
-        let mut tests = Command::new(&program);
-        standin.lend(&mut tests, seed);
-        count.cargo_test(tests.arg("cuda::"))?;
-    }
-    Ok(())
-}
-
 /// `cargo test` of the crate of cross-crate tests.
-fn cross_crate(args: &[&str]) -> Command {
+pub fn cross_crate(args: &[&str]) -> Command {
     let mut cargo = process::cargo();
     cargo.args(["test", "--no-fail-fast", "--package", "seqweave-tests"]).args(args);
     cargo
@@ -208,23 +159,31 @@ fn examples() -> Result<Vec<(String, String)>> {
     Ok(examples)
 }
 
-/// Tests passed and failed.
+/// Tests passed and failed, and those that a missing tool kept from running.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Count {
-    passed: u64,
-    failed: u64,
+pub struct Count {
+    pub passed: u64,
+    pub failed: u64,
+    pub skipped: u64,
 }
 
 impl Count {
     fn add(&mut self, other: Count) {
         self.passed += other.passed;
         self.failed += other.failed;
+        self.skipped += other.skipped;
     }
 
     /// Runs a `cargo test` and adds up what its executables report.
-    fn cargo_test(&mut self, mut command: impl std::borrow::BorrowMut<Command>) -> Result<()> {
+    pub fn cargo_test(&mut self, mut command: impl std::borrow::BorrowMut<Command>) -> Result<()> {
+        self.cargo_test_watched(command.borrow_mut(), |_| {})
+    }
+
+    /// [`Count::cargo_test`] that shows each line to `see`.
+    pub fn cargo_test_watched(&mut self, command: &mut Command, mut see: impl FnMut(&str)) -> Result<()> {
         let mut count = Count::default();
-        let success = process::watch(command.borrow_mut(), |line| {
+        let success = process::watch(command, |line| {
+            see(line);
             if let Some(result) = parse_result(line) {
                 count.add(result);
             }
@@ -238,9 +197,9 @@ impl Count {
     }
 
     /// Runs a program that counts as one test.
-    fn program(&mut self, command: &mut Command) -> Result<()> {
+    pub fn program(&mut self, command: &mut Command) -> Result<()> {
         let success = process::watch(command, |_| {})?;
-        self.add(Count { passed: u64::from(success), failed: u64::from(!success) });
+        self.add(Count { passed: u64::from(success), failed: u64::from(!success), skipped: 0 });
         Ok(())
     }
 }
@@ -251,7 +210,7 @@ fn parse_result(line: &str) -> Option<Count> {
     let number = |label| {
         counts.split("; ").find_map(|part| part.strip_suffix(label)).and_then(|number| number.parse().ok())
     };
-    Some(Count { passed: number(" passed")?, failed: number(" failed")? })
+    Some(Count { passed: number(" passed")?, failed: number(" failed")?, skipped: 0 })
 }
 
 #[cfg(test)]
@@ -263,8 +222,8 @@ mod tests {
         let ok =
             "test result: ok. 13 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.20s";
         let failed = "test result: FAILED. 12 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out";
-        assert_eq!(parse_result(ok), Some(Count { passed: 13, failed: 0 }));
-        assert_eq!(parse_result(failed), Some(Count { passed: 12, failed: 1 }));
+        assert_eq!(parse_result(ok), Some(Count { passed: 13, failed: 0, skipped: 0 }));
+        assert_eq!(parse_result(failed), Some(Count { passed: 12, failed: 1, skipped: 0 }));
         for other in ["", "test close::tests::x ... ok", "running 13 tests", "test result: ok. soon"] {
             assert_eq!(parse_result(other), None, "{other}");
         }
@@ -276,19 +235,24 @@ mod tests {
             Options::parse(&args.iter().map(OsString::from).collect::<Vec<_>>())
                 .map_err(|error| error.to_string())
         };
-        let plain = parse(&[]).unwrap();
-        assert_eq!((&*plain.levels, plain.trials, plain.seeds, plain.asan), (&LEVELS[..], 20, 2, false));
+        assert_eq!(
+            parse(&[]),
+            Ok(Options { levels: LEVELS.to_vec(), trials: 20, kernels: verify::Options::default() })
+        );
         assert_eq!(parse(&["all"]), parse(&[]));
         assert_eq!(parse(&["unit", "grad"]).unwrap().levels, ["unit", "grad"]);
         assert_eq!(
             parse(&["resume", "--trials", "200"]),
-            Ok(Options { levels: vec!["resume"], trials: 200, ..parse(&[]).unwrap() })
+            Ok(Options { levels: vec!["resume"], trials: 200, kernels: verify::Options::default() })
         );
-        let gpu = parse(&["kernels", "--device", "cuda", "--seeds", "5", "--asan"]).unwrap();
-        assert_eq!((gpu.device, gpu.seeds, gpu.asan), (TestDevice::Cuda, 5, true));
+        let kernels = verify::Options { device: verify::Device::Cuda, seeds: 5, asan: true };
+        assert_eq!(
+            parse(&["kernels", "--device", "cuda", "--seeds", "5", "--asan"]),
+            Ok(Options { levels: vec!["kernels"], trials: 20, kernels })
+        );
         let rows: [(&[&str], &str); 6] = [
             (&["--device", "gpu"], "--device: expected standin or cuda, found `gpu`"),
-            (&["--seeds", "0"], "--seeds: expected a whole number from 1, found `0`"),
+            (&["--seeds"], "--seeds: expected a whole number from 1 after it, found nothing"),
             (
                 &["units"],
                 "unknown test level `units`: expected one of unit, kernels, grad, golden, e2e, resume",
@@ -311,14 +275,14 @@ mod tests {
             count.cargo_test(Command::new("sh").args(["-c", script])).unwrap();
             count
         };
-        assert_eq!(sh("exit 101"), Count { passed: 0, failed: 1 });
+        assert_eq!(sh("exit 101"), Count { passed: 0, failed: 1, skipped: 0 });
         assert_eq!(
             sh("echo 'test result: ok. 2 passed; 0 failed; 0 ignored'; exit 1"),
-            Count { passed: 2, failed: 1 }
+            Count { passed: 2, failed: 1, skipped: 0 }
         );
         assert_eq!(
             sh("echo 'test result: FAILED. 2 passed; 3 failed; 0 ignored'; exit 1"),
-            Count { passed: 2, failed: 3 }
+            Count { passed: 2, failed: 3, skipped: 0 }
         );
     }
 }

@@ -1,15 +1,17 @@
-//! `kernels`: compiles the CUDA sources into the committed images, checks them, lists them.
+//! `kernels`: compiles the CUDA sources into the committed images, checks them, lists them, and packs their tests; the
+//! stand-in driver that runs them on the CPU is built here too.
 
 mod build;
 mod generate;
 mod limits;
 mod nvrtc;
-mod pack;
+pub mod pack;
 mod scan;
 mod sources;
 pub mod standin;
 mod table;
 mod usage;
+pub mod verify;
 
 use std::ffi::OsString;
 
@@ -33,7 +35,7 @@ pub fn run(args: &[OsString]) -> Result<()> {
         "build" => tools::no_arguments(rest).and_then(|()| build::build()),
         "check" => tools::no_arguments(rest).and_then(|()| check().map(|_| ())),
         "list" => tools::no_arguments(rest).and_then(|()| list()),
-        "pack" => tools::no_arguments(rest).and_then(|()| pack::pack()),
+        "pack" => pack::pack(rest),
         _ => Err(tools::unknown(name, "build, check, list, pack")),
     }
 }
@@ -41,11 +43,6 @@ pub fn run(args: &[OsString]) -> Result<()> {
 /// Whether the committed images, lists and tables are those of the sources.
 pub fn check() -> Result<Outcome> {
     build::check()
-}
-
-/// The executable of the kernel tests, in the profile that the tests run in.
-pub fn test_program() -> Result<Option<std::path::PathBuf>> {
-    pack::test_program(false)
 }
 
 /// One line a kernel: where it is, what it takes, what it needs on an H100.

@@ -1,49 +1,76 @@
-//! `kernels pack`, and the test executable that it and `test kernels` run.
+//! `kernels pack` and `bench gpu`: what a GPU machine without Rust needs, in one folder.
 
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use serde_json::Value;
-
+use super::verify;
 use crate::error::{Error, Result};
-use crate::{process, workspace};
+use crate::{binary, process, tools, workspace};
 
-/// Builds the executable of `tests/kernels` and gives its path; `None` if it does not compile, which cargo has told.
-pub fn test_program(release: bool) -> Result<Option<PathBuf>> {
-    let mut cargo: Command = process::cargo();
-    cargo.args([
-        "test",
-        "--no-run",
-        "--message-format=json-render-diagnostics",
-        "--package",
-        "seqweave-tests",
-    ]);
-    cargo.args(["--test", "kernels"]).args(release.then_some("--release")).stderr(Stdio::inherit());
-    let output = cargo.output().map_err(|source| Error::Spawn { program: "cargo".into(), source })?;
-    if !output.status.success() {
-        return Ok(None);
-    }
-    let text = String::from_utf8_lossy(&output.stdout);
-    let mut messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let program = messages.find_map(|message| {
-        let is_it = message["target"]["name"] == "kernels" && message["profile"]["test"] == true;
-        is_it.then(|| message["executable"].as_str().map(PathBuf::from))?
-    });
-    let expected = "the path of the test executable `kernels`";
-    program.map(Some).ok_or(Error::Output { program: "cargo", expected, found: "none".into() })
+/// What stands beside the programs: (file name, text).
+const TEXTS: [(&str, &str); 3] = [
+    (
+        "README.txt",
+        "The tests of seqweave's kernels, for a machine with an NVIDIA driver and nothing else:\n\n    \
+         SEQWEAVE_REQUIRE_CUDA=1 ./seqweave-kernel-tests cuda::\n\n\
+         Tests, sanitizers, and speed beside PyTorch, in under ten minutes:\n\n    python3 gpu.py\n",
+    ),
+    ("gpu.py", include_str!("gpu/gpu.py")),
+    ("torch_step.py", include_str!("gpu/torch_step.py")),
+];
+
+/// `kernels pack [FOLDER]`
+pub fn pack(args: &[OsString]) -> Result<()> {
+    let folder = match args {
+        [] => default_folder()?,
+        [folder] => PathBuf::from(folder),
+        [_, other, ..] => return Err(tools::unknown(other, "one folder")),
+    };
+    fill(&folder)?;
+    println!("packed into {}", folder.display());
+    println!(
+        "copy it to the GPU machine; there, SEQWEAVE_REQUIRE_CUDA=1 ./seqweave-kernel-tests cuda:: runs the tests"
+    );
+    Ok(())
 }
 
-/// Copies the release build of the kernel tests to `target/kernels/pack/`: one file that a machine with a GPU and no Rust
-/// can run.
-pub fn pack() -> Result<()> {
-    let Some(program) = test_program(true)? else {
-        return Err(Error::Exit { command: "cargo test --no-run".into(), code: 1 });
+/// `bench gpu`: the script of the packed folder, here if there is a GPU.
+pub fn bench(args: &[OsString]) -> Result<()> {
+    tools::no_arguments(args)?;
+    let folder = default_folder()?;
+    fill(&folder)?;
+    // The kernel module makes this file; a library without it drives nothing.
+    if !Path::new("/dev/nvidiactl").exists() {
+        return Err(Error::NoTool {
+            what: "GPU here",
+            reason: format!(
+                "the machine has no NVIDIA driver, so nothing was measured\nhelp: {} is ready: copy it to a GPU machine and run `python3 gpu.py` there",
+                folder.display()
+            ),
+        });
+    }
+    process::run_loudly(Command::new("python3").arg(folder.join("gpu.py")))
+}
+
+fn default_folder() -> Result<PathBuf> {
+    Ok(workspace::target_dir()?.join("kernels/pack"))
+}
+
+/// The test executable and the binary, both release builds, and the scripts.
+fn fill(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).map_err(Error::io("creating", folder))?;
+    let Some(tests) = verify::executable(&["--release"])? else {
+        return Err(Error::TestsFailed); // cargo has said why
     };
-    let folder = workspace::target_dir()?.join("kernels/pack");
-    std::fs::create_dir_all(&folder).map_err(Error::io("creating", &folder))?;
-    let packed = folder.join("seqweave-kernel-tests");
-    std::fs::copy(&program, &packed).map_err(Error::io("writing", &packed))?;
-    println!("{}", packed.display());
-    println!("on a machine with an NVIDIA driver: SEQWEAVE_REQUIRE_CUDA=1 ./seqweave-kernel-tests cuda");
+    for (from, name) in [(tests, "seqweave-kernel-tests"), (binary::build()?, "seqweave")] {
+        let to = folder.join(name);
+        fs::copy(&from, &to).map_err(Error::io("writing", &to))?;
+    }
+    for (name, text) in TEXTS {
+        let to = folder.join(name);
+        fs::write(&to, text).map_err(Error::io("writing", &to))?;
+    }
     Ok(())
 }

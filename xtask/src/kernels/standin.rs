@@ -1,162 +1,194 @@
-//! The stand-in driver of `kernels/cpu/`, and the self-tests of the executor it runs on: built with g++, for tests alone.
+//! Builds the stand-in driver: a `libcuda` with every kernel compiled for the CPU. Test equipment; no user path loads it.
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::generate::Family;
+use super::scan;
 use super::sources::{self, Sources};
 use crate::error::{Error, Result};
 use crate::{process, workspace};
 
-/// Products and sums stay apart, as the kernels are compiled for a GPU and as the CPU computes.
-const FLAGS: [&str; 5] = ["-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-pthread"];
-const SANITIZE: [&str; 2] = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"];
-/// The self-test that checks the executor itself: schedules, barriers, and the faults it must catch.
-const EXECUTOR: &str = "executor";
-/// The planted fault that only the sanitizer can see.
-const PLANTED: &str = "out_of_bounds";
-
-/// Why there is no stand-in on this machine; `None` if there can be one.
-pub fn missing() -> Option<&'static str> {
-    if !cfg!(target_os = "linux") {
-        return Some("the stand-in driver runs on Linux alone");
-    }
-    let found = Command::new("g++").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if found.is_ok_and(|status| status.success()) { None } else { Some("no g++ found") }
+/// Every kernel of a file that the stand-in can run: Hopper's own instructions it cannot.
+fn families(sources: &Sources) -> impl Iterator<Item = &Family> {
+    sources.families.iter().filter(|family| !family.name.ends_with("_sm90a"))
 }
 
-/// A built stand-in.
+/// What is compiled in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sanitizer {
+    None,
+    /// AddressSanitizer and the sanitizer of undefined behaviour.
+    Address,
+}
+
+/// The C++ compiler, or why there is none.
+pub fn compiler() -> std::result::Result<PathBuf, String> {
+    let found = Command::new("g++").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    match found {
+        Ok(status) if status.success() => Ok("g++".into()),
+        _ => Err("no g++, which compiles the kernels for the CPU".into()),
+    }
+}
+
+/// The stand-in driver and, for the negative controls, a program with faults planted in.
 pub struct StandIn {
-    /// `libcuda.so`, for `SEQWEAVE_CUDA_LIBRARY`.
-    pub library: PathBuf,
-    /// The runtime of the sanitizer, to be loaded before all else.
-    pub preload: Option<PathBuf>,
     folder: PathBuf,
-    sanitized: bool,
+    sanitizer: Sanitizer,
 }
 
 impl StandIn {
-    /// Compiles what has changed since the last time and links it.
-    pub fn build(sanitized: bool) -> Result<StandIn> {
-        let name = if sanitized { "standin-asan" } else { "standin" };
-        let folder = workspace::target_dir()?.join("kernels").join(name);
-        std::fs::create_dir_all(&folder).map_err(Error::io("creating", &folder))?;
-        let library = folder.join("libcuda.so");
-        let preload = if sanitized { Some(runtime("libasan.so")?) } else { None };
-        let standin = StandIn { library, preload, folder, sanitized };
-
+    /// Compiles what is not up to date.
+    pub fn build(sanitizer: Sanitizer) -> Result<Self> {
         let sources = Sources::read()?;
-        let cpu = sources::folder().join("cpu");
-        let mut headers = vec![sources::folder().join("cu/prelude.cuh")];
-        headers.extend(["exec.h", "standin.h"].map(|name| cpu.join(name)));
-        let mut objects = vec![standin.object("driver", &cpu.join("driver.cpp"), &headers)?];
-        for family in &sources.families {
-            let cu = sources::folder().join("cu").join(format!("{}.cu", family.name));
-            let mut text = String::new();
-            let namespace = format!("family_{}", family.name);
-            let _ = writeln!(text, "#include \"{}\"", cpu.join("standin.h").display());
-            let _ = writeln!(text, "#include \"{}\"", headers[0].display());
-            let _ = writeln!(text, "namespace {namespace} {{\n#include \"{}\"\n}}", cu.display());
-            for kernel in &family.kernels {
-                let (name, threads, blocks) = (&kernel.name, kernel.threads, kernel.min_blocks);
-                let cooperative = kernel.cooperative;
-                let _ = writeln!(
-                    text,
-                    "STANDIN_KERNEL({namespace}, {name}, {threads}, {blocks}, {cooperative});"
-                );
-            }
-            let wrapper = standin.folder.join(format!("{}.cpp", family.name));
-            if std::fs::read_to_string(&wrapper).ok().as_ref() != Some(&text) {
-                std::fs::write(&wrapper, &text).map_err(Error::io("writing", &wrapper))?;
-            }
-            let mut inputs = headers.clone();
-            inputs.push(cu);
-            objects.push(standin.object(&family.name, &wrapper, &inputs)?);
+        let name = if sanitizer == Sanitizer::Address { "standin-asan" } else { "standin" };
+        let standin = StandIn { folder: workspace::target_dir()?.join("kernels").join(name), sanitizer };
+        let folder = &standin.folder;
+        std::fs::create_dir_all(folder).map_err(Error::io("creating", folder))?;
+
+        let mut objects = vec![standin.object("driver", "#include \"driver.cpp\"\n")?];
+        for family in families(&sources) {
+            objects.push(standin.object(&family.name, &wrapper(family, "../cu"))?);
         }
-        let mut link = standin.compiler();
-        link.args(["-shared", "-Wl,-soname,libcuda.so", "-o"]).arg(&standin.library).args(&objects);
-        process::run(&mut link)?;
+        standin.link(&objects, &["-shared", "-Wl,-soname,libcuda.so"], &standin.library())?;
         Ok(standin)
     }
 
-    /// The environment of a program that is to find the stand-in, on schedule `seed`.
-    pub fn lend(&self, program: &mut Command, seed: u32) {
-        program.env("SEQWEAVE_CUDA_LIBRARY", &self.library);
-        program.env("SEQWEAVE_REQUIRE_CUDA", "1").env("SEQWEAVE_STANDIN_SEED", seed.to_string());
-        if let Some(preload) = &self.preload {
-            // The test program itself is not sanitized, so what it leaves to the end of the process is no finding.
-            program.env("LD_PRELOAD", preload).env("ASAN_OPTIONS", "detect_leaks=0");
-        }
+    /// The library to open.
+    pub fn library(&self) -> PathBuf {
+        self.folder.join("libcuda.so")
     }
 
-    /// Whether the executor keeps its own promises and catches the planted faults: a missing barrier, a divergent one, and
-    /// under the sanitizer a write out of bounds. Says which did not.
-    pub fn self_test(&self) -> Result<Vec<(&'static str, bool)>> {
-        let mut results = Vec::new();
-        let executor = self.program(EXECUTOR)?;
-        let passed = process::watch(&mut Command::new(executor), |_| {})?;
-        results.push(("executor, a missing and a divergent barrier", passed));
-        if self.sanitized {
-            let planted = self.program(PLANTED)?;
-            let output = Command::new(&planted)
-                .output()
-                .map_err(|source| Error::Spawn { program: planted.display().to_string(), source })?;
-            let report = String::from_utf8_lossy(&output.stderr);
-            let caught = !output.status.success() && report.contains("one_too_far");
-            results.push(("a write out of bounds", caught));
+    /// What a program needs in its environment to load the library.
+    pub fn prepare(&self, command: &mut Command) -> Result<()> {
+        if self.sanitizer == Sanitizer::Address {
+            let text = process::output(Command::new("g++").arg("-print-file-name=libasan.so"))?;
+            command.env("LD_PRELOAD", text.trim());
+            // What a Rust program leaves for the operating system to free is no fault of a kernel.
+            command.env("ASAN_OPTIONS", "detect_leaks=0:abort_on_error=0:exitcode=97");
+            command.env("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1");
         }
-        Ok(results)
+        command.env("SEQWEAVE_CUDA_LIBRARY", self.library());
+        Ok(())
     }
 
-    fn compiler(&self) -> Command {
-        let mut compiler = Command::new("g++");
-        compiler.args(FLAGS);
-        if self.sanitized {
-            compiler.args(SANITIZE);
+    /// A program of its own that launches the planted faults.
+    pub fn faults(&self) -> Result<PathBuf> {
+        let folder = sources::folder().join("cpu/faults");
+        let mut objects = vec![
+            self.object("driver", "#include \"driver.cpp\"\n")?,
+            self.object("faults", "#include \"faults/main.cpp\"\n")?,
+        ];
+        for name in ["missing_barrier", "divergent_barrier", "out_of_bounds"] {
+            let path = folder.join(format!("{name}.cu"));
+            let text = std::fs::read_to_string(&path).map_err(Error::io("reading", &path))?;
+            let kernels = scan::kernels(&path.display().to_string(), &text)?;
+            objects.push(
+                self.object(name, &wrapper(&Family { name: name.into(), kernels, targets: &[] }, "faults"))?,
+            );
         }
-        compiler
+        let program = self.folder.join("faults");
+        self.link(&objects, &[], &program)?;
+        Ok(program)
     }
 
-    /// Compiles `source`, unless what there is is newer than it and all of `inputs`.
-    fn object(&self, name: &str, source: &Path, inputs: &[PathBuf]) -> Result<PathBuf> {
+    /// The programs of `kernels/cpu/selftest`: the executor, and kernels against plain loops in f64, without any driver.
+    pub fn self_tests(&self) -> Result<Vec<PathBuf>> {
+        let folder = sources::folder().join("cpu/selftest");
+        let mut names = Vec::new();
+        for file in std::fs::read_dir(&folder).map_err(Error::io("reading", &folder))? {
+            let name = file.map_err(Error::io("reading", &folder))?.file_name();
+            names.extend(name.to_str().and_then(|name| name.strip_suffix(".cpp")).map(str::to_string));
+        }
+        names.sort();
+        let mut programs = Vec::new();
+        for name in names {
+            let object = format!("selftest_{name}");
+            let object = self.object(&object, &format!("#include \"selftest/{name}.cpp\"\n"))?;
+            let program = self.folder.join(format!("selftest_{name}"));
+            self.link(&[object], &[], &program)?;
+            programs.push(program);
+        }
+        Ok(programs)
+    }
+
+    /// Compiles a text whose includes are searched for in `kernels/cpu`, unless its object is younger than all of them.
+    fn object(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let source = self.folder.join(format!("{name}.gen.cpp"));
         let object = self.folder.join(format!("{name}.o"));
-        if !is_newer(&object, inputs.iter().map(PathBuf::as_path).chain([source])) {
-            process::run(self.compiler().arg("-c").arg(source).arg("-o").arg(&object))?;
+        let written = std::fs::read_to_string(&source).is_ok_and(|found| found == text);
+        if !written {
+            std::fs::write(&source, text).map_err(Error::io("writing", &source))?;
+        }
+        if written && is_fresh(&object, &self.folder.join(format!("{name}.d"))) {
+            return Ok(object);
+        }
+        let cpu = sources::folder().join("cpu");
+        let mut compiler = Command::new("g++");
+        // As with NVRTC, a product and a sum are two roundings.
+        compiler.args([
+            "-std=c++17",
+            "-O2",
+            "-g1",
+            "-fPIC",
+            "-ffp-contract=off",
+            "-Wall",
+            "-Wno-unknown-pragmas",
+            "-Wno-unused-function",
+            "-Wno-unused-variable",
+        ]);
+        compiler.args(self.flags()).arg("-I").arg(&cpu).arg("-I").arg(sources::folder().join("cu"));
+        compiler.args(["-MMD", "-c"]).arg(&source).arg("-o").arg(&object);
+        if let Err(error) = process::run(&mut compiler) {
+            let _ = std::fs::remove_file(&object);
+            return Err(error);
         }
         Ok(object)
     }
 
-    /// Builds a self-test.
-    fn program(&self, name: &str) -> Result<PathBuf> {
-        let folder = sources::folder();
-        let source = folder.join("cpu/selftest").join(format!("{name}.cpp"));
-        let program = self.folder.join(name);
-        let inputs = ["cpu/selftest/check.h", "cpu/exec.h", "cu/prelude.cuh"].map(|path| folder.join(path));
-        if !is_newer(&program, inputs.iter().map(PathBuf::as_path).chain([&*source])) {
-            process::run(self.compiler().arg("-g").arg(&source).arg("-o").arg(&program))?;
+    fn link(&self, objects: &[PathBuf], flags: &[&str], output: &Path) -> Result<()> {
+        let time = |path: &Path| path.metadata().and_then(|data| data.modified()).ok();
+        if time(output)
+            .is_some_and(|made| objects.iter().all(|object| time(object).is_some_and(|t| t <= made)))
+        {
+            return Ok(());
         }
-        Ok(program)
+        let mut compiler = Command::new("g++");
+        process::run(
+            compiler.args(flags).args(self.flags()).args(objects).arg("-o").arg(output).arg("-lpthread"),
+        )
+    }
+
+    fn flags(&self) -> &'static [&'static str] {
+        match self.sanitizer {
+            Sanitizer::None => &[],
+            Sanitizer::Address => &["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+        }
     }
 }
 
-/// Where g++ keeps a library of its own.
-fn runtime(name: &'static str) -> Result<PathBuf> {
-    let output = Command::new("g++")
-        .arg(format!("-print-file-name={name}"))
-        .output()
-        .map_err(|source| Error::Spawn { program: "g++".into(), source })?;
-    let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
-    if path.is_absolute() {
-        return Ok(path);
+/// The file in a namespace of its own, as helpers of two files may have one name, and its kernels registered.
+fn wrapper(family: &Family, folder: &str) -> String {
+    let name = &family.name;
+    let mut text = format!(
+        "#include \"prelude.cuh\"\n#include \"standin.h\"\nnamespace family_{name} {{\n#include \"{folder}/{name}.cu\"\n}}\n"
+    );
+    for kernel in &family.kernels {
+        text += &format!(
+            "STANDIN_KERNEL(family_{name}, {}, {}, {}, {});\n",
+            kernel.name, kernel.threads, kernel.min_blocks, kernel.cooperative
+        );
     }
-    Err(Error::NoTool { what: "the AddressSanitizer", reason: format!("g++ has no {name}") })
+    text
 }
 
-/// Whether `made` is there and younger than all of `inputs`.
-fn is_newer<'a>(made: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> bool {
+/// Whether an object is younger than every file in its list of dependencies.
+fn is_fresh(object: &Path, dependencies: &Path) -> bool {
     let time = |path: &Path| path.metadata().and_then(|data| data.modified()).ok();
-    let Some(made) = time(made) else { return false };
-    inputs.into_iter().all(|input| time(input).is_some_and(|input| input < made))
+    let (Some(made), Ok(text)) = (time(object), std::fs::read_to_string(dependencies)) else { return false };
+    let Some((_, files)) = text.split_once(": ") else { return false };
+    let mut files = files.split_whitespace().filter(|word| *word != "\\");
+    files.all(|file| time(Path::new(file)).is_some_and(|t| t <= made))
 }
 
 #[cfg(test)]
@@ -164,22 +196,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_older_than_its_inputs_is_made_anew() {
-        let folder = tempfile::tempdir().unwrap();
-        let [input, made] = ["input", "made"].map(|name| folder.path().join(name));
-        std::fs::write(&input, "").unwrap();
-        assert!(!is_newer(&made, [&*input]), "nothing has been made");
-        std::fs::write(&made, "").unwrap();
-        let now = std::time::SystemTime::now();
-        let set = |path: &Path, age| {
-            let file = std::fs::File::options().write(true).open(path).unwrap();
-            file.set_modified(now - std::time::Duration::from_secs(age)).unwrap();
-        };
-        set(&input, 20);
-        set(&made, 10);
-        assert!(is_newer(&made, [&*input]));
-        set(&input, 5);
-        assert!(!is_newer(&made, [&*input]));
-        assert!(!is_newer(&made, [&*folder.path().join("gone")]));
+    fn a_wrapper_registers_every_kernel() {
+        let text = "KERNEL(a, 64, 2)(int n) {}\nKERNEL(b, 32, 1)(u32* c) { grid_barrier(c); }\n";
+        let family =
+            Family { name: "toy".into(), kernels: scan::kernels("toy.cu", text).unwrap(), targets: &[] };
+        let text = wrapper(&family, "../cu");
+        assert!(text.contains("#include \"../cu/toy.cu\""), "{text}");
+        assert!(text.contains("STANDIN_KERNEL(family_toy, a, 64, 2, false);"), "{text}");
+        assert!(text.contains("STANDIN_KERNEL(family_toy, b, 32, 1, true);"), "{text}");
+    }
+
+    #[test]
+    fn an_object_without_dependencies_is_stale() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        assert!(!is_fresh(&here, Path::new("no-such-file")));
+        assert!(!is_fresh(Path::new("no-such-file"), &here));
     }
 }
