@@ -203,10 +203,10 @@ impl fmt::Debug for Pool {
 }
 
 /// Lengths are rounded up to four classes an octave, so that batches of similar shape share buffers.
-fn size_class(blocks: usize) -> usize {
+pub(crate) fn size_class(blocks: usize) -> usize {
     let blocks = blocks.max(1);
-    let step = (blocks.next_power_of_two() / 8).max(1);
-    blocks.div_ceil(step) * step
+    let step = (blocks.checked_next_power_of_two().unwrap_or(1 << 62) / 8).max(1);
+    blocks.div_ceil(step).saturating_mul(step)
 }
 
 /// One cache line: buffers are made of these so that vectors never straddle two lines.

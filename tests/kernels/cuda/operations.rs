@@ -230,6 +230,16 @@ fn operands_on_two_devices_are_an_error() {
         ops::concat_last(&[&here, &there]).unwrap_err(),
         ops::stack(&[&there, &here]).unwrap_err(),
         ops::linear(&there, &there, Some(&tensor([2], 0.0))).unwrap_err(),
+        ops::linear_cross_entropy(
+            &here,
+            &weight,
+            Some(&tensor([2], 0.0).to(&cuda).unwrap()),
+            &Ids::list(vec![0, 1]),
+            u32::MAX,
+            0.0,
+            None,
+        )
+        .unwrap_err(),
         ops::dot_attention(
             &tensor([1, 1, 2], 0.0),
             &tensor([2, 1, 2], 0.0),

@@ -2,6 +2,7 @@
 
 use super::device::{CudaDevice, Inner};
 use super::launch::{Ptr, PtrMut};
+use crate::device::size_class;
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -118,26 +119,5 @@ impl Inner {
             self.stream.release(address);
         }
         Ok(())
-    }
-}
-
-/// Sizes are rounded up to four classes an octave, as on the CPU, so that batches of similar shape share memory.
-fn size_class(blocks: usize) -> usize {
-    let blocks = blocks.max(1);
-    let step = (blocks.checked_next_power_of_two().unwrap_or(1 << 62) / 8).max(1);
-    blocks.div_ceil(step).saturating_mul(step)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn size_classes_waste_at_most_a_quarter() {
-        for blocks in 1..5000 {
-            let class = size_class(blocks);
-            assert!(class >= blocks && class * 4 <= blocks * 5 + 4, "{blocks} -> {class}");
-            assert_eq!(size_class(class), class, "a class is its own class");
-        }
     }
 }

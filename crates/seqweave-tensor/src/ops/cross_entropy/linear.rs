@@ -77,7 +77,7 @@ pub fn linear_cross_entropy(
     check_targets(OP, targets, ignore, n, v)?;
 
     let device = x.device();
-    if let Device::Cuda(_) = check::device(OP, x, &[w.value()])? {
+    if let Device::Cuda(_) = check::device(OP, x, &[w.value(), b.unwrap_or(x)])? {
         return on_cuda(x, w, b, targets, ignore, smoothing, scale);
     }
     let mut grads = scale.map(|_| LinearCrossEntropyGrads {
