@@ -78,7 +78,7 @@ impl EvaluationReport {
                 None => "undefined".to_owned(),
             };
             let around = measurement.plus_minus();
-            let _ = writeln!(text, "{metric:<9} {value}  of {total} {}{around}", unit(*metric));
+            let _ = writeln!(text, "{metric:<9} {value}{around}  of {total} {}", unit(*metric));
             for more in [&measurement.details, &measurement.signature].into_iter().flatten() {
                 let _ = writeln!(text, "          {more}");
             }
@@ -165,6 +165,14 @@ gate acc >= 50: NOT MET
 x tow     T OW1
           T UW1 | T UW0  (reference)"
         );
+    }
+
+    #[test]
+    fn an_interval_stands_beside_its_value() {
+        let mut report = report();
+        report.metrics[0].interval =
+            Some(seqweave_metrics::Interval { mean: 29.6, half: 3.68, low: 25.9, high: 33.2 });
+        assert!(report.text().starts_with("wer         29.50 % ± 3.68  of 512 items\n"), "{}", report.text());
     }
 
     #[test]
