@@ -1,7 +1,7 @@
 // A stand-in for the CUDA driver: libcuda over host memory and the executor of exec.h. Test equipment.
 //
-// A test opens this library by its path before anything else; the name it carries is libcuda.so, so what asks for the
-// driver afterwards gets this one, and the host code under test is the unchanged one. Work is done at once, on the thread
+// Tests have its folder in LD_LIBRARY_PATH; its name is libcuda.so, so what asks for the driver gets this one, and the host
+// code under test is the unchanged one. Work is done at once, on the thread
 // that asks for it: streams and events keep only what can be seen of them.
 //
 // What a GPU refuses is refused: blocks and shared memory beyond the limits, cooperative grids that are not resident at
@@ -9,7 +9,9 @@
 // ones, which as floats is NaN. The limits are those of compute capability 8.0 with 108 multiprocessors.
 //
 // Environment: SEQWEAVE_STANDIN_SEED, the schedule of the kernels (0); SEQWEAVE_STANDIN_MEMORY, bytes of the device (4 GiB);
-// SEQWEAVE_STANDIN_DEVICES, how many there are (1).
+// SEQWEAVE_STANDIN_DEVICES, how many there are (1); SEQWEAVE_STANDIN_SMS, multiprocessors of each (108);
+// SEQWEAVE_STANDIN_CAPABILITY, the compute capability that it claims, times ten (80); SEQWEAVE_STANDIN_VERSION, the CUDA
+// version that the driver claims (13000); SEQWEAVE_STANDIN_GRAPHS, 0 to refuse to record graphs.
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -46,13 +48,14 @@ enum : int {
     CAPTURE_UNSUPPORTED = 900,
     CAPTURE_INVALIDATED = 901,
     CAPTURE_UNMATCHED = 903,
+    UPDATE_FAILED = 910,
 };
 
 typedef unsigned long long Pointer;
 typedef std::chrono::steady_clock Clock;
 
 // Limits of the device.
-constexpr unsigned SMS = 108, MAX_THREADS = 1024, SM_THREADS = 2048, SM_BLOCKS = 32;
+constexpr unsigned MAX_THREADS = 1024, SM_THREADS = 2048, SM_BLOCKS = 32;
 constexpr size_t BLOCK_SHARED = 48 << 10, OPT_IN_SHARED = 163 << 10, SM_SHARED = 164 << 10, RESERVED_SHARED = 1 << 10;
 
 /// Behind every allocation, to see writes beyond its end; AddressSanitizer sees them itself, and sooner.
@@ -65,7 +68,11 @@ constexpr unsigned char GUARD_BYTE = 0xA5;
 
 struct Context { int device; };
 
-struct Graph { std::vector<std::function<int()>> nodes; };
+/// What a stream would have done, and of which kind each is: an update changes what a node does, not its kind.
+struct Graph {
+    std::vector<std::function<int()>> nodes;
+    std::vector<std::string> kinds;
+};
 
 struct Stream {
     bool recording = false, broken = false;
@@ -79,7 +86,9 @@ struct Event {
 
 struct Function {
     const standin::Kernel* kernel;
-    size_t max_shared = BLOCK_SHARED;
+    /// Bytes of dynamic shared memory that a launch may ask for: what the kernel's own leave of the limit.
+    size_t max_shared;
+    explicit Function(const standin::Kernel* kernel) : kernel(kernel), max_shared(BLOCK_SHARED - kernel->static_shared) {}
 };
 
 struct Module {
@@ -91,6 +100,12 @@ uint64_t number_from(const char* name, uint64_t otherwise) {
     const char* text = getenv(name);
     return text ? strtoull(text, nullptr, 10) : otherwise;
 }
+
+/// Multiprocessors.
+unsigned sms() { return unsigned(number_from("SEQWEAVE_STANDIN_SMS", 108)); }
+
+/// Compute capability, times ten.
+unsigned capability() { return unsigned(number_from("SEQWEAVE_STANDIN_CAPABILITY", 80)); }
 
 std::recursive_mutex lock;
 bool initialized = false;
@@ -143,7 +158,7 @@ Stream* stream_of(void* handle) {
 }
 
 /// Does the work now, or notes it down if the stream records.
-int enqueue(void* handle, std::function<int()> work) {
+int enqueue(void* handle, const std::string& kind, std::function<int()> work) {
     NEED(need_context());
     {
         Hold hold(lock);
@@ -152,6 +167,7 @@ int enqueue(void* handle, std::function<int()> work) {
         if (stream->recording) {
             if (stream->broken) return refuse(CAPTURE_INVALIDATED, "the recording of this stream was broken before");
             stream->graph.nodes.push_back(std::move(work));
+            stream->graph.kinds.push_back(kind);
             return SUCCESS;
         }
     }
@@ -220,7 +236,7 @@ int release(Pointer pointer) {
 
 unsigned resident_blocks(const Function& f, unsigned threads, size_t shared) {
     unsigned blocks = std::min(SM_BLOCKS, SM_THREADS / std::max(threads, 32u));
-    blocks = std::min<size_t>(blocks, SM_SHARED / (shared + RESERVED_SHARED));
+    blocks = std::min<size_t>(blocks, SM_SHARED / (shared + f.kernel->static_shared + RESERVED_SHARED));
     // How many the registers allow is not known here; the declaration promises this many.
     return std::min(blocks, std::max(f.kernel->min_blocks, 1u));
 }
@@ -242,7 +258,7 @@ int launch(Function* f, dim3 grid, dim3 block, size_t shared, void* stream, void
     }
     if (kernel.cooperative && !cooperative) return no(LAUNCH_FAILED, "its blocks wait for each other: launch it cooperatively");
     uint64_t blocks = uint64_t(grid.x) * grid.y * grid.z;
-    uint64_t resident = uint64_t(SMS) * resident_blocks(*f, threads, shared);
+    uint64_t resident = uint64_t(sms()) * resident_blocks(*f, threads, shared);
     if (cooperative && blocks > resident) {
         return no(COOPERATIVE_TOO_LARGE, std::to_string(blocks) + " blocks launched cooperatively, " + std::to_string(resident) + " are resident");
     }
@@ -254,7 +270,7 @@ int launch(Function* f, dim3 grid, dim3 block, size_t shared, void* stream, void
         if (!from) return no(INVALID_VALUE, "argument " + std::to_string(i) + " is missing");
         kept.emplace_back(from, from + kernel.sizes[i]);
     }
-    return enqueue(stream, [=]() mutable {
+    return enqueue(stream, std::string("kernel ") + kernel.name, [=]() mutable {
         std::vector<void*> pointers;
         for (auto& argument : kept) pointers.push_back(argument.data());
         exec::Launch what{kernel.name, grid, block};
@@ -317,7 +333,7 @@ API cuInit(unsigned) {
     return SUCCESS;
 }
 API cuDriverGetVersion(int* version) {
-    *version = 13000;
+    *version = int(number_from("SEQWEAVE_STANDIN_VERSION", 13000));
     return SUCCESS;
 }
 API cuDeviceGetCount(int* count) {
@@ -345,12 +361,15 @@ API cuDeviceGetUuid(char* uuid, int device) {
 }
 API cuDeviceGetUuid_v2(char* uuid, int device) { return cuDeviceGetUuid(uuid, device); }
 API cuDeviceGetAttribute(int* value, int attribute, int) {
+    if (attribute == 16) return *value = int(sms()), SUCCESS;
+    if (attribute == 75) return *value = int(capability() / 10), SUCCESS;
+    if (attribute == 76) return *value = int(capability() % 10), SUCCESS;
     // (number in cuda.h, value)
     static const std::map<int, int> known = {
         {1, MAX_THREADS}, {2, 1024}, {3, 1024}, {4, 64}, {5, 0x7FFFFFFF}, {6, 65535}, {7, 65535}, {8, BLOCK_SHARED},
-        {9, 65536}, {10, 32}, {12, 65536}, {13, 1410000}, {16, SMS}, {17, 0}, {18, 0}, {19, 1}, {20, 0}, {31, 1}, {32, 1},
+        {9, 65536}, {10, 32}, {12, 65536}, {13, 1410000}, {17, 0}, {18, 0}, {19, 1}, {20, 0}, {31, 1}, {32, 1},
         {33, 0}, {34, 0}, {35, 0}, {36, 1215000}, {37, 5120}, {38, 40 << 20}, {39, SM_THREADS}, {40, 3}, {41, 1}, {50, 0},
-        {75, 8}, {76, 0}, {78, 1}, {79, 1}, {80, 1}, {81, SM_SHARED}, {82, 65536}, {83, 1}, {95, 1}, {97, OPT_IN_SHARED},
+        {78, 1}, {79, 1}, {80, 1}, {81, SM_SHARED}, {82, 65536}, {83, 1}, {95, 1}, {97, OPT_IN_SHARED},
         {106, SM_BLOCKS}, {111, RESERVED_SHARED}, {115, 1},
     };
     auto found = known.find(attribute);
@@ -417,6 +436,7 @@ const ErrorText ERRORS[] = {
     {NOT_SUPPORTED, "CUDA_ERROR_NOT_SUPPORTED", "not supported"},
     {CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", "not permitted while a stream records"},
     {CAPTURE_INVALIDATED, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", "the recording was broken"},
+    {UPDATE_FAILED, "CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE", "the graph could not be updated"},
     {CAPTURE_UNMATCHED, "CUDA_ERROR_STREAM_CAPTURE_UNMATCHED", "the stream does not record"},
 };
 }  // namespace
@@ -493,16 +513,16 @@ API cuMemcpyDtoD_v2(Pointer to, Pointer from, size_t bytes) {
     return device_to_device(to, from, bytes);
 }
 API cuMemcpyHtoDAsync_v2(Pointer to, const void* from, size_t bytes, void* stream) {
-    return enqueue(stream, [=] { return host_to_device(to, from, bytes); });
+    return enqueue(stream, "copy in", [=] { return host_to_device(to, from, bytes); });
 }
 API cuMemcpyDtoHAsync_v2(void* to, Pointer from, size_t bytes, void* stream) {
-    return enqueue(stream, [=] { return device_to_host(to, from, bytes); });
+    return enqueue(stream, "copy out", [=] { return device_to_host(to, from, bytes); });
 }
 API cuMemcpyDtoDAsync_v2(Pointer to, Pointer from, size_t bytes, void* stream) {
-    return enqueue(stream, [=] { return device_to_device(to, from, bytes); });
+    return enqueue(stream, "copy", [=] { return device_to_device(to, from, bytes); });
 }
 API cuMemcpyPeerAsync(Pointer to, void*, Pointer from, void*, size_t bytes, void* stream) {
-    return enqueue(stream, [=] { return device_to_device(to, from, bytes); });
+    return enqueue(stream, "copy", [=] { return device_to_device(to, from, bytes); });
 }
 API cuMemsetD8_v2(Pointer to, unsigned char value, size_t count) {
     NEED(need_context());
@@ -510,10 +530,10 @@ API cuMemsetD8_v2(Pointer to, unsigned char value, size_t count) {
     return set_memory(to, value, count);
 }
 API cuMemsetD8Async(Pointer to, unsigned char value, size_t count, void* stream) {
-    return enqueue(stream, [=] { return set_memory(to, value, count); });
+    return enqueue(stream, "memset", [=] { return set_memory(to, value, count); });
 }
 API cuMemsetD32Async(Pointer to, unsigned value, size_t count, void* stream) {
-    return enqueue(stream, [=] { return set_memory(to, value, count); });
+    return enqueue(stream, "memset", [=] { return set_memory(to, value, count); });
 }
 API cuMemPrefetchAsync_v2(Pointer, size_t, uint64_t, unsigned, void*) { return SUCCESS; }
 API cuMemAdvise_v2(Pointer, size_t, int, uint64_t) { return SUCCESS; }
@@ -563,7 +583,7 @@ API cuStreamWaitEvent(void* stream, void* event, unsigned) {
 }
 API cuStreamAttachMemAsync(void*, Pointer, size_t, unsigned) { return SUCCESS; }
 API cuLaunchHostFunc(void* stream, void (*call)(void*), void* data) {
-    return enqueue(stream, [=] { return call(data), SUCCESS; });
+    return enqueue(stream, "host", [=] { return call(data), SUCCESS; });
 }
 API cuEventCreate(void** event, unsigned flags) {
     NEED(need_context());
@@ -587,7 +607,7 @@ API cuEventRecord(void* event, void* stream) {
         Hold hold(lock);
         if (!events.count(mine)) return refuse(INVALID_HANDLE, "an event that does not exist");
     }
-    return enqueue(stream, [=] { return mine->recorded = true, mine->when = Clock::now(), SUCCESS; });
+    return enqueue(stream, "event", [=] { return mine->recorded = true, mine->when = Clock::now(), SUCCESS; });
 }
 API cuEventQuery(void*) { return SUCCESS; }
 API cuEventSynchronize(void* event) {
@@ -638,7 +658,7 @@ API cuModuleGetFunction(void** function, void* module, const char* name) {
     if (mine->image.find(name) == std::string::npos) return refuse(NOT_FOUND, std::string("no kernel ") + name + " in the image");
     for (const standin::Kernel& kernel : standin::kernels()) {
         if (strcmp(kernel.name, name) == 0) {
-            *function = &mine->functions.try_emplace(name, Function{&kernel}).first->second;
+            *function = &mine->functions.try_emplace(name, Function(&kernel)).first->second;
             return SUCCESS;
         }
     }
@@ -648,7 +668,8 @@ API cuFuncGetAttribute(int* value, int attribute, void* function) {
     auto* f = static_cast<Function*>(function);
     switch (attribute) {
         case 0: *value = int(f->kernel->threads); break;
-        case 1: case 2: case 3: case 7: *value = 0; break;
+        case 1: *value = int(f->kernel->static_shared); break;
+        case 2: case 3: case 7: *value = 0; break;
         case 4: *value = 32; break;
         case 5: case 6: *value = 80; break;
         case 8: *value = int(f->max_shared); break;
@@ -660,8 +681,10 @@ API cuFuncSetAttribute(void* function, int attribute, int value) {
     auto* f = static_cast<Function*>(function);
     if (attribute == 9) return SUCCESS;
     if (attribute != 8) return refuse(INVALID_VALUE, "function attribute " + std::to_string(attribute) + " cannot be set");
-    if (value < 0 || size_t(value) > OPT_IN_SHARED) {
-        return refuse(INVALID_VALUE, std::to_string(value) + " bytes of shared memory, a block can have " + std::to_string(OPT_IN_SHARED));
+    size_t own = f->kernel->static_shared;
+    if (value < 0 || size_t(value) + own > OPT_IN_SHARED) {
+        return refuse(INVALID_VALUE, std::to_string(value) + " bytes of shared memory and " + std::to_string(own) +
+                                         " of the kernel's own, a block can have " + std::to_string(OPT_IN_SHARED));
     }
     f->max_shared = size_t(value);
     return SUCCESS;
@@ -694,6 +717,7 @@ API cuStreamBeginCapture_v2(void* handle, int) {
     Stream* stream = stream_of(handle);
     if (!stream) return refuse(INVALID_HANDLE, "a stream that does not exist");
     if (stream == &default_stream) return refuse(CAPTURE_UNSUPPORTED, "the default stream cannot record");
+    if (number_from("SEQWEAVE_STANDIN_GRAPHS", 1) == 0) return refuse(NOT_SUPPORTED, "this device records no graphs");
     if (stream->recording) return refuse(INVALID_VALUE, "the stream records already");
     stream->recording = true, stream->broken = false;
     recording_here++;
@@ -734,6 +758,18 @@ API cuGraphInstantiateWithFlags(void** executable, void* graph, unsigned long lo
     *executable = made;
     return SUCCESS;
 }
+/// Takes over what the nodes of `graph` do, if they are of the same kinds in the same order.
+API cuGraphExecUpdate_v2(void* executable, void* graph, void* info) {
+    Hold hold(lock);
+    auto *mine = static_cast<Graph*>(executable), *from = static_cast<Graph*>(graph);
+    if (!graphs.count(mine) || !graphs.count(from)) return refuse(INVALID_HANDLE, "a graph that does not exist");
+    bool same = mine->kinds == from->kinds;
+    // The first field of the info: 0 for success, 2 for another topology.
+    if (info) *static_cast<int*>(info) = same ? 0 : 2;
+    if (!same) return refuse(UPDATE_FAILED, "a graph is updated to another sequence of nodes");
+    mine->nodes = from->nodes;
+    return SUCCESS;
+}
 API cuGraphUpload(void*, void*) { return SUCCESS; }
 API cuGraphLaunch(void* executable, void* stream) {
     auto* mine = static_cast<Graph*>(executable);
@@ -741,7 +777,7 @@ API cuGraphLaunch(void* executable, void* stream) {
         Hold hold(lock);
         if (!graphs.count(mine)) return refuse(INVALID_HANDLE, "a graph that does not exist");
     }
-    return enqueue(stream, [=] {
+    return enqueue(stream, "graph", [=] {
         for (auto& node : mine->nodes) NEED(node());
         return int(SUCCESS);
     });

@@ -14,6 +14,8 @@ struct Kernel {
     unsigned threads, min_blocks;
     /// Its blocks wait for each other.
     bool cooperative;
+    /// Bytes of shared memory of a block that its image declares, beside what a launch asks for.
+    size_t static_shared;
     /// Bytes of each parameter.
     std::vector<size_t> sizes;
     void (*call)(void** arguments);
@@ -31,16 +33,16 @@ std::vector<size_t> sizes_of(void (*)(A...)) {
 
 /// An object of this type at namespace scope adds a kernel when the library is loaded.
 struct Register {
-    Register(const char* name, unsigned threads, unsigned min_blocks, bool cooperative, std::vector<size_t> sizes,
-             void (*call)(void**)) {
-        kernels().push_back({name, threads, min_blocks, cooperative, std::move(sizes), call});
+    Register(const char* name, unsigned threads, unsigned min_blocks, bool cooperative, size_t static_shared,
+             std::vector<size_t> sizes, void (*call)(void**)) {
+        kernels().push_back({name, threads, min_blocks, cooperative, static_shared, std::move(sizes), call});
     }
 };
 
 }  // namespace standin
 
 /// Registers kernel `name` of namespace `family`.
-#define STANDIN_KERNEL(family, name, threads, min_blocks, cooperative)                                       \
-    static standin::Register register_##name(#name, threads, min_blocks, cooperative,                        \
+#define STANDIN_KERNEL(family, name, threads, min_blocks, cooperative, static_shared)                        \
+    static standin::Register register_##name(#name, threads, min_blocks, cooperative, static_shared,         \
                                              standin::sizes_of(&family::name),                               \
                                              [](void** arguments) { exec::call(&family::name, arguments); })

@@ -69,8 +69,3 @@ KERNEL(relu_backward, 256, 4)(const float* y, const float* dy, float* dx, int n,
 KERNEL(add_bias, 256, 4)(const float* x, const float* b, float* y, int n, int columns) {
     for_each(n, [=](size_t i) { y[i] = x[i] + b[u32(i) % u32(columns)]; });
 }
-
-/// y[n,c] = b[c], y: [N,C] with n = N·C elements: where the chain of a product with a bias starts.
-KERNEL(fill_rows, 256, 4)(const float* b, float* y, int n, int columns) {
-    for_each(n, [=](size_t i) { y[i] = b[u32(i) % u32(columns)]; });
-}

@@ -1,5 +1,8 @@
-// Matrix products on tensor cores: `mma.sync` in bfloat16 and TF32, sums in f32.
+// Matrix products on tensor cores: `mma.sync` in bfloat16, and in TF32 of operands in two parts, sums in f32.
 // CPU twin: crates/seqweave-tensor/src/ops/matmul.rs, with operands rounded; sums differ in their last bits.
+//
+// TF32 has 11 significant bits, so an operand in f32 is split in two such parts, which hold 22 of its 24: three instructions
+// multiply low by high, high by low and high by high, in this order, and the product is one of f32 but for its last bits. (Ootomo and Yokota 2022, "Recovering single precision accuracy from Tensor Cores", section 3.)
 //
 // c (+)= op(a)·op(b): op(a): [M,K], op(b): [K,N], c: [M,N] f32, rows lda, ldb, ldc elements apart. With `ta` a is stored as
 // [K,M], with `tb` b as [N,K]. At the end c (`add` 1) or bias[n] (if not null) is added. K is summed in the order of the
@@ -15,6 +18,9 @@ constexpr int STAGES = 4;
 template <class T> struct Kind;
 template <> struct Kind<bf16> { static constexpr int K = 16, BK = 32; };
 template <> struct Kind<float> { static constexpr int K = 8, BK = 16; };
+
+/// What becomes of an operand between shared memory and the tensor cores.
+enum class Parts { AS_IT_IS, SPLIT };
 
 /// Elements from one row of a stored tile to the next: with these paddings the accesses below meet no bank twice.
 template <class T, int COLUMNS> DEVICE constexpr int pitch() {
@@ -53,7 +59,7 @@ template <bool TRANS, int BM> DEVICE void load_a(u32 out[4], const bf16* tile, i
 template <bool TRANS, int BM> DEVICE void load_a(u32 out[4], const float* tile, int row0, int k0) {
     int g = lane() / 4, t = lane() % 4;
     constexpr int PITCH = TRANS ? pitch<float, BM>() : pitch<float, Kind<float>::BK>();
-    auto at = [=](int i, int k) { return to_tf32(TRANS ? tile[(k0 + k) * PITCH + row0 + i] : tile[(row0 + i) * PITCH + k0 + k]); };
+    auto at = [=](int i, int k) { return __float_as_uint(TRANS ? tile[(k0 + k) * PITCH + row0 + i] : tile[(row0 + i) * PITCH + k0 + k]); };
     out[0] = at(g, t), out[1] = at(g + 8, t), out[2] = at(g, t + 4), out[3] = at(g + 8, t + 4);
 }
 
@@ -69,15 +75,26 @@ template <bool TRANS, int BN> DEVICE void load_b(u32 out[4], const bf16* tile, i
 template <bool TRANS, int BN> DEVICE void load_b(u32 out[4], const float* tile, int column0, int k0) {
     int g = lane() / 4, t = lane() % 4;
     constexpr int PITCH = TRANS ? pitch<float, Kind<float>::BK>() : pitch<float, BN>();
-    auto at = [=](int k, int j) { return to_tf32(TRANS ? tile[(column0 + j) * PITCH + k0 + k] : tile[(k0 + k) * PITCH + column0 + j]); };
+    auto at = [=](int k, int j) { return __float_as_uint(TRANS ? tile[(column0 + j) * PITCH + k0 + k] : tile[(k0 + k) * PITCH + column0 + j]); };
     out[0] = at(t, g), out[1] = at(t + 4, g), out[2] = at(t, g + 8), out[3] = at(t + 4, g + 8);
 }
 
 DEVICE void multiply(bf16, float d[4], const u32 a[4], const u32 b[2]) { mma_bf16(d, a, b); }
 DEVICE void multiply(float, float d[4], const u32 a[4], const u32 b[2]) { mma_tf32(d, a, b); }
 
+/// Splits four numbers: x keeps what TF32 holds of them, `rest` gets what that leaves.
+template <Parts PARTS> DEVICE void take_parts(u32 x[4], u32 rest[4]) {
+    if (PARTS == Parts::AS_IT_IS) return;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        float whole = __uint_as_float(x[i]);
+        x[i] = to_tf32(whole);
+        rest[i] = to_tf32(whole - __uint_as_float(x[i]));
+    }
+}
+
 /// One BM×BN tile by 2×ACROSS warps, each of which owns (BM/2)×32 elements.
-template <class T, int BM, int BN, bool TA, bool TB>
+template <class T, Parts PARTS, int BM, int BN, bool TA, bool TB>
 DEVICE void tile_tensor(const T* a, const T* b, const float* bias, float* c, int m, int n, int k, int lda, int ldb, int ldc, int add) {
     constexpr int BK = Kind<T>::BK, ACROSS = BN / 32, THREADS = 2 * ACROSS * 32, MT = BM / 32;
     constexpr int SIZE_A = TA ? BK * pitch<T, BM>() : BM * pitch<T, BK>();
@@ -118,15 +135,27 @@ DEVICE void tile_tensor(const T* a, const T* b, const float* bias, float* c, int
         const T* tile_b = tile_a + SIZE_A;
 #pragma unroll
         for (int k0 = 0; k0 < BK; k0 += Kind<T>::K) {
-            u32 x[MT][4], y[2][4];
+            u32 x[MT][4], y[2][4], rest_x[MT][4], rest_y[2][4];
 #pragma unroll
-            for (int i = 0; i < MT; i++) load_a<TA, BM>(x[i], tile_a, warp_row + 16 * i, k0);
+            for (int i = 0; i < MT; i++) {
+                load_a<TA, BM>(x[i], tile_a, warp_row + 16 * i, k0);
+                take_parts<PARTS>(x[i], rest_x[i]);
+            }
 #pragma unroll
-            for (int j = 0; j < 2; j++) load_b<TB, BN>(y[j], tile_b, warp_column + 16 * j, k0);
+            for (int j = 0; j < 2; j++) {
+                load_b<TB, BN>(y[j], tile_b, warp_column + 16 * j, k0);
+                take_parts<PARTS>(y[j], rest_y[j]);
+            }
 #pragma unroll
             for (int i = 0; i < MT; i++) {
 #pragma unroll
-                for (int j = 0; j < 4; j++) multiply(T(), sum[i][j], x[i], y[j / 2] + j % 2 * 2);
+                for (int j = 0; j < 4; j++) {
+                    if (PARTS == Parts::SPLIT) {
+                        multiply(T(), sum[i][j], rest_x[i], y[j / 2] + j % 2 * 2);
+                        multiply(T(), sum[i][j], x[i], rest_y[j / 2] + j % 2 * 2);
+                    }
+                    multiply(T(), sum[i][j], x[i], y[j / 2] + j % 2 * 2);
+                }
             }
         }
     }
@@ -147,43 +176,43 @@ DEVICE void tile_tensor(const T* a, const T* b, const float* bias, float* c, int
 }
 
 /// `tile_tensor` for the storage of both operands.
-template <class T, int BM, int BN>
+template <class T, Parts PARTS, int BM, int BN>
 DEVICE void product(const T* a, const T* b, const float* bias, float* c, int m, int n, int k, int lda, int ldb, int ldc, int ta, int tb, int add) {
     if (ta) {
         if (tb) {
-            tile_tensor<T, BM, BN, true, true>(a, b, bias, c, m, n, k, lda, ldb, ldc, add);
+            tile_tensor<T, PARTS, BM, BN, true, true>(a, b, bias, c, m, n, k, lda, ldb, ldc, add);
         } else {
-            tile_tensor<T, BM, BN, true, false>(a, b, bias, c, m, n, k, lda, ldb, ldc, add);
+            tile_tensor<T, PARTS, BM, BN, true, false>(a, b, bias, c, m, n, k, lda, ldb, ldc, add);
         }
     } else if (tb) {
-        tile_tensor<T, BM, BN, false, true>(a, b, bias, c, m, n, k, lda, ldb, ldc, add);
+        tile_tensor<T, PARTS, BM, BN, false, true>(a, b, bias, c, m, n, k, lda, ldb, ldc, add);
     } else {
-        tile_tensor<T, BM, BN, false, false>(a, b, bias, c, m, n, k, lda, ldb, ldc, add);
+        tile_tensor<T, PARTS, BM, BN, false, false>(a, b, bias, c, m, n, k, lda, ldb, ldc, add);
     }
 }
 
 /// c (+)= op(a)·op(b) in bfloat16, tiles of 128×128. lda and ldb are multiples of 8, a and b aligned to 16.
 KERNEL(gemm_bf16_128x128, 256, 1)(const bf16* a, const bf16* b, const float* bias, float* c, int m, int n, int k, int lda, int ldb,
                                   int ldc, int ta, int tb, int add) {
-    product<bf16, 128, 128>(a, b, bias, c, m, n, k, lda, ldb, ldc, ta, tb, add);
+    product<bf16, Parts::AS_IT_IS, 128, 128>(a, b, bias, c, m, n, k, lda, ldb, ldc, ta, tb, add);
 }
 
 /// c (+)= op(a)·op(b) in bfloat16, tiles of 64×64. lda and ldb are multiples of 8, a and b aligned to 16.
 KERNEL(gemm_bf16_64x64, 128, 3)(const bf16* a, const bf16* b, const float* bias, float* c, int m, int n, int k, int lda, int ldb,
                                 int ldc, int ta, int tb, int add) {
-    product<bf16, 64, 64>(a, b, bias, c, m, n, k, lda, ldb, ldc, ta, tb, add);
+    product<bf16, Parts::AS_IT_IS, 64, 64>(a, b, bias, c, m, n, k, lda, ldb, ldc, ta, tb, add);
 }
 
-/// c (+)= op(a)·op(b) in TF32, tiles of 128×128; any lda and ldb, multiples of 4 are faster.
-KERNEL(gemm_tf32_128x128, 256, 1)(const float* a, const float* b, const float* bias, float* c, int m, int n, int k, int lda, int ldb,
-                                  int ldc, int ta, int tb, int add) {
-    product<float, 128, 128>(a, b, bias, c, m, n, k, lda, ldb, ldc, ta, tb, add);
+/// c (+)= op(a)·op(b) of operands split in two TF32 parts each, tiles of 128×128; any lda and ldb, multiples of 4 are faster.
+KERNEL(gemm_split_128x128, 256, 1)(const float* a, const float* b, const float* bias, float* c, int m, int n, int k, int lda, int ldb,
+                                   int ldc, int ta, int tb, int add) {
+    product<float, Parts::SPLIT, 128, 128>(a, b, bias, c, m, n, k, lda, ldb, ldc, ta, tb, add);
 }
 
-/// c (+)= op(a)·op(b) in TF32, tiles of 64×64; any lda and ldb, multiples of 4 are faster.
-KERNEL(gemm_tf32_64x64, 128, 3)(const float* a, const float* b, const float* bias, float* c, int m, int n, int k, int lda, int ldb,
-                                int ldc, int ta, int tb, int add) {
-    product<float, 64, 64>(a, b, bias, c, m, n, k, lda, ldb, ldc, ta, tb, add);
+/// c (+)= op(a)·op(b) of operands split in two TF32 parts each, tiles of 64×64; any lda and ldb, multiples of 4 are faster.
+KERNEL(gemm_split_64x64, 128, 3)(const float* a, const float* b, const float* bias, float* c, int m, int n, int k, int lda, int ldb,
+                                 int ldc, int ta, int tb, int add) {
+    product<float, Parts::SPLIT, 64, 64>(a, b, bias, c, m, n, k, lda, ldb, ldc, ta, tb, add);
 }
 
 /// y[r,c] = x[r,c] in bfloat16 for c < columns, 0 for the rest of a row; y: [N, ld], n = N·ld elements, ld a multiple of 8.

@@ -1,18 +1,26 @@
-// Optimizer steps, one pass over the flat buffers that hold all parameters. CPU twin, bit for bit:
-// crates/seqweave-tensor/src/ops/optim.rs; the clip factor is that of crates/seqweave-nn/src/optim.rs.
+// Optimizer steps, one pass over the flat buffers that hold all parameters. CPU twins, bit for bit:
+// crates/seqweave-tensor/src/ops/optim.rs and, for the factor on the gradient, crates/seqweave-tensor/src/ops/clip.rs.
 //
-// The factor on the gradient is read from device memory, so that no host waits for a norm. All buffers: n elements.
+// The factor is read from device memory, so that no host waits for a norm; where it is NaN, nothing is written. All
+// buffers: n elements.
 #include "prelude.cuh"
 
-/// out = (factor on the gradient, norm): norm = √squares[0], factor = min(1, clip/(norm + 1e-6)). clip = ∞ for none.
+/// Whether x is finite in f32.
+DEVICE bool fits(double x) { return float(x) - float(x) == 0.0f; }
+
+/// factor[0] = min(1, clip/(√squares[0] + 1e-6)); numbers = (squares[0], the factor). clip = ∞ for none.
 ///
-/// Grid 1, block 32. `squares` comes from `chunk_sums` and `sum_partials`.
-KERNEL(clip_factor, 32, 1)(const double* squares, float clip, float* out) {
+/// The factor is NaN if squares[0] or one of the `count` losses is not finite, and without a limit also if the squares do
+/// not fit f32, in which Adam keeps them. Grid 1, block 32. `squares` comes from `chunk_sums` and `sum_partials`.
+KERNEL(clip_factor, 32, 1)(const double* squares, const double* losses, int count, float clip, double* numbers, float* factor) {
     if (threadIdx.x != 0) return;
     double norm = sqrt(*squares);
-    double factor = double(clip) / (norm + 1e-6);
-    out[0] = factor < 1.0 ? float(factor) : 1.0f;
-    out[1] = float(norm);
+    bool usable = norm - norm == 0.0 && (clip < INFINITY_F || fits(*squares));
+    for (int i = 0; i < count; i++) usable = usable && fits(losses[i]);
+    double scale = double(clip) / (norm + 1e-6);
+    float f = !usable ? NAN_F : scale < 1.0 ? float(scale) : 1.0f;
+    *factor = f;
+    numbers[0] = *squares, numbers[1] = f;
 }
 
 /// The constants of an Adam step, as `AdamFactors` has them.
@@ -33,6 +41,7 @@ DEVICE void adam_element(AdamFactors f, float g, float& p, float& m, float& v) {
 KERNEL(adam, 256, 4)(float* p, const float* g, float* m, float* v, bf16* copy, const float* factor, float decay, float shrink,
                      float mix1, float beta2, float mix2, float step_size, float root2, float eps, int n) {
     AdamFactors f{*factor, decay, shrink, mix1, beta2, mix2, step_size, root2, eps};
+    if (is_nan(f.grad_scale)) return;
     for (size_t i = grid_thread(); i < size_t(n / 4); i += grid_threads()) {
         float4 p4 = reinterpret_cast<float4*>(p)[i], g4 = reinterpret_cast<const float4*>(g)[i];
         float4 m4 = reinterpret_cast<float4*>(m)[i], v4 = reinterpret_cast<float4*>(v)[i];
@@ -55,6 +64,7 @@ KERNEL(adam, 256, 4)(float* p, const float* g, float* m, float* v, bf16* copy, c
 /// p -= lr·(g·factor[0] + λ·p). Grid min(ceil(n/1024), 4096), block 256.
 KERNEL(sgd, 256, 4)(float* p, const float* g, const float* factor, float lr, float decay, int n) {
     float scale = *factor;
+    if (is_nan(scale)) return;
 #pragma unroll 4
     for (size_t i = grid_thread(); i < size_t(n); i += grid_threads()) p[i] -= lr * (g[i] * scale + decay * p[i]);
 }
@@ -65,6 +75,7 @@ KERNEL(sgd, 256, 4)(float* p, const float* g, const float* factor, float lr, flo
 KERNEL(sgd_momentum, 256, 4)(float* p, const float* g, float* buffer, const float* factor, float lr, float momentum, float ahead,
                              float here, float decay, int n) {
     float scale = *factor;
+    if (is_nan(scale)) return;
 #pragma unroll 4
     for (size_t i = grid_thread(); i < size_t(n); i += grid_threads()) {
         float gradient = g[i] * scale + decay * p[i];

@@ -105,6 +105,16 @@ pub static FAMILIES: &[Family] = &[
         ],
     },
     Family {
+        name: "probe",
+        images: &[
+            Packed { target: "sm_80", bytes: include_bytes!("../images/sm_80/probe.z") },
+            Packed { target: "sm_90", bytes: include_bytes!("../images/sm_90/probe.z") },
+            Packed { target: "sm_100", bytes: include_bytes!("../images/sm_100/probe.z") },
+            Packed { target: "sm_120", bytes: include_bytes!("../images/sm_120/probe.z") },
+            Packed { target: "compute_80", bytes: include_bytes!("../images/compute_80/probe.z") },
+        ],
+    },
+    Family {
         name: "recurrent",
         images: &[
             Packed { target: "sm_80", bytes: include_bytes!("../images/sm_80/recurrent.z") },
@@ -171,7 +181,6 @@ pub static ENTRIES: &[&Entry] = &[
     &RELU_FORWARD,
     &RELU_BACKWARD,
     &ADD_BIAS,
-    &FILL_ROWS,
     &GATHER_ROWS,
     &EMBEDDING_BACKWARD,
     &GEMM_F32_128X128,
@@ -179,8 +188,8 @@ pub static ENTRIES: &[&Entry] = &[
     &GEMM_F32_16X64,
     &GEMM_BF16_128X128,
     &GEMM_BF16_64X64,
-    &GEMM_TF32_128X128,
-    &GEMM_TF32_64X64,
+    &GEMM_SPLIT_128X128,
+    &GEMM_SPLIT_64X64,
     &ROUND_TO_BF16,
     &LAYER_NORM,
     &LAYER_NORM_BACKWARD,
@@ -193,6 +202,7 @@ pub static ENTRIES: &[&Entry] = &[
     &GRU_PERSISTENT_FORWARD,
     &LSTM_PERSISTENT_BACKWARD,
     &GRU_PERSISTENT_BACKWARD,
+    &GRID_BARRIERS,
     &RECURRENT_OUTPUTS,
     &LSTM_CELL,
     &LSTM_CELL_BACKWARD,
@@ -223,6 +233,7 @@ pub static DOT_ATTENTION: Entry = Entry {
     index: 0,
     threads: 128,
     min_blocks: 4,
+    static_shared: 144,
     cooperative: false,
     params: &[
         Param { name: "q", kind: Kind::Read(Element::F32) },
@@ -246,6 +257,7 @@ pub static ADDITIVE_ATTENTION: Entry = Entry {
     index: 1,
     threads: 128,
     min_blocks: 4,
+    static_shared: 144,
     cooperative: false,
     params: &[
         Param { name: "qp", kind: Kind::Read(Element::F32) },
@@ -269,6 +281,7 @@ pub static ATTENTION_SCORES_BACKWARD: Entry = Entry {
     index: 2,
     threads: 128,
     min_blocks: 4,
+    static_shared: 16,
     cooperative: false,
     params: &[
         Param { name: "dctx", kind: Kind::Read(Element::F32) },
@@ -290,6 +303,7 @@ pub static ATTENTION_SUM_MEMORY: Entry = Entry {
     index: 3,
     threads: 128,
     min_blocks: 8,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "weights", kind: Kind::Read(Element::F32) },
@@ -309,6 +323,7 @@ pub static ATTENTION_SUM_QUERIES: Entry = Entry {
     index: 4,
     threads: 128,
     min_blocks: 8,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "weights", kind: Kind::Read(Element::F32) },
@@ -329,6 +344,7 @@ pub static ADDITIVE_SCORES_BACKWARD: Entry = Entry {
     index: 5,
     threads: 64,
     min_blocks: 8,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "dscores", kind: Kind::Read(Element::F32) },
@@ -353,6 +369,7 @@ pub static SUM_SHARES: Entry = Entry {
     index: 6,
     threads: 128,
     min_blocks: 8,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "x", kind: Kind::Read(Element::F32) },
@@ -369,6 +386,7 @@ pub static CROSS_ENTROPY: Entry = Entry {
     index: 7,
     threads: 256,
     min_blocks: 2,
+    static_shared: 16532,
     cooperative: false,
     params: &[
         Param { name: "logits", kind: Kind::Read(Element::F32) },
@@ -389,13 +407,13 @@ pub static CROSS_ENTROPY_TOTALS: Entry = Entry {
     index: 8,
     threads: 256,
     min_blocks: 1,
+    static_shared: 8200,
     cooperative: false,
     params: &[
         Param { name: "losses", kind: Kind::Read(Element::F64) },
         Param { name: "marks", kind: Kind::Read(Element::U32) },
         Param { name: "n", kind: Kind::Value(Element::I32) },
         Param { name: "totals", kind: Kind::Write(Element::F64) },
-        Param { name: "counts", kind: Kind::Write(Element::U32) },
         Param { name: "loss", kind: Kind::Write(Element::F32) },
     ],
 };
@@ -407,6 +425,7 @@ pub static CROSS_ENTROPY_BACKWARD: Entry = Entry {
     index: 9,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "logits", kind: Kind::Read(Element::F32) },
@@ -429,6 +448,7 @@ pub static DROPOUT: Entry = Entry {
     index: 10,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "x", kind: Kind::Read(Element::F32) },
@@ -449,6 +469,7 @@ pub static ADD: Entry = Entry {
     index: 11,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "a", kind: Kind::Read(Element::F32) },
@@ -466,6 +487,7 @@ pub static SUB: Entry = Entry {
     index: 12,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "a", kind: Kind::Read(Element::F32) },
@@ -483,6 +505,7 @@ pub static MUL: Entry = Entry {
     index: 13,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "a", kind: Kind::Read(Element::F32) },
@@ -500,6 +523,7 @@ pub static SCALE: Entry = Entry {
     index: 14,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "x", kind: Kind::Read(Element::F32) },
@@ -517,6 +541,7 @@ pub static FILL: Entry = Entry {
     index: 15,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "value", kind: Kind::Value(Element::F32) },
@@ -532,6 +557,7 @@ pub static TANH_FORWARD: Entry = Entry {
     index: 16,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "x", kind: Kind::Read(Element::F32) },
@@ -547,6 +573,7 @@ pub static TANH_BACKWARD: Entry = Entry {
     index: 17,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "y", kind: Kind::Read(Element::F32) },
@@ -564,6 +591,7 @@ pub static SIGMOID_FORWARD: Entry = Entry {
     index: 18,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "x", kind: Kind::Read(Element::F32) },
@@ -579,6 +607,7 @@ pub static SIGMOID_BACKWARD: Entry = Entry {
     index: 19,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "y", kind: Kind::Read(Element::F32) },
@@ -596,6 +625,7 @@ pub static RELU_FORWARD: Entry = Entry {
     index: 20,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "x", kind: Kind::Read(Element::F32) },
@@ -611,6 +641,7 @@ pub static RELU_BACKWARD: Entry = Entry {
     index: 21,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "y", kind: Kind::Read(Element::F32) },
@@ -628,25 +659,10 @@ pub static ADD_BIAS: Entry = Entry {
     index: 22,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "x", kind: Kind::Read(Element::F32) },
-        Param { name: "b", kind: Kind::Read(Element::F32) },
-        Param { name: "y", kind: Kind::Write(Element::F32) },
-        Param { name: "n", kind: Kind::Value(Element::I32) },
-        Param { name: "columns", kind: Kind::Value(Element::I32) },
-    ],
-};
-
-/// `fill_rows` of `elementwise.cu`.
-pub static FILL_ROWS: Entry = Entry {
-    name: "fill_rows",
-    family: 3,
-    index: 23,
-    threads: 256,
-    min_blocks: 4,
-    cooperative: false,
-    params: &[
         Param { name: "b", kind: Kind::Read(Element::F32) },
         Param { name: "y", kind: Kind::Write(Element::F32) },
         Param { name: "n", kind: Kind::Value(Element::I32) },
@@ -658,9 +674,10 @@ pub static FILL_ROWS: Entry = Entry {
 pub static GATHER_ROWS: Entry = Entry {
     name: "gather_rows",
     family: 4,
-    index: 24,
+    index: 23,
     threads: 128,
     min_blocks: 8,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "w", kind: Kind::Read(Element::F32) },
@@ -675,9 +692,10 @@ pub static GATHER_ROWS: Entry = Entry {
 pub static EMBEDDING_BACKWARD: Entry = Entry {
     name: "embedding_backward",
     family: 4,
-    index: 25,
+    index: 24,
     threads: 128,
     min_blocks: 8,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "dy", kind: Kind::Read(Element::F32) },
@@ -693,9 +711,10 @@ pub static EMBEDDING_BACKWARD: Entry = Entry {
 pub static GEMM_F32_128X128: Entry = Entry {
     name: "gemm_f32_128x128",
     family: 5,
-    index: 26,
+    index: 25,
     threads: 256,
     min_blocks: 1,
+    static_shared: 33792,
     cooperative: false,
     params: &[
         Param { name: "a", kind: Kind::Read(Element::F32) },
@@ -718,9 +737,10 @@ pub static GEMM_F32_128X128: Entry = Entry {
 pub static GEMM_F32_64X64: Entry = Entry {
     name: "gemm_f32_64x64",
     family: 5,
-    index: 27,
+    index: 26,
     threads: 256,
     min_blocks: 3,
+    static_shared: 17408,
     cooperative: false,
     params: &[
         Param { name: "a", kind: Kind::Read(Element::F32) },
@@ -743,9 +763,10 @@ pub static GEMM_F32_64X64: Entry = Entry {
 pub static GEMM_F32_16X64: Entry = Entry {
     name: "gemm_f32_16x64",
     family: 5,
-    index: 28,
+    index: 27,
     threads: 256,
     min_blocks: 4,
+    static_shared: 11264,
     cooperative: false,
     params: &[
         Param { name: "a", kind: Kind::Read(Element::F32) },
@@ -768,9 +789,10 @@ pub static GEMM_F32_16X64: Entry = Entry {
 pub static GEMM_BF16_128X128: Entry = Entry {
     name: "gemm_bf16_128x128",
     family: 6,
-    index: 29,
+    index: 28,
     threads: 256,
     min_blocks: 1,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "a", kind: Kind::Read(Element::Bf16) },
@@ -793,9 +815,10 @@ pub static GEMM_BF16_128X128: Entry = Entry {
 pub static GEMM_BF16_64X64: Entry = Entry {
     name: "gemm_bf16_64x64",
     family: 6,
-    index: 30,
+    index: 29,
     threads: 128,
     min_blocks: 3,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "a", kind: Kind::Read(Element::Bf16) },
@@ -814,13 +837,14 @@ pub static GEMM_BF16_64X64: Entry = Entry {
     ],
 };
 
-/// `gemm_tf32_128x128` of `gemm_tensor.cu`.
-pub static GEMM_TF32_128X128: Entry = Entry {
-    name: "gemm_tf32_128x128",
+/// `gemm_split_128x128` of `gemm_tensor.cu`.
+pub static GEMM_SPLIT_128X128: Entry = Entry {
+    name: "gemm_split_128x128",
     family: 6,
-    index: 31,
+    index: 30,
     threads: 256,
     min_blocks: 1,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "a", kind: Kind::Read(Element::F32) },
@@ -839,13 +863,14 @@ pub static GEMM_TF32_128X128: Entry = Entry {
     ],
 };
 
-/// `gemm_tf32_64x64` of `gemm_tensor.cu`.
-pub static GEMM_TF32_64X64: Entry = Entry {
-    name: "gemm_tf32_64x64",
+/// `gemm_split_64x64` of `gemm_tensor.cu`.
+pub static GEMM_SPLIT_64X64: Entry = Entry {
+    name: "gemm_split_64x64",
     family: 6,
-    index: 32,
+    index: 31,
     threads: 128,
     min_blocks: 3,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "a", kind: Kind::Read(Element::F32) },
@@ -868,9 +893,10 @@ pub static GEMM_TF32_64X64: Entry = Entry {
 pub static ROUND_TO_BF16: Entry = Entry {
     name: "round_to_bf16",
     family: 6,
-    index: 33,
+    index: 32,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "x", kind: Kind::Read(Element::F32) },
@@ -885,9 +911,10 @@ pub static ROUND_TO_BF16: Entry = Entry {
 pub static LAYER_NORM: Entry = Entry {
     name: "layer_norm",
     family: 7,
-    index: 34,
+    index: 33,
     threads: 256,
     min_blocks: 2,
+    static_shared: 16404,
     cooperative: false,
     params: &[
         Param { name: "x", kind: Kind::Read(Element::F32) },
@@ -904,9 +931,10 @@ pub static LAYER_NORM: Entry = Entry {
 pub static LAYER_NORM_BACKWARD: Entry = Entry {
     name: "layer_norm_backward",
     family: 7,
-    index: 35,
+    index: 34,
     threads: 256,
     min_blocks: 2,
+    static_shared: 16392,
     cooperative: false,
     params: &[
         Param { name: "dy", kind: Kind::Read(Element::F32) },
@@ -922,9 +950,10 @@ pub static LAYER_NORM_BACKWARD: Entry = Entry {
 pub static LAYER_NORM_GAMMA: Entry = Entry {
     name: "layer_norm_gamma",
     family: 7,
-    index: 36,
+    index: 35,
     threads: 512,
     min_blocks: 2,
+    static_shared: 2048,
     cooperative: false,
     params: &[
         Param { name: "dy", kind: Kind::Read(Element::F32) },
@@ -941,14 +970,18 @@ pub static LAYER_NORM_GAMMA: Entry = Entry {
 pub static CLIP_FACTOR: Entry = Entry {
     name: "clip_factor",
     family: 8,
-    index: 37,
+    index: 36,
     threads: 32,
     min_blocks: 1,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "squares", kind: Kind::Read(Element::F64) },
+        Param { name: "losses", kind: Kind::Read(Element::F64) },
+        Param { name: "count", kind: Kind::Value(Element::I32) },
         Param { name: "clip", kind: Kind::Value(Element::F32) },
-        Param { name: "out", kind: Kind::Write(Element::F32) },
+        Param { name: "numbers", kind: Kind::Write(Element::F64) },
+        Param { name: "factor", kind: Kind::Write(Element::F32) },
     ],
 };
 
@@ -956,9 +989,10 @@ pub static CLIP_FACTOR: Entry = Entry {
 pub static ADAM: Entry = Entry {
     name: "adam",
     family: 8,
-    index: 38,
+    index: 37,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "p", kind: Kind::Write(Element::F32) },
@@ -983,9 +1017,10 @@ pub static ADAM: Entry = Entry {
 pub static SGD: Entry = Entry {
     name: "sgd",
     family: 8,
-    index: 39,
+    index: 38,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "p", kind: Kind::Write(Element::F32) },
@@ -1001,9 +1036,10 @@ pub static SGD: Entry = Entry {
 pub static SGD_MOMENTUM: Entry = Entry {
     name: "sgd_momentum",
     family: 8,
-    index: 40,
+    index: 39,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "p", kind: Kind::Write(Element::F32) },
@@ -1023,9 +1059,10 @@ pub static SGD_MOMENTUM: Entry = Entry {
 pub static LSTM_PERSISTENT_FORWARD: Entry = Entry {
     name: "lstm_persistent_forward",
     family: 9,
-    index: 41,
+    index: 40,
     threads: 256,
     min_blocks: 2,
+    static_shared: 8192,
     cooperative: true,
     params: &[
         Param { name: "xp0", kind: Kind::Read(Element::F32) },
@@ -1052,9 +1089,10 @@ pub static LSTM_PERSISTENT_FORWARD: Entry = Entry {
 pub static GRU_PERSISTENT_FORWARD: Entry = Entry {
     name: "gru_persistent_forward",
     family: 9,
-    index: 42,
+    index: 41,
     threads: 256,
     min_blocks: 2,
+    static_shared: 6144,
     cooperative: true,
     params: &[
         Param { name: "xp0", kind: Kind::Read(Element::F32) },
@@ -1083,9 +1121,10 @@ pub static GRU_PERSISTENT_FORWARD: Entry = Entry {
 pub static LSTM_PERSISTENT_BACKWARD: Entry = Entry {
     name: "lstm_persistent_backward",
     family: 9,
-    index: 43,
+    index: 42,
     threads: 256,
     min_blocks: 2,
+    static_shared: 2048,
     cooperative: true,
     params: &[
         Param { name: "w0", kind: Kind::Read(Element::F32) },
@@ -1116,9 +1155,10 @@ pub static LSTM_PERSISTENT_BACKWARD: Entry = Entry {
 pub static GRU_PERSISTENT_BACKWARD: Entry = Entry {
     name: "gru_persistent_backward",
     family: 9,
-    index: 44,
+    index: 43,
     threads: 256,
     min_blocks: 2,
+    static_shared: 2048,
     cooperative: true,
     params: &[
         Param { name: "w0", kind: Kind::Read(Element::F32) },
@@ -1147,13 +1187,30 @@ pub static GRU_PERSISTENT_BACKWARD: Entry = Entry {
     ],
 };
 
+/// `grid_barriers` of `probe.cu`.
+pub static GRID_BARRIERS: Entry = Entry {
+    name: "grid_barriers",
+    family: 10,
+    index: 44,
+    threads: 256,
+    min_blocks: 2,
+    static_shared: 0,
+    cooperative: true,
+    params: &[
+        Param { name: "counter", kind: Kind::Write(Element::U32) },
+        Param { name: "done", kind: Kind::Write(Element::U32) },
+        Param { name: "rounds", kind: Kind::Value(Element::I32) },
+    ],
+};
+
 /// `recurrent_outputs` of `recurrent.cu`.
 pub static RECURRENT_OUTPUTS: Entry = Entry {
     name: "recurrent_outputs",
-    family: 10,
+    family: 11,
     index: 45,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "states", kind: Kind::Read(Element::F32) },
@@ -1168,10 +1225,11 @@ pub static RECURRENT_OUTPUTS: Entry = Entry {
 /// `lstm_cell` of `recurrent.cu`.
 pub static LSTM_CELL: Entry = Entry {
     name: "lstm_cell",
-    family: 10,
+    family: 11,
     index: 46,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "xp", kind: Kind::Read(Element::F32) },
@@ -1190,10 +1248,11 @@ pub static LSTM_CELL: Entry = Entry {
 /// `lstm_cell_backward` of `recurrent.cu`.
 pub static LSTM_CELL_BACKWARD: Entry = Entry {
     name: "lstm_cell_backward",
-    family: 10,
+    family: 11,
     index: 47,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "gates", kind: Kind::Read(Element::F32) },
@@ -1213,10 +1272,11 @@ pub static LSTM_CELL_BACKWARD: Entry = Entry {
 /// `gru_cell` of `recurrent.cu`.
 pub static GRU_CELL: Entry = Entry {
     name: "gru_cell",
-    family: 10,
+    family: 11,
     index: 48,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "xp", kind: Kind::Read(Element::F32) },
@@ -1235,10 +1295,11 @@ pub static GRU_CELL: Entry = Entry {
 /// `gru_cell_backward` of `recurrent.cu`.
 pub static GRU_CELL_BACKWARD: Entry = Entry {
     name: "gru_cell_backward",
-    family: 10,
+    family: 11,
     index: 49,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "gates", kind: Kind::Read(Element::F32) },
@@ -1258,10 +1319,11 @@ pub static GRU_CELL_BACKWARD: Entry = Entry {
 /// `rnn_cell` of `recurrent.cu`.
 pub static RNN_CELL: Entry = Entry {
     name: "rnn_cell",
-    family: 10,
+    family: 11,
     index: 50,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "xp", kind: Kind::Read(Element::F32) },
@@ -1277,10 +1339,11 @@ pub static RNN_CELL: Entry = Entry {
 /// `rnn_cell_backward` of `recurrent.cu`.
 pub static RNN_CELL_BACKWARD: Entry = Entry {
     name: "rnn_cell_backward",
-    family: 10,
+    family: 11,
     index: 51,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "states", kind: Kind::Read(Element::F32) },
@@ -1297,10 +1360,11 @@ pub static RNN_CELL_BACKWARD: Entry = Entry {
 /// `chunk_sums` of `reduce.cu`.
 pub static CHUNK_SUMS: Entry = Entry {
     name: "chunk_sums",
-    family: 11,
+    family: 12,
     index: 52,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "x", kind: Kind::Read(Element::F32) },
@@ -1313,10 +1377,11 @@ pub static CHUNK_SUMS: Entry = Entry {
 /// `sum_partials` of `reduce.cu`.
 pub static SUM_PARTIALS: Entry = Entry {
     name: "sum_partials",
-    family: 11,
+    family: 12,
     index: 53,
     threads: 256,
     min_blocks: 1,
+    static_shared: 8200,
     cooperative: false,
     params: &[
         Param { name: "partials", kind: Kind::Read(Element::F64) },
@@ -1330,10 +1395,11 @@ pub static SUM_PARTIALS: Entry = Entry {
 /// `first_non_finite` of `reduce.cu`.
 pub static FIRST_NON_FINITE: Entry = Entry {
     name: "first_non_finite",
-    family: 11,
+    family: 12,
     index: 54,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "x", kind: Kind::Read(Element::F32) },
@@ -1345,10 +1411,11 @@ pub static FIRST_NON_FINITE: Entry = Entry {
 /// `sum_rows` of `reduce.cu`.
 pub static SUM_ROWS: Entry = Entry {
     name: "sum_rows",
-    family: 11,
+    family: 12,
     index: 55,
     threads: 512,
     min_blocks: 2,
+    static_shared: 2048,
     cooperative: false,
     params: &[
         Param { name: "x", kind: Kind::Read(Element::F32) },
@@ -1362,10 +1429,11 @@ pub static SUM_ROWS: Entry = Entry {
 /// `sum_last` of `reduce.cu`.
 pub static SUM_LAST: Entry = Entry {
     name: "sum_last",
-    family: 11,
+    family: 12,
     index: 56,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "x", kind: Kind::Read(Element::F32) },
@@ -1378,10 +1446,11 @@ pub static SUM_LAST: Entry = Entry {
 /// `max_last` of `reduce.cu`.
 pub static MAX_LAST: Entry = Entry {
     name: "max_last",
-    family: 11,
+    family: 12,
     index: 57,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "x", kind: Kind::Read(Element::F32) },
@@ -1395,10 +1464,11 @@ pub static MAX_LAST: Entry = Entry {
 /// `copy_columns` of `shape.cu`.
 pub static COPY_COLUMNS: Entry = Entry {
     name: "copy_columns",
-    family: 12,
+    family: 13,
     index: 58,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "x", kind: Kind::Read(Element::F32) },
@@ -1416,10 +1486,11 @@ pub static COPY_COLUMNS: Entry = Entry {
 /// `pad_slice` of `shape.cu`.
 pub static PAD_SLICE: Entry = Entry {
     name: "pad_slice",
-    family: 12,
+    family: 13,
     index: 59,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "dy", kind: Kind::Read(Element::F32) },
@@ -1434,10 +1505,11 @@ pub static PAD_SLICE: Entry = Entry {
 /// `swap01` of `shape.cu`.
 pub static SWAP01: Entry = Entry {
     name: "swap01",
-    family: 12,
+    family: 13,
     index: 60,
     threads: 256,
     min_blocks: 4,
+    static_shared: 0,
     cooperative: false,
     params: &[
         Param { name: "x", kind: Kind::Read(Element::F32) },
@@ -1452,10 +1524,11 @@ pub static SWAP01: Entry = Entry {
 /// `softmax` of `softmax.cu`.
 pub static SOFTMAX: Entry = Entry {
     name: "softmax",
-    family: 13,
+    family: 14,
     index: 61,
     threads: 256,
     min_blocks: 2,
+    static_shared: 8336,
     cooperative: false,
     params: &[
         Param { name: "x", kind: Kind::Read(Element::F32) },
@@ -1467,10 +1540,11 @@ pub static SOFTMAX: Entry = Entry {
 /// `softmax_backward` of `softmax.cu`.
 pub static SOFTMAX_BACKWARD: Entry = Entry {
     name: "softmax_backward",
-    family: 13,
+    family: 14,
     index: 62,
     threads: 256,
     min_blocks: 2,
+    static_shared: 8196,
     cooperative: false,
     params: &[
         Param { name: "y", kind: Kind::Read(Element::F32) },
@@ -1484,10 +1558,11 @@ pub static SOFTMAX_BACKWARD: Entry = Entry {
 /// `log_softmax` of `softmax.cu`.
 pub static LOG_SOFTMAX: Entry = Entry {
     name: "log_softmax",
-    family: 13,
+    family: 14,
     index: 63,
     threads: 256,
     min_blocks: 2,
+    static_shared: 8324,
     cooperative: false,
     params: &[
         Param { name: "x", kind: Kind::Read(Element::F32) },
@@ -1499,10 +1574,11 @@ pub static LOG_SOFTMAX: Entry = Entry {
 /// `log_softmax_backward` of `softmax.cu`.
 pub static LOG_SOFTMAX_BACKWARD: Entry = Entry {
     name: "log_softmax_backward",
-    family: 13,
+    family: 14,
     index: 64,
     threads: 256,
     min_blocks: 2,
+    static_shared: 8196,
     cooperative: false,
     params: &[
         Param { name: "y", kind: Kind::Read(Element::F32) },
@@ -1516,10 +1592,11 @@ pub static LOG_SOFTMAX_BACKWARD: Entry = Entry {
 /// `top_log_probs` of `softmax.cu`.
 pub static TOP_LOG_PROBS: Entry = Entry {
     name: "top_log_probs",
-    family: 13,
+    family: 14,
     index: 65,
     threads: 256,
     min_blocks: 2,
+    static_shared: 24708,
     cooperative: false,
     params: &[
         Param { name: "x", kind: Kind::Read(Element::F32) },

@@ -22,6 +22,13 @@ pub struct Packed {
     pub bytes: &'static [u8],
 }
 
+impl Packed {
+    /// Whether it is PTX, which the driver translates, and not a cubin.
+    pub fn is_ptx(&self) -> bool {
+        self.target.starts_with("compute_")
+    }
+}
+
 /// An image that a driver can load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
@@ -70,12 +77,17 @@ impl Family {
     /// # Errors
     /// [`ImageError::NoImage`] for a device that nothing here runs on, [`ImageError::Damaged`] for bytes that do not unpack.
     pub fn image(&self, major: u32, minor: u32) -> Result<Image, ImageError> {
-        let fitting = self.images.iter().filter_map(|image| Some((rank(image.target, major, minor)?, image)));
-        let Some((_, packed)) = fitting.max_by_key(|(rank, _)| *rank) else {
+        let Some(packed) = self.fitting(major, minor) else {
             let targets = self.images.iter().map(|image| image.target).collect::<Vec<_>>().join(", ");
             return Err(ImageError::NoImage { family: self.name, major, minor, targets });
         };
         self.unpack(packed)
+    }
+
+    /// Which of [`Family::images`] that is; `None` for a device that nothing here runs on.
+    pub fn fitting(&self, major: u32, minor: u32) -> Option<&'static Packed> {
+        let fitting = self.images.iter().filter_map(|image| Some((rank(image.target, major, minor)?, image)));
+        fitting.max_by_key(|(rank, _)| *rank).map(|(_, image)| image)
     }
 
     /// The bytes of one of [`Family::images`].

@@ -36,6 +36,8 @@ pub struct Entry {
     pub threads: u32,
     /// Blocks that must fit on a multiprocessor at once.
     pub min_blocks: u32,
+    /// Bytes of shared memory that it declares itself, beside what a launch asks for; the most of all its images.
+    pub static_shared: u32,
     /// Whether blocks wait for each other, so that all must be resident: a cooperative launch.
     pub cooperative: bool,
     /// Its parameters in order.

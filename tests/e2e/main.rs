@@ -5,10 +5,14 @@
 #![cfg(unix)]
 
 mod bad_input;
+mod corpora;
 mod damage;
+mod decoding;
 mod dir;
+mod features;
 mod flows;
 mod models;
+mod observe;
 mod scan;
 mod scores;
 mod tokenizer;

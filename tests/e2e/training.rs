@@ -85,7 +85,7 @@ fn divergence_ends_with_a_checkpoint_that_can_be_used() {
     tiny(&dir);
     // Each step multiplies the weights by -999, so they leave the range of f32 after a dozen steps.
     let hopeless = "train -c config.toml --run hopeless --set train.optimizer.kind=sgd --set train.optimizer.lr=1000 \
-                    --set train.optimizer.weight_decay=1 --set train.clip=0 --set checkpoint.every=5";
+                    --set train.optimizer.weight_decay=1 --set train.optimizer.decay_exclude=[] --set train.clip=0 --set checkpoint.every=5";
     let ran = dir
         .seqweave(hopeless)
         .run()
@@ -109,7 +109,7 @@ fn steps_that_are_not_finite_are_left_out_until_there_are_too_many() {
     let dir = Dir::new();
     tiny(&dir);
     let hopeless = "train -c config.toml --run hopeless --set train.optimizer.kind=sgd --set train.optimizer.lr=1000 \
-                    --set train.optimizer.weight_decay=1 --set train.clip=0 --set train.max_bad_steps=3";
+                    --set train.optimizer.weight_decay=1 --set train.optimizer.decay_exclude=[] --set train.clip=0 --set train.max_bad_steps=3";
     let ran = dir.seqweave(hopeless).run().exits(5).says("(3 in a row)");
     assert!(!ran.stderr.contains("(4 in a row)"), "{}", ran.report());
     let log = dir.text("hopeless/log.jsonl");
@@ -153,6 +153,18 @@ fn a_damaged_checkpoint_is_passed_over_loudly() {
         assert_ne!(damaged, dir.read(format!("whole/checkpoints/step-00000060/{file}")));
         dir.seqweave(&format!("info {run}")).run().good().silent();
     }
+}
+
+#[test]
+fn a_run_that_is_refused_leaves_no_folder() {
+    let dir = Dir::new();
+    tiny(&dir);
+    for refused in ["--set data.train=missing.tsv", "--init-from nowhere", "--set data.dev=train.tsv"] {
+        dir.seqweave(&format!("train -c config.toml --run new/deep/r {refused}")).run().exits(4);
+        assert!(!dir.join("new").exists(), "{refused} left a folder");
+    }
+    let same = dir.seqweave("train -c config.toml --run r --set data.dev=train.tsv").run().exits(4);
+    same.says("the same file is named for it as for train");
 }
 
 #[test]

@@ -60,6 +60,34 @@ fn every_rule_has_a_row() {
     assert_eq!(rules, rows, "rules on the left, rows of the table on the right");
 }
 
+/// A guide whose code has moved on teaches what does not compile.
+#[test]
+fn the_guide_to_adding_an_op_shows_the_code_as_it_is() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let read = |path: &str| std::fs::read_to_string(format!("{root}/{path}")).unwrap();
+    let code: BTreeSet<String> = [
+        "kernels/cu/softmax.cu",
+        "crates/seqweave-tensor/src/ops/softmax.rs",
+        "crates/seqweave-tensor/src/cuda/softmax.rs",
+        "crates/seqweave-autograd/src/rules/softmax.rs",
+        "tests/kernels/table.rs",
+    ]
+    .iter()
+    .flat_map(|path| read(path).lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>())
+    .collect();
+    let guide = read("docs/guide/adding-an-op.md");
+    let (mut inside, mut seen) = (false, 0);
+    for line in guide.lines().map(str::trim) {
+        if line.starts_with("```") {
+            inside = !inside;
+        } else if inside && !line.is_empty() {
+            assert!(code.contains(line), "no such line in the code: {line}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 25, "the guide has {seen} lines of code");
+}
+
 /// No input may leave its row: padding and neighbours change nothing in what a row of a batch gives.
 #[test]
 fn a_row_alone_gives_the_bits_it_gives_in_company() {

@@ -94,6 +94,8 @@ const ROWS: &[&[usize]] = &[&[1, 1], &[3, 31], &[31, 33], &[2, 1025], &[90, 700]
 const PRODUCT: &[&[usize]] = &[&[1, 1, 1], &[3, 31, 33], &[33, 1, 31], &[2, 1025, 3], &[65, 200, 130]];
 /// T, B, H of a recurrent layer.
 const SEQUENCE: &[&[usize]] = &[&[1, 1, 1], &[1, 3, 5], &[7, 1, 4], &[5, 4, 3], &[3, 2, 33], &[9, 21, 40]];
+/// The same in both directions.
+const BOTH: &[&[usize]] = &[&[1, 1, 1], &[1, 3, 5], &[5, 4, 3], &[3, 2, 33]];
 /// T, S, B, H, D of an attention.
 const ATTENTION: &[&[usize]] =
     &[&[1, 1, 1, 1, 1], &[1, 5, 3, 4, 2], &[4, 1, 2, 3, 3], &[3, 7, 4, 31, 33], &[6, 30, 9, 40, 24]];
@@ -122,6 +124,32 @@ fn gru_inputs(s: &[usize]) -> Vec<Tensor> {
     let mut x = recurrent(s, 3);
     x.push(tensor([3 * s[2]], 3.1));
     x
+}
+
+fn lstm_both_inputs(s: &[usize]) -> Vec<Tensor> {
+    let &[t, b, h] = s else { panic!("sizes are T, B, H") };
+    let reverse = [tensor([t, b, 4 * h], 4.4), weight([4 * h, h], 5.7)];
+    let states = [tensor([b, h], 6.3), tensor([b, h], 7.1)];
+    lstm_inputs(s).into_iter().chain(reverse).chain(states).collect()
+}
+
+/// Outputs of both directions.
+fn lstm_both(x: &[Var], lens: Option<&Ids>) -> Result<Vec<Var>> {
+    let [a, b] = [&x[..4], &x[4..]].map(|x| ag::LstmVars { xp: &x[0], w_hh: &x[1], h0: &x[2], c0: &x[3] });
+    Ok(ag::lstm_both([a, b], lens)?.into_iter().flat_map(|(y, h, c)| [y, h, c]).collect())
+}
+
+fn gru_both_inputs(s: &[usize]) -> Vec<Tensor> {
+    let &[t, b, h] = s else { panic!("sizes are T, B, H") };
+    let reverse = [tensor([t, b, 3 * h], 4.4), weight([3 * h, h], 5.7)];
+    let rest = [tensor([b, h], 6.3), tensor([3 * h], 7.1)];
+    gru_inputs(s).into_iter().chain(reverse).chain(rest).collect()
+}
+
+/// Outputs of both directions.
+fn gru_both(x: &[Var], lens: Option<&Ids>) -> Result<Vec<Var>> {
+    let [a, b] = [&x[..4], &x[4..]].map(|x| ag::GruVars { xp: &x[0], w_hh: &x[1], b_hh: &x[3], h0: &x[2] });
+    Ok(ag::gru_both([a, b], lens)?.into_iter().flat_map(|(y, h)| [y, h]).collect())
 }
 
 fn rnn_inputs(s: &[usize]) -> Vec<Tensor> {
@@ -175,6 +203,9 @@ fn pointwise() -> Vec<Row> {
         row("sigmoid", FLAT, one, |x, _| Ok(vec![ag::sigmoid(&x[0])?])),
         row("relu", FLAT, one, |x, _| Ok(vec![ag::relu(&x[0])?])),
         row("dropout", FLAT, one, |x, _| Ok(vec![ag::dropout(&x[0], 0.3, Philox { seed: 5, step: 2 }, 1)?])),
+        row("dropout_steps", SEQUENCE, one, |x, _| {
+            Ok(vec![ag::dropout_steps(&x[0], 0.3, Philox { seed: 5, step: 2 }, 1)?])
+        }),
         row("sum", FLAT, one, |x, _| Ok(vec![ag::sum(&x[0])?])),
         row("mean", FLAT, one, |x, _| Ok(vec![ag::mean(&x[0])?])),
     ]
@@ -269,6 +300,14 @@ fn sequences() -> Vec<Row> {
         row("lstm ragged, last state only", SEQUENCE, lstm_inputs, |x, s| {
             let (_, _, c) = ag::lstm(&x[0], &x[1], &x[2], &x[3], Some(&ragged(s[0], s[1])), Forward)?;
             Ok(vec![c])
+        }),
+        row("lstm_both", BOTH, lstm_both_inputs, |x, _| lstm_both(x, None)),
+        row("lstm_both ragged", BOTH, lstm_both_inputs, |x, s| lstm_both(x, Some(&ragged(s[0], s[1])))),
+        row("gru_both", BOTH, gru_both_inputs, |x, _| gru_both(x, None)),
+        row("gru_both ragged, outputs of one", BOTH, gru_both_inputs, |x, s| {
+            let mut outputs = gru_both(x, Some(&ragged(s[0], s[1])))?;
+            outputs.truncate(2);
+            Ok(outputs)
         }),
         row("gru", SEQUENCE, gru_inputs, |x, _| {
             let (y, h) = ag::gru(&x[0], &x[1], &x[3], &x[2], None, Forward)?;

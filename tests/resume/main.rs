@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 10] = [
     // cell, optimizer, schedule, and what else differs; every line is one way training state can be lost.
     "model.cell=lstm train.optimizer.kind=adam train.schedule.kind=inverse-sqrt train.schedule.warmup=10 train.accumulate=2",
     "model.cell=gru train.optimizer.kind=adamw train.optimizer.weight_decay=0.01 train.schedule.kind=plateau",
@@ -25,6 +25,8 @@ const SETTINGS: [&str; 8] = [
     "model.cell=lstm train.optimizer.kind=adamw model.encoder.layers=2 model.encoder.dropout=0.2 valid.every=11 checkpoint.every=13",
     "model.cell=lstm train.optimizer.kind=adam train.precision=bf16 model.decoder.input_feeding=true checkpoint.every=9",
     "model.cell=gru train.optimizer.kind=adamw train.precision=f32-fast checkpoint.every=8",
+    "model.cell=lstm model.dropout_kind=variational model.encoder.layers=2 model.encoder.dropout=0.3 model.decoder.input_feeding=true train.ema=0.9 train.word_dropout=0.1 checkpoint.every=6",
+    "model.cell=gru train.ema=0.99 train.freeze=['bridge.*'] train.optimizer.groups=[{match='encoder.*',lr_scale=0.5}] valid.every=15 checkpoint.keep_best=3",
 ];
 
 const BASE: &str = r#"

@@ -8,14 +8,19 @@ use crate::error::Result;
 use crate::{process, workspace};
 
 /// The verbs of the binary, for `tidy`, which checks what the documentation names.
-pub const VERBS: [&str; 12] = [
+pub const VERBS: [&str; 17] = [
     "init",
+    "doctor",
+    "prepare",
     "train",
+    "average",
     "translate",
     "evaluate",
     "compare",
     "tokenizer",
     "score",
+    "watch",
+    "report",
     "info",
     "plot",
     "config",

@@ -24,6 +24,8 @@ pub enum Error {
     Output { program: &'static str, expected: &'static str, found: String },
     /// A file that must be there is missing.
     Missing { what: &'static str, path: PathBuf, next: &'static str },
+    /// A recipe whose data set is not at hand.
+    NoData { recipe: &'static str, path: PathBuf, origin: &'static str },
     /// A package that must be a dependency is none.
     NoPackage { name: &'static str, next: &'static str },
     /// A kernel source that breaks the rules of kernel text.
@@ -88,6 +90,12 @@ impl fmt::Display for Error {
             Error::Missing { what, path, next } => {
                 write!(f, "{what} is missing: no file {}\nhelp: {next}", path.display())
             }
+            Error::NoData { recipe, path, origin } => write!(
+                f,
+                "the data of recipe {recipe} is not at hand: no file {}\n\
+                 help: give the folder of data sets with --data; this one is {origin}",
+                path.display()
+            ),
             Error::NoPackage { name, next } => {
                 write!(f, "`cargo metadata` lists no package `{name}`\nhelp: {next}")
             }

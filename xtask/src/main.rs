@@ -8,11 +8,13 @@ mod binary;
 mod ci;
 mod cmudict;
 mod error;
+mod gen_pairs;
 mod golden;
 mod kernels;
 mod main_job;
 mod parity;
 mod process;
+mod recipe;
 mod test;
 mod tidy;
 mod tools;
@@ -35,9 +37,14 @@ struct Verb {
 
 #[rustfmt::skip]
 const VERBS: &[Verb] = &[
+    Verb { name: "doctor", args: "ARGS", about: "`seqweave doctor ARGS`", run: |args| binary::replace("doctor", args) },
+    Verb { name: "prepare", args: "ARGS", about: "`seqweave prepare ARGS`", run: |args| binary::replace("prepare", args) },
+    Verb { name: "gen-pairs", args: "N FILE [--seed SEED]", about: "N pairs of a made-up language and its translation, for trials with large corpora", run: gen_pairs::run },
     Verb { name: "train", args: "[ARGS]", about: "with no arguments: the main job, a model of English pronunciation; else `seqweave train ARGS`", run: main_job::train },
     Verb { name: "report", args: "", about: "the second half of the main job: scores, examples and attention pictures of its model", run: main_job::report },
+    Verb { name: "recipe", args: "[NAME [--data FOLDER] [ARGS]]", about: "trains and scores a model of a data set of the literature, beside the published number; alone, lists them", run: recipe::run },
     Verb { name: "translate", args: "ARGS", about: "`seqweave translate ARGS` with the release binary", run: |args| binary::replace("translate", args) },
+    Verb { name: "average", args: "ARGS", about: "`seqweave average ARGS`", run: |args| binary::replace("average", args) },
     Verb { name: "evaluate", args: "ARGS", about: "`seqweave evaluate ARGS`", run: |args| binary::replace("evaluate", args) },
     Verb { name: "compare", args: "ARGS", about: "`seqweave compare ARGS`", run: |args| binary::replace("compare", args) },
     Verb { name: "tokenizer", args: "ARGS", about: "`seqweave tokenizer ARGS`", run: |args| binary::replace("tokenizer", args) },

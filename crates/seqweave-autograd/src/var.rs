@@ -29,10 +29,10 @@ impl Var {
         Self { value, place: Some((tape, target)), weight: None }
     }
 
-    /// The variable with the matrix `weight` for its value, and with layouts of it that live longer than one operation:
+    /// The variable, whose value is the matrix of `weight`, with layouts of it that live longer than one operation:
     /// products lay out nothing.
     pub fn with_layouts(self, weight: Weight) -> Self {
-        Self { value: weight.value().clone(), place: self.place, weight: Some(weight) }
+        Self { weight: Some(weight), ..self }
     }
 
     /// The matrix `[M,K]` as products want it: the layouts it came with, or new ones.

@@ -114,5 +114,6 @@ fn curves(n: usize, runs: usize) -> anyhow::Result<String> {
         let rate = |_: usize, x: f64| 1e-3 * (x / 1000.0).min((1000.0 / x).sqrt()) * k;
         panels[3].series.push(one(&name("lr"), run, false, &rate));
     }
-    Ok(Curves { title: "g2p-cmudict".to_owned(), x_label: "step".to_owned(), panels }.to_svg()?)
+    Ok(Curves { title: "g2p-cmudict".to_owned(), x_label: "step".to_owned(), width: Curves::PAGE, panels }
+        .to_svg()?)
 }

@@ -1,20 +1,29 @@
 //! The command line as it is typed: raw flags, nothing checked across options. `resolve` does that.
 
+mod average;
 mod compare;
+mod corpora;
+mod observe;
+mod search;
 mod tokenizer;
+mod translate;
 
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
 use seqweave_metrics::Metric;
-use seqweave_seq2seq::search::{LengthPenalty, MaxLen};
 use seqweave_tensor::Precision;
 use seqweave_train::bench::Size;
 
+pub use average::Average;
 pub use compare::{Compare, Scoring};
-pub use tokenizer::{FormName, PieceModel, TokenizerTrain, TokenizerVerb};
+pub use corpora::{Doctor, Prepare};
+pub use observe::{Report, Watch};
+pub use search::Search;
+pub use tokenizer::{FormName, PieceModel, ProgramName, TokenizerImport, TokenizerTrain, TokenizerVerb};
+pub use translate::{Field, Format, Models, Sample, Translate, Wishes};
 
-use crate::values::{DeviceChoice, Gate, bench_size, length_penalty, max_len};
+use crate::values::{DeviceChoice, Gate, bench_size};
 
 /// Sentences that are translated or scored together unless --batch says otherwise.
 const BATCH: usize = 32;
@@ -97,8 +106,14 @@ pub enum Color {
 pub enum Verb {
     /// Make a folder with a commented config and data, ready to train
     Init(Init),
+    /// Look over the data of a config: findings, and what to do
+    Doctor(Doctor),
+    /// Turn corpora into shards, for data larger than memory
+    Prepare(Prepare),
     /// Train a model, or go on with an interrupted run
     Train(Train),
+    /// Make one model, the mean of several checkpoints
+    Average(Average),
     /// Translate lines of text
     Translate(Translate),
     /// Translate and compare with references
@@ -112,6 +127,10 @@ pub enum Verb {
     Tokenizer(TokenizerVerb),
     /// What a model, run or checkpoint is; or what this machine has
     Info(Info),
+    /// One HTML page about one or more runs
+    Report(Report),
+    /// A live picture of a training run
+    Watch(Watch),
     /// Draw attention maps and training curves
     #[command(subcommand)]
     Plot(Plot),
@@ -127,12 +146,21 @@ pub enum Verb {
 /// `init`
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-Example:
-  seqweave init demo && cd demo && seqweave train -c config.toml")]
+With --data the config is made by a look at the pairs: words, letters or pieces
+of words as tokens, a size that fits, measures that suit. It says why.
+
+Examples:
+  seqweave init demo && cd demo && seqweave train -c config.toml
+  seqweave init mine --data pairs.tsv
+  seqweave init de-en --data train.de train.en")]
 pub struct Init {
     /// The folder to make; an existing one must be empty
     #[arg(value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
+    /// Your own pairs: a file with source, tab and target in each line or of JSON objects (.jsonl), or two files
+    /// whose lines correspond
+    #[arg(long, value_name = "FILE", num_args = 1..=2, value_hint = ValueHint::FilePath, conflicts_with = "preset")]
+    pub data: Vec<PathBuf>,
     /// What to put into it: toy-reverse (letters, and the same in reverse order)
     #[arg(long, value_name = "NAME", default_value = "toy-reverse", hide_possible_values = true)]
     pub preset: Preset,
@@ -155,6 +183,7 @@ SIGTERM finishes the step and saves; the second ends at once.
 Examples:
   seqweave train -c config.toml
   seqweave train -c base.toml -c bigger.toml --set model.hidden=512
+  seqweave train -c new-domain.toml --init-from runs/de-en
   seqweave train -c config.toml --dry-run      # check everything, train nothing")]
 pub struct Train {
     /// Config files; a key in a later one wins
@@ -170,6 +199,9 @@ pub struct Train {
     /// Stop after this many optimizer steps; overrides the config
     #[arg(long, value_name = "N", value_parser = at_least::<1>)]
     pub max_steps: Option<u64>,
+    /// Start from the parameters of this model, checkpoint or run (train.init_from)
+    #[arg(long, value_name = "MODEL", value_hint = ValueHint::DirPath)]
+    pub init_from: Option<PathBuf>,
     /// Start anew: remove the checkpoints, samples and logs in the run folder
     #[arg(long)]
     pub overwrite: bool,
@@ -238,86 +270,6 @@ pub struct Model {
     pub dir: PathBuf,
 }
 
-/// How to search for the best output.
-#[derive(Debug, ClapArgs)]
-#[command(next_help_heading = "Search (defaults come with the model)")]
-pub struct Search {
-    /// Beam size; 1 is greedy
-    #[arg(short, long, value_name = "K", env = "SEQWEAVE_BEAM", hide_env_values = true)]
-    #[arg(value_parser = in_range::<1, 1024>)]
-    pub beam: Option<usize>,
-    /// none, average, or gnmt=ALPHA (Wu et al. 2016)
-    #[arg(long, value_name = "KIND", value_parser = length_penalty)]
-    pub length_penalty: Option<LengthPenalty>,
-    /// Weight of the coverage penalty (Wu et al. 2016); 0 is off
-    #[arg(long, value_name = "BETA", value_parser = non_negative)]
-    pub coverage_penalty: Option<f64>,
-    /// Longest output in tokens, from the source length x: 2x+10, 1.5x, 80
-    #[arg(long, value_name = "LEN", value_parser = max_len)]
-    pub max_len: Option<MaxLen>,
-    /// Shortest output in tokens
-    #[arg(long, value_name = "N")]
-    pub min_len: Option<usize>,
-    /// Sentences translated together; the result does not depend on it
-    #[arg(long, value_name = "N", default_value_t = BATCH, env = "SEQWEAVE_BATCH", hide_env_values = true)]
-    #[arg(value_parser = in_range::<1, 65536>)]
-    pub batch: usize,
-}
-
-/// `translate`
-#[derive(Debug, ClapArgs)]
-#[command(after_help = "\
-One line out for each line in, in the same order; an empty line gives an empty
-line. Output appears as soon as a chunk of lines is done.
-
-Examples:
-  echo \"transformer\" | seqweave translate -m runs/g2p
-  seqweave translate -m runs/g2p -i words.txt -o phonemes.txt --beam 5
-  seqweave translate -m runs/g2p --n-best 3 --format jsonl --with score,align")]
-pub struct Translate {
-    /// The model.
-    #[command(flatten)]
-    pub model: Model,
-    /// Input; default and `-`: stdin
-    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub input: Option<PathBuf>,
-    /// Output; default and `-`: stdout
-    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub output: Option<PathBuf>,
-    /// text, or one JSON object per line
-    #[arg(long, value_name = "FORMAT", default_value = "text", hide_possible_values = true)]
-    pub format: Format,
-    /// More fields in the JSON objects: score, align, tokens
-    #[arg(long, value_name = "FIELDS", value_delimiter = ',', hide_possible_values = true)]
-    pub with: Vec<Field>,
-    /// Candidates for each line (JSON only)
-    #[arg(long, value_name = "N", value_parser = in_range::<1, 1024>)]
-    pub n_best: Option<usize>,
-    /// The search.
-    #[command(flatten)]
-    pub search: Search,
-}
-
-/// Output formats of `translate`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// One line of text per line of input.
-    Text,
-    /// One JSON object per line of input.
-    Jsonl,
-}
-
-/// Optional fields of a translation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Field {
-    /// Search score and log-probability.
-    Score,
-    /// For each target token the source token it looked at most.
-    Align,
-    /// The tokens of both sides, with the log-probability of each target token.
-    Tokens,
-}
-
 /// Sentence pairs: one TSV file or two files.
 #[derive(Debug, ClapArgs)]
 pub struct Pairs {
@@ -345,9 +297,9 @@ Examples:
   seqweave evaluate -m runs/de-en test.de test.en --metrics bleu,chrf,ter
   seqweave evaluate -m runs/g2p test.src test.ref --json --fail-under wer=30")]
 pub struct Evaluate {
-    /// The model.
+    /// The models.
     #[command(flatten)]
-    pub model: Model,
+    pub models: Models,
     /// The pairs.
     #[command(flatten)]
     pub pairs: Pairs,
@@ -382,9 +334,9 @@ The perplexity over all pairs goes to stderr, or into the last JSON object.
 Example:
   seqweave score -m runs/g2p --tsv test.tsv --per-token")]
 pub struct Score {
-    /// The model.
+    /// The models.
     #[command(flatten)]
-    pub model: Model,
+    pub models: Models,
     /// The pairs.
     #[command(flatten)]
     pub pairs: Pairs,
@@ -591,14 +543,19 @@ mod tests {
 
     #[test]
     fn help_reads_well_at_80_columns() {
-        let verbs: [&[&str]; 21] = [
+        let verbs: [&[&str]; 28] = [
             &[],
             &["init"],
+            &["doctor"],
+            &["prepare"],
             &["train"],
+            &["average"],
             &["translate"],
             &["evaluate"],
             &["score"],
             &["info"],
+            &["report"],
+            &["watch"],
             &["plot"],
             &["plot", "attention"],
             &["plot", "curves"],
@@ -611,6 +568,8 @@ mod tests {
             &["tokenizer"],
             &["tokenizer", "train"],
             &["tokenizer", "encode"],
+            &["tokenizer", "decode"],
+            &["tokenizer", "import"],
             &["tokenizer", "info"],
             &["completions"],
         ];

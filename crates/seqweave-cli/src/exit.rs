@@ -155,13 +155,19 @@ fn of_train(error: &seqweave_train::Error) -> Exit {
     use seqweave_train::Error;
     match error {
         // Settings that do not fit the run folder are settings to be changed.
-        Error::Config(_) | Error::ConfigRead { .. } | Error::OtherRun { .. } => Exit::Config,
+        Error::Config(_)
+        | Error::ConfigRead { .. }
+        | Error::OtherRun { .. }
+        | Error::NothingToTake { .. } => Exit::Config,
         // So is the size of a model that is to be made.
         Error::Layer(seqweave_nn::Error::TooLarge { .. }) => Exit::Config,
         Error::Data(inner) => of_data(inner),
         Error::Store(inner) => of_model_folder(inner),
         Error::Model(inner) => of_model(inner),
-        Error::NoGoodCheckpoint { .. } | Error::State { .. } | Error::StateVersion { .. } => Exit::Data,
+        Error::NoGoodCheckpoint { .. }
+        | Error::TooFewCheckpoints { .. }
+        | Error::State { .. }
+        | Error::StateVersion { .. } => Exit::Data,
         _ => Exit::Failed,
     }
 }
@@ -170,6 +176,7 @@ fn of_model_folder(error: &seqweave::Error) -> Exit {
     use seqweave::Error;
     match error {
         Error::Io { .. } | Error::Params(_) => Exit::Failed,
+        Error::TooFewModels { .. } | Error::NoAttention { .. } => Exit::Usage,
         Error::Data(inner) => of_data(inner),
         Error::Model(inner) => of_model(inner),
         // Everything else says that a model folder or checkpoint is not what it should be.
@@ -180,8 +187,15 @@ fn of_model_folder(error: &seqweave::Error) -> Exit {
 fn of_data(error: &seqweave_data::Error) -> Exit {
     use seqweave_data::Error;
     match error {
-        Error::Config { .. } => Exit::Config,
-        Error::Thread { .. } => Exit::Failed,
+        Error::Config { .. }
+        | Error::TooFewPieces { .. }
+        | Error::ShardSettings { .. }
+        | Error::ShardTokens { .. }
+        | Error::OtherTokenizer { .. }
+        | Error::NotShared { .. } => Exit::Config,
+        // Making a folder of shards, and what it takes.
+        Error::Thread { .. } | Error::FolderExists { .. } => Exit::Failed,
+        Error::Io { action, .. } if !matches!(*action, "open" | "read" | "map") => Exit::Failed,
         _ => Exit::Data,
     }
 }
@@ -190,7 +204,14 @@ fn of_model(error: &seqweave_seq2seq::Error) -> Exit {
     use seqweave_seq2seq::Error;
     match error {
         Error::Config { .. } => Exit::Config,
-        Error::Option { .. } => Exit::Usage,
+        Error::Option { .. } | Error::RequiredOfSamples { .. } => Exit::Usage,
+        // Wishes that cannot be fulfilled come from files beside the input.
+        Error::EmptyPhrase { .. }
+        | Error::Contradiction { .. }
+        | Error::NoRoom { .. }
+        | Error::Unsatisfied { .. }
+        | Error::OtherVocabulary { .. }
+        | Error::OtherPositions { .. } => Exit::Data,
         _ => Exit::Failed,
     }
 }

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use seqweave_metrics::Metric;
+use seqweave_train::StepReport;
+use seqweave_train::run_log::RunLog;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::plot::{Best, Curves, Panel, Scale, Series};
@@ -20,6 +22,10 @@ pub struct History {
     pub train_ppl: Points,
     /// Learning rate, from the log lines.
     pub lr: Points,
+    /// Target tokens a second, from the log lines.
+    pub speed: Points,
+    /// Norm of the gradient before clipping, from the log lines.
+    pub grad_norm: Points,
     /// What validations measured, by the name of its column.
     pub valid: Vec<(String, Points)>,
 }
@@ -45,7 +51,7 @@ impl History {
             Failure::new(Exit::Data, what).at(format!("{}:{line}", path.display()))
         })?;
         // The log is finer than the table, but a figure can do without it.
-        if let Ok(log) = fs::read_to_string(run.join("log.jsonl")) {
+        if let Ok(log) = RunLog::read(&run.join("log.jsonl")) {
             history.add_log(&log);
         }
         Ok(history)
@@ -90,34 +96,60 @@ impl History {
     }
 
     /// Takes the step events of `log.jsonl`, in place of the coarser columns of the table.
-    fn add_log(&mut self, log: &str) {
-        let (mut ppl, mut lr): (Points, Points) = (Vec::new(), Vec::new());
-        for line in log.lines() {
-            // A line cut by a crash is not JSON; the figure does without it.
-            let Ok(event) = serde_json::from_str::<serde_json::Value>(line) else { continue };
-            let field = |name: &str| event.get(name).and_then(serde_json::Value::as_f64);
-            let (Some("step"), Some(step)) = (event.get("event").and_then(|e| e.as_str()), field("step"))
-            else {
-                continue;
-            };
-            // A resumed run makes some steps again; what it says last counts.
-            for curve in [&mut ppl, &mut lr] {
-                curve.truncate(curve.partition_point(|(x, _)| *x < step));
-            }
-            ppl.extend(field("ppl").map(|y| (step, y)));
-            lr.extend(field("lr").map(|y| (step, y)));
+    fn add_log(&mut self, log: &RunLog) {
+        let points = |value: fn(&StepReport) -> f64| -> Points {
+            log.steps.iter().map(|report| (report.step as f64, value(report))).collect()
+        };
+        if log.steps.len() > self.train_ppl.len() {
+            self.train_ppl = points(|report| report.ppl);
         }
-        if ppl.len() > self.train_ppl.len() {
-            self.train_ppl = ppl;
+        if log.steps.len() > self.lr.len() {
+            self.lr = points(|report| report.lr);
         }
-        if lr.len() > self.lr.len() {
-            self.lr = lr;
-        }
+        self.speed = points(|report| report.tgt_tok_s);
+        self.grad_norm = points(|report| report.grad_norm);
     }
 
     fn valid(&self, metric: Metric) -> Option<&Points> {
         self.valid.iter().find(|(name, _)| name.parse() == Ok(metric)).map(|(_, points)| points)
     }
+}
+
+/// The metrics of one run that share a panel, since they are alike in scale and in which end is the better one. Perplexity
+/// has a panel with that of training.
+const GROUPS: [&[Metric]; 6] = [
+    &[Metric::Wer, Metric::Per, Metric::Cer],
+    &[Metric::Acc, Metric::TokenAcc, Metric::SeqAcc],
+    &[Metric::Bleu, Metric::Chrf, Metric::ChrfPlusPlus],
+    &[Metric::Ter],
+    &[Metric::Rouge1, Metric::Rouge2, Metric::RougeL],
+    &[Metric::F05],
+];
+
+/// What a panel of these metrics shows.
+fn label(metrics: &[Metric]) -> String {
+    let label = match metrics {
+        [Metric::Wer] => "word error rate (%)",
+        [Metric::Per] => "phoneme error rate (%)",
+        [Metric::Cer] => "character error rate (%)",
+        [Metric::Acc] => "accuracy (%)",
+        [Metric::TokenAcc] => "token accuracy (%)",
+        [Metric::SeqAcc] => "sequence accuracy (%)",
+        [Metric::Bleu] => "BLEU",
+        [Metric::Chrf] => "chrF",
+        [Metric::ChrfPlusPlus] => "chrF++",
+        [Metric::Ter] => "TER",
+        [Metric::Rouge1] => "ROUGE-1",
+        [Metric::Rouge2] => "ROUGE-2",
+        [Metric::RougeL] => "ROUGE-L",
+        [Metric::F05] => "F0.5",
+        [Metric::Wer, ..] => "error rate (%)",
+        [Metric::Acc, ..] => "accuracy (%)",
+        [Metric::Bleu, ..] => "BLEU and chrF",
+        [Metric::Rouge1, ..] => "ROUGE",
+        _ => return metrics.iter().map(|metric| metric.name()).collect::<Vec<_>>().join(", "),
+    };
+    label.to_owned()
 }
 
 /// The figure of one or more runs.
@@ -149,30 +181,12 @@ pub fn curves(runs: &[History], title: Option<&str>) -> Curves {
             panels[0].series.push(valid);
         }
     }
-    let groups: &[(&str, &[Metric])] = if one {
-        &[
-            ("error rate (%)", &[Metric::Wer, Metric::Per, Metric::Cer]),
-            ("accuracy (%)", &[Metric::Acc, Metric::TokenAcc, Metric::SeqAcc]),
-            ("text score", &[Metric::Bleu, Metric::Chrf, Metric::ChrfPlusPlus, Metric::Ter]),
-        ]
-    } else {
-        &[
-            ("word error rate (%)", &[Metric::Wer]),
-            ("phoneme error rate (%)", &[Metric::Per]),
-            ("character error rate (%)", &[Metric::Cer]),
-            ("accuracy (%)", &[Metric::Acc]),
-            ("token accuracy (%)", &[Metric::TokenAcc]),
-            ("sequence accuracy (%)", &[Metric::SeqAcc]),
-            ("BLEU", &[Metric::Bleu]),
-            ("chrF", &[Metric::Chrf]),
-            ("chrF++", &[Metric::ChrfPlusPlus]),
-            ("TER", &[Metric::Ter]),
-        ]
-    };
-    for (label, metrics) in groups {
+    let alone = || Metric::ALL.iter().filter(|metric| **metric != Metric::Ppl).map(std::slice::from_ref);
+    let groups: Vec<&[Metric]> = if one { GROUPS.to_vec() } else { alone().collect() };
+    for metrics in groups {
         let mut series = Vec::new();
         for (i, run) in runs.iter().enumerate() {
-            for metric in *metrics {
+            for metric in metrics {
                 let Some(points) = run.valid(*metric) else { continue };
                 // The colour of a lone run tells its metrics apart, that of several runs the runs.
                 let (what, colour) = if one { (metric.name(), series.len()) } else { ("", i) };
@@ -181,7 +195,7 @@ pub fn curves(runs: &[History], title: Option<&str>) -> Curves {
         }
         if !series.is_empty() {
             let best = if metrics[0].higher_is_better() { Best::Highest } else { Best::Lowest };
-            panels.push(Panel { label: (*label).to_owned(), scale: Scale::Linear, best: Some(best), series });
+            panels.push(Panel { label: label(metrics), scale: Scale::Linear, best: Some(best), series });
         }
     }
     let series = runs.iter().enumerate().map(|(i, run)| Series {
@@ -196,7 +210,7 @@ pub fn curves(runs: &[History], title: Option<&str>) -> Curves {
         || runs.iter().map(|run| run.name.as_str()).collect::<Vec<_>>().join(", "),
         str::to_owned,
     );
-    Curves { title, x_label: "step".to_owned(), panels }
+    Curves { title, x_label: "step".to_owned(), width: Curves::PAGE, panels }
 }
 
 #[cfg(test)]
@@ -237,19 +251,16 @@ step\tepoch\tlr\ttrain_xent\ttrain_acc\tppl\twer\tbest
     }
 
     #[test]
-    fn the_log_of_a_resumed_run_counts_its_last_word() {
+    fn the_log_is_finer_than_the_table() {
         let mut history = history();
-        let step = |step: u64, ppl: f64| format!(r#"{{"event":"step","step":{step},"ppl":{ppl},"lr":0.1}}"#);
-        let log = [
-            &step(5, 9.0),
-            &step(10, 8.0),
-            r#"{"event":"resumed","step":5}"#,
-            &step(10, 7.0),
-            &step(15, 6.0),
-        ];
-        history.add_log(&format!("{}\n{{\"event\":\"st", log.join("\n")));
+        let step = |step: u64, ppl: f64| StepReport { step, ppl, tgt_tok_s: 9.0, ..StepReport::default() };
+        let mut log = RunLog { steps: vec![step(5, 9.0)], ..RunLog::default() };
+        history.add_log(&log);
+        assert_eq!(history.train_ppl[0], (10.0, 1f64.exp()), "one log line says less than two rows");
+        log.steps = vec![step(5, 9.0), step(10, 7.0), step(15, 6.0)];
+        history.add_log(&log);
         assert_eq!(history.train_ppl, [(5.0, 9.0), (10.0, 7.0), (15.0, 6.0)]);
-        assert_eq!(history.lr.len(), 3);
+        assert_eq!((history.lr.len(), history.speed[2]), (3, (15.0, 9.0)));
     }
 
     #[test]
@@ -264,6 +275,40 @@ step\tepoch\tlr\ttrain_xent\ttrain_acc\tppl\twer\tbest
         let names: Vec<_> = figure.panels[0].series.iter().map(|s| s.name.as_str()).collect();
         assert_eq!(names, ["r train", "r valid", "s train", "s valid"]);
         assert!(figure.to_svg().is_ok());
+    }
+
+    #[test]
+    fn each_metric_is_drawn_once_beside_its_like() {
+        for metric in Metric::ALL {
+            let groups = GROUPS.iter().filter(|group| group.contains(&metric)).count();
+            assert_eq!(groups, usize::from(metric != Metric::Ppl), "{metric}");
+        }
+        for group in GROUPS {
+            let first = group[0].higher_is_better();
+            assert!(group.iter().all(|metric| metric.higher_is_better() == first), "{group:?}");
+        }
+        let header: String = Metric::ALL.iter().map(|metric| format!("\t{metric}")).collect();
+        let row =
+            |step: u32, value: f64| format!("{step}{}\n", format!("\t{value}").repeat(Metric::ALL.len()));
+        let table = format!("step{header}\n{}{}", row(1, 40.0), row(2, 60.0));
+        let mut history = History { name: "r".to_owned(), ..History::default() };
+        history.add_table(&table).unwrap();
+        let mut labels = std::collections::HashSet::new();
+        for (runs, panels) in
+            [(vec![history.clone()], 2 + GROUPS.len()), (vec![history.clone(), history], 16)]
+        {
+            let figure = curves(&runs, None);
+            assert_eq!(figure.panels.len(), panels);
+            let drawn: usize = figure.panels.iter().map(|panel| panel.series.len()).sum();
+            // Perplexity stands beside that of training, and the learning rate is no metric.
+            assert_eq!(drawn, runs.len() * (Metric::ALL.len() + 2), "{panels} panels");
+            assert!(
+                figure.panels.iter().all(|panel| panel.label != "TER" || panel.best == Some(Best::Lowest))
+            );
+            for panel in figure.panels {
+                assert!(labels.insert((runs.len(), panel.label.clone())), "{} twice", panel.label);
+            }
+        }
     }
 
     #[test]

@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use seqweave_cli::args::Args;
 use seqweave_cli::commands::{
-    bench, compare, completions, config, evaluate, info, init, plot_attention, plot_curves, score, tokenizer,
-    train, translate,
+    average, bench, compare, completions, config, doctor, evaluate, info, init, plot_attention, plot_curves,
+    prepare, report, score, tokenizer, train, translate, watch,
 };
 use seqweave_cli::exit::{Exit, Outcome};
+use seqweave_cli::hints::explained;
 use seqweave_cli::resolve::{Job, Task, resolve};
 use seqweave_cli::ui::{Ui, early_color, set_color};
 
@@ -17,7 +18,7 @@ fn main() -> ExitCode {
     if let Some(color) = early_color(std::env::args_os().skip(1)) {
         set_color(color);
     }
-    let args = Args::parse();
+    let args = Args::try_parse().unwrap_or_else(|error| explained(error).exit());
     set_color(args.global.color);
     let ui = Ui::new(&args.global);
     let exit = match run(&ui, args) {
@@ -35,15 +36,20 @@ fn main() -> ExitCode {
 fn run(ui: &Ui, args: Args) -> Outcome {
     let Job { context, task } = resolve(args)?;
     match task {
-        Task::Init { dir, preset } => init::run(ui, context.seed, &dir, preset),
+        Task::Init(job) => init::run(ui, &job),
+        Task::Doctor { config, json } => doctor::run(ui, &context, &config, json),
+        Task::Prepare(job) => prepare::run(ui, &context, job),
         Task::Train(job) => train::run(ui, job),
+        Task::Average(job) => average::run(ui, &context, &job),
         Task::Translate(job) => translate::run(ui, &context, job),
         Task::Evaluate(job) => evaluate::run(ui, &context, job),
-        Task::Tokenizer(verb) => tokenizer::run(ui, verb),
+        Task::Tokenizer(job) => tokenizer::run(ui, job),
         Task::Compare(job) => compare::run(ui, &context, job),
         Task::Score(job) => score::run(ui, &context, job),
         Task::Info { path, json } => info::run(&path, json),
         Task::System { json } => info::system(&context, json),
+        Task::Report(job) => report::run(ui, &context, job),
+        Task::Watch(job) => watch::run(ui, job),
         Task::PlotAttention(job) => plot_attention::run(ui, &context, job),
         Task::PlotCurves { runs, figure } => plot_curves::run(ui, &runs, &figure),
         Task::ConfigShow(sources) => config::show(ui, &sources),

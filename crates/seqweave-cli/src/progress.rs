@@ -91,6 +91,16 @@ pub fn short(path: &Path) -> String {
     }
 }
 
+/// `3725` seconds → `1 h 2 min`
+pub fn duration(seconds: f64) -> String {
+    match seconds.round() as u64 {
+        s @ 0..60 => format!("{s} s"),
+        s @ 60..3600 => format!("{} min {} s", s / 60, s % 60),
+        s @ 3600..86_400 => format!("{} h {} min", s / 3600, s / 60 % 60),
+        s => format!("{} d {} h", s / 86_400, s / 3600 % 24),
+    }
+}
+
 /// `1234567` → `1,234,567`
 pub fn grouped(n: usize) -> String {
     let digits = n.to_string();
@@ -176,5 +186,14 @@ mod tests {
         assert_eq!(short(&here.join("runs").join("x")), Path::new("runs").join("x").display().to_string());
         assert_eq!(short(&here), ".");
         assert_eq!(short(Path::new("/nowhere/x")), "/nowhere/x");
+    }
+
+    #[test]
+    fn durations_have_two_units() {
+        for (seconds, text) in
+            [(4.4, "4 s"), (61.0, "1 min 1 s"), (3725.0, "1 h 2 min"), (90_061.0, "1 d 1 h")]
+        {
+            assert_eq!(duration(seconds), text);
+        }
     }
 }

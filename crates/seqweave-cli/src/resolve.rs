@@ -1,16 +1,32 @@
 //! The one step from raw flags to validated values; commands after it cannot fail on flags.
 
+mod init;
+mod observe;
+mod search;
+mod tokenizer;
+mod translate;
+
 use std::path::{Path, PathBuf};
 
 use seqweave_data::SourceSpec;
 use seqweave_metrics::Metric;
-use seqweave_seq2seq::search::{LengthPenalty, MaxLen, SearchOptions};
 use seqweave_tensor::Precision;
 use seqweave_train::bench::{BenchOptions, Mode, Size};
+use seqweave_train::choice::Choice;
 
-use crate::args::{self, Field, Format, Preset, Scoring, Verb};
+use crate::args::{self, Scoring, Verb};
 use crate::exit::{Failure, Outcome};
 use crate::values::{DeviceChoice, Gate};
+
+use init::init;
+pub use init::{Contents, Init};
+pub use observe::{Measure, Report, Watch};
+pub use search::Search;
+use search::search;
+use tokenizer::tokenizer;
+pub use tokenizer::{Import, LearnPieces, Tokenizer};
+use translate::translate;
+pub use translate::{Fields, Sink, Source, Translate, Wishes};
 
 /// Everything the program was asked to do.
 #[derive(Debug)]
@@ -38,14 +54,20 @@ pub struct Context {
 #[derive(Debug)]
 pub enum Task {
     /// `init`
-    Init {
-        /// The folder to make.
-        dir: PathBuf,
-        /// What to put into it.
-        preset: Preset,
+    Init(Init),
+    /// `doctor`
+    Doctor {
+        /// The configuration.
+        config: ConfigSources,
+        /// JSON instead of text.
+        json: bool,
     },
+    /// `prepare`
+    Prepare(Prepare),
     /// `train`
     Train(Train),
+    /// `average`
+    Average(Average),
     /// `translate`
     Translate(Translate),
     /// `evaluate`
@@ -53,7 +75,7 @@ pub enum Task {
     /// `compare`
     Compare(Compare),
     /// `tokenizer`
-    Tokenizer(args::TokenizerVerb),
+    Tokenizer(Tokenizer),
     /// `score`
     Score(Score),
     /// `info PATH`
@@ -68,6 +90,10 @@ pub enum Task {
         /// JSON instead of text.
         json: bool,
     },
+    /// `report`
+    Report(Report),
+    /// `watch`
+    Watch(Watch),
     /// `plot attention`
     PlotAttention(PlotAttention),
     /// `plot curves`
@@ -108,6 +134,19 @@ pub struct ConfigSources {
     pub sets: Vec<String>,
 }
 
+/// Values of `prepare`.
+#[derive(Debug)]
+pub struct Prepare {
+    /// The configuration.
+    pub config: ConfigSources,
+    /// The folder to make.
+    pub output: PathBuf,
+    /// Threads that encode.
+    pub jobs: Option<usize>,
+    /// JSON instead of text.
+    pub json: bool,
+}
+
 /// Values of `train`.
 #[derive(Debug)]
 pub struct Train {
@@ -119,91 +158,22 @@ pub struct Train {
     pub dry_run: bool,
 }
 
-/// Where lines come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// Standard input.
-    Stdin,
-    /// A file.
-    File(PathBuf),
-}
-
-/// Where results go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sink {
-    /// Standard output.
-    Stdout,
-    /// A file.
-    File(PathBuf),
-}
-
-/// How to search, as far as it was said; the rest comes with the model.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Search {
-    /// Beam size.
-    pub beam: Option<usize>,
-    /// Length normalisation.
-    pub length_penalty: Option<LengthPenalty>,
-    /// Weight of the coverage penalty.
-    pub coverage_penalty: Option<f64>,
-    /// Longest output.
-    pub max_len: Option<MaxLen>,
-    /// Shortest output in tokens.
-    pub min_len: Option<usize>,
-    /// Sentences translated together.
-    pub batch: usize,
-}
-
-impl Search {
-    /// The model's own options, with what was said on the command line in their place.
-    pub fn over(&self, defaults: SearchOptions) -> SearchOptions {
-        let beam = self.beam.unwrap_or(defaults.beam);
-        SearchOptions {
-            beam,
-            n_best: 1,
-            length_penalty: self.length_penalty.unwrap_or(defaults.length_penalty),
-            coverage_penalty: self.coverage_penalty.unwrap_or(defaults.coverage_penalty),
-            max_len: self.max_len.unwrap_or(defaults.max_len),
-            min_len: self.min_len.unwrap_or(defaults.min_len),
-        }
-    }
-}
-
-/// Optional fields of a translation record.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Fields {
-    /// Search score and log-probability.
-    pub score: bool,
-    /// The alignment.
-    pub align: bool,
-    /// The tokens of both sides.
-    pub tokens: bool,
-}
-
-/// Values of `translate`.
+/// Values of `average`.
 #[derive(Debug)]
-pub struct Translate {
-    /// The model folder.
-    pub model: PathBuf,
-    /// Input.
-    pub input: Source,
-    /// Output.
-    pub output: Sink,
-    /// Format of the output.
-    pub format: Format,
-    /// Optional fields.
-    pub fields: Fields,
-    /// Candidates for each line.
-    pub n_best: usize,
-    /// The search.
-    pub search: Search,
+pub struct Average {
+    /// Model folders, checkpoints or run folders.
+    pub paths: Vec<PathBuf>,
+    /// Which checkpoints of each run folder; none for what the folder stands for everywhere else.
+    pub choice: Option<Choice>,
+    /// The model folder to make.
+    pub output: PathBuf,
 }
 
 /// Values of `evaluate`.
 #[derive(Debug)]
 pub struct Evaluate {
-    /// The model folder.
-    pub model: PathBuf,
+    /// The model folders.
+    pub models: Vec<PathBuf>,
     /// Sources and references.
     pub pairs: SourceSpec,
     /// What is measured, each once, gates included.
@@ -242,8 +212,8 @@ pub struct Compare {
 /// Values of `score`.
 #[derive(Debug)]
 pub struct Score {
-    /// The model folder.
-    pub model: PathBuf,
+    /// The model folders.
+    pub models: Vec<PathBuf>,
     /// Sources and targets.
     pub pairs: SourceSpec,
     /// Also for each token.
@@ -295,19 +265,28 @@ pub fn resolve(args: args::Args) -> Outcome<Job> {
     let args::Global { device, threads, precision, seed, .. } = args.global;
     let context = Context { device, threads, precision, seed };
     let task = match args.verb {
-        Verb::Init(args::Init { dir, preset }) => Task::Init { dir, preset },
+        Verb::Init(raw) => Task::Init(init(raw, seed)?),
+        Verb::Doctor(args::Doctor { config, set, json }) => {
+            Task::Doctor { config: config_sources(config, set)?, json }
+        }
+        Verb::Prepare(args::Prepare { config, set, output, jobs, json }) => {
+            Task::Prepare(Prepare { config: config_sources(config, set)?, output, jobs, json })
+        }
         Verb::Train(raw) => Task::Train(train(raw, &context)?),
-        Verb::Translate(raw) => Task::Translate(translate(raw)?),
+        Verb::Average(raw) => Task::Average(average(raw)),
+        Verb::Translate(raw) => Task::Translate(translate(raw, &context)?),
         Verb::Evaluate(raw) => Task::Evaluate(evaluate(raw)?),
-        Verb::Tokenizer(raw) => Task::Tokenizer(raw),
+        Verb::Tokenizer(raw) => Task::Tokenizer(tokenizer(raw)),
         Verb::Compare(raw) => Task::Compare(compare(raw)?),
-        Verb::Score(args::Score { model, pairs: raw, per_token, json, batch }) => {
-            Task::Score(Score { model: model.dir, pairs: pairs(raw)?, per_token, json, batch })
+        Verb::Score(args::Score { models, pairs: raw, per_token, json, batch }) => {
+            Task::Score(Score { models: models.dirs, pairs: pairs(raw)?, per_token, json, batch })
         }
         Verb::Info(args::Info { path, json, .. }) => match path {
             Some(path) => Task::Info { path, json },
             None => Task::System { json },
         },
+        Verb::Report(raw) => Task::Report(observe::report(raw)?),
+        Verb::Watch(raw) => Task::Watch(observe::watch(raw)),
         Verb::Plot(args::Plot::Attention(raw)) => Task::PlotAttention(plot_attention(raw)?),
         Verb::Plot(args::Plot::Curves(args::PlotCurves { runs, figure: raw })) => {
             Task::PlotCurves { runs, figure: figure(raw, "curves.svg")? }
@@ -326,7 +305,7 @@ pub fn resolve(args: args::Args) -> Outcome<Job> {
 }
 
 fn train(raw: args::Train, context: &Context) -> Outcome<Train> {
-    let args::Train { config, set, run, max_steps, overwrite, dry_run } = raw;
+    let args::Train { config, set, run, max_steps, init_from, overwrite, dry_run } = raw;
     let mut config = config_sources(config, set)?;
     // Options are short forms of --set, so that the resolved config in the run folder shows them.
     if let Some(run) = run {
@@ -335,12 +314,21 @@ fn train(raw: args::Train, context: &Context) -> Outcome<Train> {
     if let Some(max_steps) = max_steps {
         config.sets.push(format!("train.max_steps={max_steps}"));
     }
+    if let Some(model) = init_from {
+        let utf8 = model.to_str().ok_or_else(|| Failure::usage("--init-from: expected a path in UTF-8"))?;
+        config.sets.push(format!("train.init_from={}", toml_string(utf8)));
+    }
     let Context { device, threads, precision, seed } = context;
     config.sets.extend(seed.map(|seed| format!("seed={seed}")));
     config.sets.extend(precision.map(|precision| format!("train.precision=\"{}\"", precision.name())));
     config.sets.extend(threads.map(|threads| format!("run.threads={threads}")));
     config.sets.extend(device.map(|device| format!("run.device=\"{device}\"")));
     Ok(Train { config, overwrite, dry_run })
+}
+
+fn average(raw: args::Average) -> Average {
+    let args::Average { paths, output, last, best } = raw;
+    Average { paths, choice: last.map(Choice::Last).or(best.map(Choice::Best)), output }
 }
 
 /// A run folder is `run.dir` / `name` in the config.
@@ -385,46 +373,9 @@ fn bench(raw: args::Bench, context: &Context) -> BenchOptions {
     }
 }
 
-fn translate(raw: args::Translate) -> Outcome<Translate> {
-    let args::Translate { model, input, output, format, with, n_best, search: raw_search } = raw;
-    let search = search(raw_search)?;
-    let n_best = n_best.unwrap_or(1);
-    if format == Format::Text && (n_best > 1 || !with.is_empty()) {
-        let option = if n_best > 1 { "--n-best" } else { "--with" };
-        return Err(Failure::usage(format!(
-            "{option} has no place in text output, which is one line per line"
-        ))
-        .help("add --format jsonl"));
-    }
-    if search.beam.is_some_and(|beam| n_best > beam) {
-        let beam = search.beam.unwrap_or_default();
-        return Err(Failure::usage(format!("--n-best {n_best} is more than a beam of {beam} can give"))
-            .help(format!("use --beam {n_best} or more")));
-    }
-    let input = match stream(input) {
-        None => Source::Stdin,
-        Some(path) => Source::File(path),
-    };
-    let output = match stream(output) {
-        None => Sink::Stdout,
-        Some(path) => Sink::File(path),
-    };
-    if let (Source::File(from), Sink::File(to)) = (&input, &output)
-        && same_file(from, to)
-    {
-        return Err(Failure::usage("--input and --output are the same file").at(from.display()));
-    }
-    let fields = Fields {
-        score: with.contains(&Field::Score),
-        align: with.contains(&Field::Align),
-        tokens: with.contains(&Field::Tokens),
-    };
-    Ok(Translate { model: model.dir, input, output, format, fields, n_best, search })
-}
-
 fn evaluate(raw: args::Evaluate) -> Outcome<Evaluate> {
     let args::Evaluate {
-        model,
+        models,
         pairs: raw_pairs,
         metrics: wanted,
         fail_under: gates,
@@ -440,7 +391,7 @@ fn evaluate(raw: args::Evaluate) -> Outcome<Evaluate> {
         }
     }
     let (pairs, search) = (pairs(raw_pairs)?, search(raw_search)?);
-    Ok(Evaluate { model: model.dir, pairs, metrics, gates, examples, json, scoring, search })
+    Ok(Evaluate { models: models.dirs, pairs, metrics, gates, examples, json, scoring, search })
 }
 
 fn compare(raw: args::Compare) -> Outcome<Compare> {
@@ -452,19 +403,9 @@ fn compare(raw: args::Compare) -> Outcome<Compare> {
     Ok(Compare { systems, references, src, metrics, scoring, json, search: search(raw_search)? })
 }
 
-fn search(raw: args::Search) -> Outcome<Search> {
-    let args::Search { beam, length_penalty, coverage_penalty, max_len, min_len, batch } = raw;
-    if let (Some(min), Some(MaxLen { ratio: 0.0, add: max })) = (min_len, max_len)
-        && min > max
-    {
-        return Err(Failure::usage(format!("--min-len {min} is more than --max-len {max}")));
-    }
-    Ok(Search { beam, length_penalty, coverage_penalty, max_len, min_len, batch })
-}
-
 fn pairs(raw: args::Pairs) -> Outcome<SourceSpec> {
     match (raw.tsv, raw.src, raw.tgt) {
-        (Some(path), ..) => Ok(SourceSpec::Tsv { path }),
+        (Some(path), ..) => Ok(SourceSpec::file(path)),
         (None, Some(src), Some(tgt)) => Ok(SourceSpec::Parallel { src, tgt }),
         // The parser asks for exactly this; it is its contract, said once more.
         _ => Err(Failure::usage("expected --tsv FILE or two files SRC TGT")),
@@ -505,17 +446,8 @@ fn numbered(path: &Path, number: usize) -> PathBuf {
     path.with_file_name(format!("{stem}-{number}.{extension}"))
 }
 
-/// A named file, or `None` for the standard stream.
-fn stream(path: Option<PathBuf>) -> Option<PathBuf> {
-    path.filter(|path| path.as_os_str() != "-")
-}
-
-fn same_file(a: &Path, b: &Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
-}
-
 /// A TOML basic string.
-fn toml_string(text: &str) -> String {
+pub(crate) fn toml_string(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
         match c {
@@ -535,56 +467,19 @@ mod tests {
 
     use crate::exit::Exit;
 
-    fn job(line: &str) -> Outcome<Job> {
+    pub(super) fn job(line: &str) -> Outcome<Job> {
         let words = ["seqweave"].into_iter().chain(line.split(' '));
         resolve(args::Args::try_parse_from(words).map_err(|e| Failure::usage(e.to_string()))?)
     }
 
-    fn task(line: &str) -> Task {
+    pub(super) fn task(line: &str) -> Task {
         job(line).unwrap_or_else(|e| panic!("{line}: {}", e.render(str::to_owned))).task
     }
 
-    fn refused(line: &str) -> String {
+    pub(super) fn refused(line: &str) -> String {
         let failure = job(line).expect_err(line);
         assert_eq!(failure.exit, Exit::Usage, "{line}");
         failure.render(str::to_owned)
-    }
-
-    #[test]
-    fn translate_defaults_to_text_through_standard_streams() {
-        let Task::Translate(t) = task("translate -m m") else { panic!() };
-        assert_eq!((t.input, t.output, t.format, t.n_best), (Source::Stdin, Sink::Stdout, Format::Text, 1));
-        assert_eq!(t.fields, Fields::default());
-        assert_eq!((t.search.beam, t.search.batch), (None, 32));
-        let Task::Translate(t) = task("translate -m m -i - -o -") else { panic!() };
-        assert_eq!((t.input, t.output), (Source::Stdin, Sink::Stdout));
-    }
-
-    #[test]
-    fn translate_reads_every_search_option() {
-        let line = "translate -m m -b 4 --n-best 4 --length-penalty gnmt=0.8 --coverage-penalty 0.2 \
-                    --max-len 3x+1 --min-len 2 --batch 7 --format jsonl --with score,align";
-        let Task::Translate(t) = task(&line.split_whitespace().collect::<Vec<_>>().join(" ")) else {
-            panic!()
-        };
-        let search = Search {
-            beam: Some(4),
-            length_penalty: Some(LengthPenalty::Gnmt { alpha: 0.8 }),
-            coverage_penalty: Some(0.2),
-            max_len: Some(MaxLen { ratio: 3.0, add: 1 }),
-            min_len: Some(2),
-            batch: 7,
-        };
-        assert_eq!((t.search, t.n_best), (search, 4));
-        assert_eq!(t.fields, Fields { score: true, align: true, tokens: false });
-    }
-
-    #[test]
-    fn what_is_not_said_comes_with_the_model() {
-        let Task::Translate(t) = task("translate -m m --min-len 3") else { panic!() };
-        let model = SearchOptions { beam: 7, n_best: 4, coverage_penalty: 0.2, ..SearchOptions::default() };
-        let want = SearchOptions { n_best: 1, min_len: 3, ..model.clone() };
-        assert_eq!(t.search.over(model), want);
     }
 
     #[test]
@@ -596,6 +491,14 @@ mod tests {
             ("translate -m m --min-len 9 --max-len 8", "--min-len 9 is more than --max-len 8"),
             ("translate -m m -b 0", "expected a whole number from 1 to 1024"),
             ("translate -m m --coverage-penalty=-1", "expected a number of at least 0"),
+            ("translate -m m --repetition-penalty 0.5", "expected a number from 1 to 100"),
+            ("translate -m m --sample --temperature 0", "expected a number from 0.01 to 100"),
+            ("translate -m m --sample --top-p 0", "expected a number from 0.001 to 1"),
+            ("translate -m m --top-p 0.9", "--sample"),
+            ("translate -m m --sample -b 4", "cannot be used with"),
+            ("translate -m m --sample --require-file r", "cannot be used with"),
+            ("translate -m m --dictionary d", "--replace-unk"),
+            ("translate -m m --align-words", "--alignments"),
             ("translate -m m --with colour", "invalid value 'colour'"),
             ("translate -m m -q -v", "cannot be used with"),
             ("train -c a.toml --set nokey", "--set nokey: expected KEY=VALUE"),
@@ -609,22 +512,15 @@ mod tests {
             ("info", "required arguments"),
             ("info x --system", "cannot be used with"),
             ("train -c a.toml --run /", "expected the name of a folder"),
+            ("report r s r", "r is named twice"),
+            ("report r --no-evaluate --test t.tsv", "cannot be used with"),
+            ("watch r --interval 0", "expected a number from 0.05 to 3600"),
             ("plot curves r -o a.gif", "a figure is written as .svg or .png"),
             ("info x --device tpu", "expected auto, cpu, cuda or cuda:N"),
         ] {
             let text = refused(line);
             assert!(text.contains(message), "{line}: {text}");
         }
-    }
-
-    #[test]
-    fn input_must_not_be_output() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("a.txt");
-        std::fs::write(&file, "x\n").unwrap();
-        let (a, b) = (file.display(), dir.path().join(".").join("a.txt"));
-        let text = refused(&format!("translate -m m -i {a} -o {}", b.display()));
-        assert!(text.contains("are the same file"), "{text}");
     }
 
     #[test]

@@ -113,6 +113,37 @@ pub fn max_len(text: &str) -> Result<MaxLen, String> {
     if sensible { Ok(MaxLen { ratio, add }) } else { Err(wrong()) }
 }
 
+/// Reads `--repetition-penalty`.
+///
+/// # Errors
+/// What was expected.
+pub fn penalty(text: &str) -> Result<f64, String> {
+    number(text, 1.0, 100.0)
+}
+
+/// Reads `--temperature`.
+///
+/// # Errors
+/// What was expected.
+pub fn temperature(text: &str) -> Result<f64, String> {
+    number(text, 0.01, 100.0)
+}
+
+/// Reads `--top-p`.
+///
+/// # Errors
+/// What was expected.
+pub fn top_p(text: &str) -> Result<f64, String> {
+    number(text, 0.001, 1.0)
+}
+
+fn number(text: &str, min: f64, max: f64) -> Result<f64, String> {
+    match text.parse() {
+        Ok(x) if (min..=max).contains(&x) => Ok(x),
+        _ => Err(format!("expected a number from {min} to {max}")),
+    }
+}
+
 /// `--fail-under`: a metric and the worst value it may have.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Gate {

@@ -7,8 +7,7 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use seqweave_data::{
-    BatchConfig, BatchPlan, DataConfig, Level, Pair, Position, SourceSpec, fingerprint, load, prefetch,
-    prepare,
+    BatchConfig, BatchPlan, DataConfig, Level, Pair, Position, SourceSpec, load, prefetch, prepare,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -23,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     config.tgt.level = Level::Char;
     config.filter.dedup = true;
     let data = prepare(&pairs, &config)?;
-    println!("{}\nfingerprint: {:016x}\n", data.report, fingerprint(&data.examples));
+    println!("{}\nfingerprint: {}\n", data.report, data.examples.fingerprint());
 
     let (seed, batch) = (7, BatchConfig { tokens: 512, ..BatchConfig::default() });
     let plan = BatchPlan::of(&data.examples, batch)?;
@@ -34,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("\nthe first batches:");
     let mut stopped_at = Position::default();
     for (position, batch) in prefetch(plan.clone().batches(seed, stopped_at)?, 2)?.take(3) {
-        let example = &data.examples[batch[0]];
+        let example = data.examples.get(batch[0])?;
         let (src, tgt) = (data.src.decode(&example.src)?, data.tgt.decode(&example.tgt)?);
         println!("  batch {}: {} sentences, such as {src:?} -> {tgt:?}", position.batch, batch.len());
         stopped_at = position.after();

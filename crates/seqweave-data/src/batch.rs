@@ -1,15 +1,16 @@
-//! Batches of similar length within a token budget, in an order that two integers can resume.
+//! Batches of similar length within a token budget, in an order that three integers can resume.
 //!
-//! An epoch is a pure function of (lengths, configuration, seed, epoch number):
+//! An epoch is a sequence of blocks (see `order`), most often of one, and a block is a pure function of (lengths,
+//! configuration, seed, epoch, block):
 //!
-//! 1. all examples are shuffled;
+//! 1. its examples are shuffled;
 //! 2. each window of `window` examples is sorted by length, equal lengths in shuffled order, and every second
 //!    window backwards, so that neighbouring windows meet at similar lengths;
 //! 3. the examples in that order fill one batch after the other until the next would break a limit;
 //! 4. the batches are shuffled.
 //!
 //! A checkpoint therefore stores the seed it was started with and a [`Position`]: no order, no generator
-//! state. Neither threads nor earlier epochs matter.
+//! state. Neither threads nor earlier epochs matter, and no more than one block is ever in memory.
 
 use std::fmt;
 
@@ -19,6 +20,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Problems, Result};
+use crate::order::Order;
+use crate::shard::{Examples, Part};
 
 /// One sentence pair as ids, without special tokens at the ends.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -59,7 +62,7 @@ pub struct BatchConfig {
     #[schemars(range(max = 1_000_000))]
     pub max_sentences: usize,
     /// How many shuffled examples are sorted by length together; more means less padding and less random batches, and
-    /// 0 means all.
+    /// 0 means all that are shuffled together, about half a million.
     #[schemars(range(max = 1_000_000_000))]
     pub window: usize,
 }
@@ -109,8 +112,32 @@ fn padded(b: usize, src: u32, tgt: u32) -> u64 {
 /// ```
 #[derive(Debug, Clone)]
 pub struct BatchPlan {
-    lens: Vec<Lens>,
+    lens: Lengths,
+    order: Order,
     config: BatchConfig,
+}
+
+/// Where a plan reads the lengths of its examples.
+#[derive(Debug, Clone)]
+enum Lengths {
+    Listed(Vec<Lens>),
+    Of(Examples),
+}
+
+impl Lengths {
+    fn len(&self) -> usize {
+        match self {
+            Self::Listed(lens) => lens.len(),
+            Self::Of(examples) => examples.len(),
+        }
+    }
+
+    fn get(&self, i: usize) -> Lens {
+        match self {
+            Self::Listed(lens) => lens[i],
+            Self::Of(examples) => examples.lens(i),
+        }
+    }
 }
 
 impl BatchPlan {
@@ -119,6 +146,19 @@ impl BatchPlan {
     /// # Errors
     /// Bad values, no example, or more examples than a `u32` can count.
     pub fn new(lens: &[Lens], config: BatchConfig) -> Result<Self> {
+        let parts = [Part { examples: lens.len() as u64, weight: 1.0 }];
+        Self::over(Lengths::Listed(lens.to_vec()), &parts, config)
+    }
+
+    /// A plan for examples.
+    ///
+    /// # Errors
+    /// As [`BatchPlan::new`].
+    pub fn of(examples: &Examples, config: BatchConfig) -> Result<Self> {
+        Self::over(Lengths::Of(examples.clone()), examples.parts(), config)
+    }
+
+    fn over(lens: Lengths, parts: &[Part], config: BatchConfig) -> Result<Self> {
         config.validate()?;
         let (found, limit) = (lens.len(), u32::MAX as usize);
         if found == 0 {
@@ -127,20 +167,17 @@ impl BatchPlan {
         if found > limit {
             return Err(Error::TooManyExamples { found, limit });
         }
-        Ok(Self { lens: lens.to_vec(), config })
-    }
-
-    /// A plan for examples.
-    ///
-    /// # Errors
-    /// As [`BatchPlan::new`].
-    pub fn of(examples: &[Example], config: BatchConfig) -> Result<Self> {
-        Self::new(&examples.iter().map(Example::lens).collect::<Vec<_>>(), config)
+        Ok(Self { lens, order: Order::new(parts), config })
     }
 
     /// The number of examples.
     pub fn examples(&self) -> usize {
         self.lens.len()
+    }
+
+    /// The number of blocks of an epoch.
+    pub fn blocks(&self) -> u64 {
+        self.order.blocks()
     }
 
     /// The configuration.
@@ -150,17 +187,25 @@ impl BatchPlan {
 
     /// How many examples exceed the budget alone. Each gets a batch of its own.
     pub fn oversized(&self) -> usize {
-        self.lens.iter().filter(|l| padded(1, l.src, l.tgt) > self.config.tokens as u64).count()
+        let is_over = |lens: Lens| padded(1, lens.src, lens.tgt) > self.config.tokens as u64;
+        (0..self.lens.len()).filter(|&i| is_over(self.lens.get(i))).count()
     }
 
-    /// The batches of one epoch as indices of examples: every example exactly once, shuffled.
+    /// The batches of one epoch as indices of examples, block after block. Unless corpora have weights, every example
+    /// is there exactly once.
     pub fn epoch(&self, seed: u64, epoch: u64) -> Vec<Vec<u32>> {
-        let mut rng = epoch_rng(seed, epoch);
-        let mut order: Vec<u32> = (0..self.lens.len() as u32).collect();
+        (0..self.blocks()).flat_map(|block| self.block(seed, epoch, block)).collect()
+    }
+
+    /// The batches of one block of an epoch, shuffled; without weights, those of a corpus of up to half a million
+    /// examples are all in block 0. Weights below 1 may leave a block empty.
+    pub fn block(&self, seed: u64, epoch: u64, block: u64) -> Vec<Vec<u32>> {
+        let mut rng = block_rng(seed, epoch, block);
+        let mut order = self.order.block(seed, epoch, block);
         shuffle(&mut rng, &mut order);
-        let window = if self.config.window == 0 { order.len() } else { self.config.window };
+        let window = if self.config.window == 0 { order.len().max(1) } else { self.config.window };
         for (k, window) in order.chunks_mut(window).enumerate() {
-            window.sort_by_key(|&i| self.sort_key(i));
+            window.sort_by_cached_key(|&i| self.sort_key(i));
             if k % 2 == 1 {
                 window.reverse();
             }
@@ -173,7 +218,7 @@ impl BatchPlan {
     /// The batches of a fixed order for measuring: sorted by length over all examples, not shuffled.
     pub fn sorted(&self) -> Vec<Vec<u32>> {
         let mut order: Vec<u32> = (0..self.lens.len() as u32).collect();
-        order.sort_by_key(|&i| self.sort_key(i));
+        order.sort_by_cached_key(|&i| self.sort_key(i));
         self.fill(&order)
     }
 
@@ -189,7 +234,7 @@ impl BatchPlan {
     pub fn waste(&self, batches: &[Vec<u32>]) -> PadWaste {
         let mut waste = PadWaste::default();
         for batch in batches {
-            let lens = || batch.iter().filter_map(|&i| self.lens.get(i as usize));
+            let lens = || batch.iter().map(|&i| self.lens.get(i as usize));
             let src = lens().map(|l| l.src).max().unwrap_or(0);
             let tgt = lens().map(|l| l.tgt).max().unwrap_or(0);
             waste.tokens += lens().map(|l| padded(1, l.src, l.tgt)).sum::<u64>();
@@ -202,7 +247,7 @@ impl BatchPlan {
     /// Targets rise; among equal targets the sources rise and fall in turn. A batch that spans two target
     /// lengths then holds similar sources, which saves about a third of the padding of a plain sort.
     fn sort_key(&self, i: u32) -> (u32, u32) {
-        let Lens { src, tgt } = self.lens[i as usize];
+        let Lens { src, tgt } = self.lens.get(i as usize);
         (tgt, if tgt % 2 == 0 { src } else { u32::MAX - src })
     }
 
@@ -212,7 +257,7 @@ impl BatchPlan {
         let (mut batches, mut batch) = (Vec::new(), Vec::new());
         let (mut src, mut tgt) = (0, 0);
         for &i in order {
-            let lens = self.lens[i as usize];
+            let lens = self.lens.get(i as usize);
             let (s, t) = (lens.src.max(src), lens.tgt.max(tgt));
             let full = batch.len() >= most || padded(batch.len() + 1, s, t) > self.config.tokens as u64;
             if full && !batch.is_empty() {
@@ -256,12 +301,14 @@ impl fmt::Display for PadWaste {
     }
 }
 
-/// A place in the endless stream of batches: the batch `batch` of the epoch `epoch`, both from 0.
+/// A place in the endless stream of batches: the batch `batch` of the block `block` of the epoch `epoch`, all from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Position {
     /// The epoch, from 0.
     pub epoch: u64,
-    /// The batch within the epoch, from 0. One past the last batch means the next epoch's first.
+    /// The block within the epoch, from 0.
+    pub block: u64,
+    /// The batch within the block, from 0. One past the last batch means the first of what follows.
     pub batch: u64,
 }
 
@@ -293,31 +340,64 @@ pub struct Batches {
     plan: BatchPlan,
     seed: u64,
     next: Position,
-    epoch: Vec<Vec<u32>>,
+    /// The batches of the block of `next`.
+    block: Vec<Vec<u32>>,
 }
 
 impl Batches {
     /// Batches of `plan` from a position on.
     ///
     /// # Errors
-    /// [`Error::Position`] where the epoch has fewer batches than the position says.
+    /// [`Error::Position`] where the epoch has fewer blocks, or the block fewer batches, than the position says.
     pub fn new(plan: BatchPlan, seed: u64, from: Position) -> Result<Self> {
-        let epoch = plan.epoch(seed, from.epoch);
-        if from.batch > epoch.len() as u64 {
-            let Position { epoch: number, batch } = from;
-            return Err(Error::Position { epoch: number, batch, batches: epoch.len() });
+        let Position { epoch, block, batch } = from;
+        let batches = if block < plan.blocks() { plan.block(seed, epoch, block) } else { Vec::new() };
+        if block >= plan.blocks() || batch > batches.len() as u64 {
+            let (blocks, batches) = (plan.blocks(), batches.len());
+            return Err(Error::Position { epoch, block, batch, blocks, batches });
         }
-        Ok(Self { plan, seed, next: from, epoch })
+        Ok(Self { plan, seed, next: from, block: batches })
     }
 
-    /// The position of the batch that comes next.
+    /// The position of the batch that comes next; one past the last of a block, before that block is left.
     pub fn position(&self) -> Position {
         self.next
+    }
+
+    /// Whether the batch that comes next is in another block than [`Batches::position`].
+    pub fn at_end_of_block(&self) -> bool {
+        self.next.batch >= self.block.len() as u64
+    }
+
+    /// Whether the batch that comes next begins an epoch; [`Batches::position`] is then its own.
+    ///
+    /// It may have to look into the block that follows.
+    pub fn begins_epoch(&mut self) -> bool {
+        let epoch = self.next.epoch;
+        self.settle();
+        self.next.epoch > epoch || (self.next.block == 0 && self.next.batch == 0)
     }
 
     /// The plan.
     pub fn plan(&self) -> &BatchPlan {
         &self.plan
+    }
+
+    /// Goes to the next block that has a batch, if this one is at its end.
+    fn settle(&mut self) {
+        // A plan has an example, and weights show each one sooner or later, so some block that follows has a batch.
+        while self.next.batch >= self.block.len() as u64 {
+            if let Lengths::Of(examples) = &self.plan.lens {
+                examples.forget();
+            }
+            let Position { epoch, block, .. } = self.next;
+            self.next = if block + 1 < self.plan.blocks() {
+                Position { epoch, block: block + 1, batch: 0 }
+            } else {
+                Position { epoch: epoch.wrapping_add(1), block: 0, batch: 0 }
+            };
+            self.block = self.plan.block(self.seed, self.next.epoch, self.next.block);
+        }
     }
 }
 
@@ -325,25 +405,23 @@ impl Iterator for Batches {
     type Item = (Position, Vec<usize>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        // A plan has at least one example, so the epoch that follows has a first batch.
-        if self.next.batch >= self.epoch.len() as u64 {
-            self.next = Position { epoch: self.next.epoch.wrapping_add(1), batch: 0 };
-            self.epoch = self.plan.epoch(self.seed, self.next.epoch);
-        }
-        let batch = &self.epoch[self.next.batch as usize];
+        self.settle();
+        let batch = &self.block[self.next.batch as usize];
         let item = (self.next, batch.iter().map(|&i| i as usize).collect());
         self.next = self.next.after();
         Some(item)
     }
 }
 
-/// The random stream of an epoch: ChaCha8 with the key (seed, epoch).
-fn epoch_rng(seed: u64, epoch: u64) -> ChaCha8Rng {
+/// The random stream of a block: ChaCha8 with the key (seed, epoch) and the block as its stream.
+fn block_rng(seed: u64, epoch: u64, block: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
     key[8..16].copy_from_slice(&epoch.to_le_bytes());
     key[16..].copy_from_slice(b"seqweave batches");
-    ChaCha8Rng::from_seed(key)
+    let mut rng = ChaCha8Rng::from_seed(key);
+    rng.set_stream(block);
+    rng
 }
 
 /// Fisher and Yates' shuffle. It is written out because a library may change its draws with any release,
@@ -425,7 +503,7 @@ mod tests {
         let longest: Vec<u32> = plan
             .epoch(3, 0)
             .iter()
-            .map(|b| b.iter().map(|&i| plan.lens[i as usize].tgt).max().unwrap_or(0))
+            .map(|b| b.iter().map(|&i| plan.lens.get(i as usize).tgt).max().unwrap_or(0))
             .collect();
         let falls = longest.windows(2).filter(|two| two[1] < two[0]).count();
         assert!(falls > longest.len() / 4, "{falls} falls in {} batches", longest.len());
@@ -468,13 +546,37 @@ mod tests {
         let plan = plan(30, 200);
         let n = plan.epoch(1, 4).len() as u64;
         let mut rolled =
-            plan.clone().batches(1, Position { epoch: 4, batch: n }).expect("the end of an epoch");
-        assert_eq!(rolled.next().map(|(p, _)| p), Some(Position { epoch: 5, batch: 0 }));
-        assert_eq!(rolled.position(), Position { epoch: 5, batch: 1 });
-        let message = plan.batches(1, Position { epoch: 4, batch: n + 1 }).expect_err("too far").to_string();
+            plan.clone().batches(1, Position { epoch: 4, block: 0, batch: n }).expect("the end of an epoch");
+        assert_eq!(rolled.next().map(|(p, _)| p), Some(Position { epoch: 5, block: 0, batch: 0 }));
+        assert_eq!(rolled.position(), Position { epoch: 5, block: 0, batch: 1 });
+        let message =
+            plan.batches(1, Position { epoch: 4, block: 0, batch: n + 1 }).expect_err("too far").to_string();
         assert!(
-            message.contains(&format!("cannot resume at batch {} of epoch 4: that epoch has {n}", n + 1))
+            message
+                .contains(&format!("cannot resume at batch {} of block 0 of epoch 4: there are {n}", n + 1))
         );
+    }
+
+    #[test]
+    fn a_corpus_of_several_blocks_has_every_example_once_and_goes_on_from_anywhere() {
+        let n = (2 * crate::order::BLOCK) as u32 + 100;
+        let config = BatchConfig { tokens: 4000, ..BatchConfig::default() };
+        let plan = BatchPlan::new(&lens(n), config).expect("a good plan");
+        assert_eq!(plan.blocks(), 3);
+        let sizes: Vec<u64> = (0..3).map(|block| plan.block(1, 0, block).len() as u64).collect();
+        let mut seen: Vec<u32> = plan.epoch(1, 0).into_iter().flatten().collect();
+        seen.sort_unstable();
+        assert!(seen.into_iter().eq(0..n));
+        // The end of a block, of an epoch, and the middle of one.
+        for (block, batch) in [(0, sizes[0] - 1), (2, sizes[2] - 1), (1, 17)] {
+            let from = Position { epoch: 0, block, batch };
+            let mut whole = plan.clone().batches(1, from).expect("a position");
+            whole.next();
+            let resumed = plan.clone().batches(1, from.after()).expect("a position");
+            assert!(whole.take(3).eq(resumed.take(3)), "after {from:?}");
+        }
+        let message = plan.batches(1, Position { epoch: 0, block: 3, batch: 0 }).expect_err("too far");
+        assert!(message.to_string().contains("block 3 of epoch 0"), "{message}");
     }
 
     #[test]
@@ -489,7 +591,7 @@ mod tests {
 
     #[test]
     fn draws_are_even() {
-        let mut rng = epoch_rng(0, 0);
+        let mut rng = block_rng(0, 0, 0);
         let mut bins = [0; 5];
         for _ in 0..5000 {
             bins[below(&mut rng, 5) as usize] += 1;

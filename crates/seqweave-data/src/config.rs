@@ -1,14 +1,16 @@
 //! What a configuration file says about data.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::corpus::SourceSpec;
+use crate::corpus::{SourceSpec, TrainSpec, WEIGHTS};
 use crate::error::{Problems, Result};
 use crate::filter::FilterConfig;
 use crate::lines::MAX_LINE_BYTES;
 use crate::split::SplitConfig;
-use crate::subword::SubwordConfig;
+use crate::subword::{Noise, SamplingConfig, SubwordConfig, Subwords};
 use crate::tokenize::{Form, Level, Tokenizer};
 use crate::vocab::SPECIALS;
 
@@ -37,15 +39,17 @@ use crate::vocab::SPECIALS;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
-    /// Training pairs: a file of lines `source<TAB>target`, or `{ src = "…", tgt = "…" }` for two files whose lines
-    /// correspond; plain or gzip. Required.
+    /// Training pairs: a file of lines `source<TAB>target`, a file `*.jsonl` of objects with the fields `src` and `tgt`
+    /// (others: `{ path = "…", src_field = "de", tgt_field = "en" }`), or `{ src = "…", tgt = "…" }` for two files whose
+    /// lines correspond; plain, gzip or zstd. A list of such, `[{ path = "…", weight = 2.0 }, …]`, with the number of times
+    /// that an epoch shows each pair; or `{ shards = "folder" }`, made by `seqweave prepare`. Required.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub train: Option<SourceSpec>,
-    /// Validation pairs, measured during training, in the same forms; without them, `split` takes some from the
-    /// training pairs.
+    pub train: Option<TrainSpec>,
+    /// Validation pairs, measured during training, in one of the forms of a file or two; without them, `split` takes some
+    /// from the training pairs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dev: Option<SourceSpec>,
-    /// Test pairs, which training never looks at, in the same forms; without them, `split` takes some from the
+    /// Test pairs, which training never looks at, in the same forms as `dev`; without them, `split` takes some from the
     /// training pairs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<SourceSpec>,
@@ -56,6 +60,11 @@ pub struct DataConfig {
     pub max_line_bytes: usize,
     /// Whether both sides use one vocabulary, counted over both; `min_freq` and `max_vocab` are then the same on both.
     pub shared_vocab: bool,
+    /// For corpora with a column of features: the characters between its tags, as in `";"`. A TSV file has three columns
+    /// then, `source<TAB>tags<TAB>target`, and a source file the first two of them; `model.features` says how the model takes
+    /// them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub features: Option<String>,
     /// How source text becomes tokens, and which of them the model knows.
     pub src: SideConfig,
     /// How target text becomes tokens, and which of them the model knows.
@@ -75,6 +84,7 @@ impl Default for DataConfig {
             exclude_held_out: true,
             max_line_bytes: MAX_LINE_BYTES,
             shared_vocab: false,
+            features: None,
             src: SideConfig::default(),
             tgt: SideConfig::default(),
             filter: FilterConfig::default(),
@@ -84,11 +94,16 @@ impl Default for DataConfig {
 }
 
 /// The tokens and the vocabulary of one side.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SideConfig {
     /// What a token is.
     pub level: Level,
+    /// A tokenizer file, as `seqweave tokenizer train` or `import` writes it: tokens are its pieces, all of them known, and
+    /// its rules say what is done to text first. The keys beside it then have no effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "path"))]
+    pub tokenizer: Option<PathBuf>,
     /// Whether text is put into lower case first (Unicode, no locale).
     pub lowercase: bool,
     /// The Unicode normal form into which text is put first.
@@ -98,20 +113,30 @@ pub struct SideConfig {
     /// How often a token must occur in the training pairs to be known; pieces are all known.
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub min_freq: u64,
-    /// The largest vocabulary, the most frequent tokens first and the four special ones included; 0 is no limit.
+    /// The largest vocabulary, the most frequent tokens first and the four special ones included; 0 is no limit, and where
+    /// pieces are learnt, 32000.
     #[schemars(range(max = 16_000_000))]
     pub max_vocab: usize,
+    /// BPE-dropout: the probability with which a merge is passed over, so that a text is cut anew in every epoch of training
+    /// (Provilkov et al. 2020, who use 0.1); 0 always takes the usual pieces.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub dropout: f64,
+    /// Sampling of the pieces of a unigram model, so that a text is cut anew in every epoch of training (Kudo 2018).
+    pub sampling: SamplingConfig,
 }
 
 impl Default for SideConfig {
     fn default() -> Self {
         Self {
             level: Level::Word,
+            tokenizer: None,
             lowercase: false,
             form: Form::None,
             byte_fallback: false,
             min_freq: 1,
             max_vocab: 32_000,
+            dropout: 0.0,
+            sampling: SamplingConfig::default(),
         }
     }
 }
@@ -119,12 +144,15 @@ impl Default for SideConfig {
 impl SideConfig {
     /// The tokenizer of this side.
     pub fn tokenizer(&self) -> Tokenizer {
-        Tokenizer::new(self.level).with_lowercase(self.lowercase).with_form(self.form)
+        match self.tokenizer {
+            Some(_) => Tokenizer::new(Level::Pieces),
+            None => Tokenizer::new(self.level).with_lowercase(self.lowercase).with_form(self.form),
+        }
     }
 
-    /// How pieces are learnt, at the levels of pieces.
+    /// How pieces are learnt, at the levels whose pieces are.
     pub fn subwords(&self) -> Option<SubwordConfig> {
-        let kind = self.level.kind()?;
+        let kind = self.level.kind().filter(|_| self.tokenizer.is_none())?;
         // Without a limit, the usual number.
         let max = if self.max_vocab == 0 { 32_000 } else { self.max_vocab };
         Some(SubwordConfig {
@@ -137,12 +165,62 @@ impl SideConfig {
         })
     }
 
+    /// What chance does to the pieces in training, if anything.
+    pub fn noise(&self) -> Option<Noise> {
+        if self.dropout > 0.0 {
+            Some(Noise::Dropout(self.dropout))
+        } else {
+            (self.sampling.alpha > 0.0).then_some(Noise::Sampling(self.sampling))
+        }
+    }
+
+    /// Noise that is not of the kind of the pieces, once these are known.
+    pub(crate) fn problems_of_noise(&self, tokenizer: &Tokenizer) -> Problems {
+        let mut p = Problems::default();
+        let model = tokenizer.subwords.as_ref().map(Subwords::model);
+        let bpe = model == Some("BPE") || self.dropout == 0.0;
+        p.require(bpe, "dropout", "0, as it is for pieces by BPE alone", self.dropout);
+        let unigram = model == Some("Unigram") || self.sampling.alpha == 0.0;
+        p.require(
+            unigram,
+            "sampling.alpha",
+            "0, as it is for pieces by a unigram model alone",
+            self.sampling.alpha,
+        );
+        p
+    }
+
     fn problems(&self) -> Problems {
         let mut p = Problems::default();
+        let (dropout, alpha, file) = (self.dropout, self.sampling.alpha, self.tokenizer.is_some());
+        p.require((0.0..=1.0).contains(&dropout), "dropout", "a probability", dropout);
+        p.require((0.0..=100.0).contains(&alpha), "sampling.alpha", "a number from 0 to 100", alpha);
+        p.require(self.sampling.n_best <= 1024, "sampling.n_best", "at most 1024", self.sampling.n_best);
+        // What a file holds is seen when it is read.
+        let (bpe, unigram) = (file || self.level == Level::Bpe, file || self.level == Level::Unigram);
+        p.require(
+            bpe || dropout == 0.0 || dropout.is_nan(),
+            "dropout",
+            "0, unless level is \"bpe\"",
+            dropout,
+        );
+        p.require(
+            unigram || alpha == 0.0 || alpha.is_nan(),
+            "sampling.alpha",
+            "0, unless level is \"unigram\"",
+            alpha,
+        );
         p.require(self.min_freq >= 1, "min_freq", "at least 1 occurrence", self.min_freq);
         let sensible = self.max_vocab == 0 || self.max_vocab > SPECIALS.len();
-        let bytes =
-            !(self.level.is_subword() && self.byte_fallback) || self.max_vocab == 0 || self.max_vocab > 300;
+        let spelt = self.subwords().is_some_and(|pieces| pieces.byte_fallback);
+        let bytes = !spelt || self.max_vocab == 0 || self.max_vocab > 300;
+        let named = self.level != Level::Pieces || self.tokenizer.is_some();
+        p.require(
+            named,
+            "level",
+            "a level that can be made from the training pairs, or `tokenizer`",
+            "pieces",
+        );
         p.require(bytes, "max_vocab", "more than 300 tokens, as byte_fallback takes 256", self.max_vocab);
         p.require(sensible, "max_vocab", "0 (no limit) or at least 5 tokens", self.max_vocab);
         p
@@ -150,9 +228,30 @@ impl SideConfig {
 }
 
 impl DataConfig {
+    /// The tokenizers of both sides, pieces not yet learnt or read.
+    pub fn tokenizers(&self) -> (Tokenizer, Tokenizer) {
+        (self.src.tokenizer().with_tags(self.features.clone()), self.tgt.tokenizer())
+    }
+
     pub(crate) fn problems(&self) -> Problems {
         let mut p = Problems::default();
+        for source in self.train.iter().flat_map(TrainSpec::sources) {
+            let expected = "a weight from 0.001 to 1000";
+            p.require(WEIGHTS.contains(&source.weight), "train", expected, source.weight);
+        }
         p.require(self.max_line_bytes >= 1, "max_line_bytes", "at least 1 byte", self.max_line_bytes);
+        if let Some(tags) = &self.features {
+            let fit = !tags.is_empty()
+                && !tags.contains(['\t', '\n', '\r'])
+                && !tags.contains(char::is_alphanumeric);
+            p.require(
+                fit,
+                "features",
+                "the characters between tags, no letters, digits or tabs",
+                format!("{tags:?}"),
+            );
+            p.require(!self.shared_vocab, "shared_vocab", "false, as tags are on one side alone", true);
+        }
         p.nest("src", self.src.problems());
         p.nest("tgt", self.tgt.problems());
         p.nest("filter", self.filter.problems());
@@ -163,15 +262,31 @@ impl DataConfig {
             let same = "the value of src, as shared_vocab is true";
             p.require(s.min_freq == t.min_freq, "tgt.min_freq", same, found(s.min_freq, t.min_freq));
             let (sv, tv) = (s.max_vocab as u64, t.max_vocab as u64);
-            let pieces = |side: &SideConfig| side.subwords();
-            let alike = pieces(s) == pieces(t) || s.max_vocab != t.max_vocab;
-            p.require(
-                alike,
-                "tgt.level",
-                "pieces as in src, as shared_vocab is true",
-                format!("{:?}", t.level),
-            );
             p.require(sv == tv, "tgt.max_vocab", same, found(sv, tv));
+            // One set of pieces is learnt from both sides, so all that it depends on must be the same.
+            let learnt = s.subwords().is_some() || t.subwords().is_some();
+            if learnt && s.tokenizer.is_none() && t.tokenizer.is_none() {
+                let mut alike = |key: &str, of: fn(&SideConfig) -> String| {
+                    p.require(of(s) == of(t), key, same, format!("{} beside {} in src", of(t), of(s)));
+                };
+                alike("tgt.level", |side| format!("{:?}", side.level).to_lowercase());
+                if s.level == t.level {
+                    alike("tgt.byte_fallback", |side| side.byte_fallback.to_string());
+                    alike("tgt.form", |side| format!("{:?}", side.form).to_lowercase());
+                    alike("tgt.lowercase", |side| side.lowercase.to_string());
+                }
+            }
+            let name = |side: &SideConfig| match &side.tokenizer {
+                Some(path) => format!("{:?}", path.display().to_string()),
+                None => "no file".to_owned(),
+            };
+            let file = "the file of src, as shared_vocab is true";
+            p.require(
+                s.tokenizer == t.tokenizer,
+                "tgt.tokenizer",
+                file,
+                format!("{} beside {} in src", name(t), name(s)),
+            );
         }
         p
     }

@@ -52,6 +52,52 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// A Zstandard stream is truncated, damaged, or not Zstandard at all.
+    #[error(
+        "{name}: damaged zstd data after line {line}: {source}\n\
+         help: `zstd -t` shows whether the file is whole; make or copy it again"
+    )]
+    Zstd {
+        /// The file.
+        name: String,
+        /// The number of whole lines that could be read before the damage.
+        line: u64,
+        /// The reason of the decompressor.
+        source: io::Error,
+    },
+
+    /// The name ends in `.zst`, the content is something else.
+    #[error(
+        "{name}: the name ends in .zst but the file does not begin with the zstd magic 28 b5 2f fd (found \
+         {found})\n\
+         help: rename the file if it is plain text"
+    )]
+    NotZstd {
+        /// The file.
+        name: String,
+        /// The first bytes, in hexadecimal.
+        found: String,
+    },
+
+    /// A line of a JSON Lines file that is no pair.
+    #[error(
+        "{name}:{line}: {why}\n\
+         help: expected one JSON object a line with the text fields {src:?} and {tgt:?}; `src_field` and \
+         `tgt_field` name others"
+    )]
+    Json {
+        /// The file.
+        name: String,
+        /// The line.
+        line: u64,
+        /// The field of the source text.
+        src: String,
+        /// The field of the target text.
+        tgt: String,
+        /// What the reader found.
+        why: String,
+    },
+
     /// The name ends in `.gz`, the content is something else.
     #[error(
         "{name}: the name ends in .gz but the file does not begin with the gzip magic 1f 8b (found {found})\n\
@@ -70,6 +116,34 @@ pub enum Error {
     )]
     Subwords {
         /// The file, or what was being done.
+        name: String,
+        /// The reason.
+        why: String,
+    },
+
+    /// More pieces are needed than there may be.
+    #[error("{name} is {allowed}, and {needed} is the least that will do: {why}\nhelp: raise it{help}")]
+    TooFewPieces {
+        /// What says how many there may be.
+        name: String,
+        /// How many there may be.
+        allowed: usize,
+        /// How many are needed.
+        needed: usize,
+        /// What needs them.
+        why: String,
+        /// What could be done instead.
+        help: &'static str,
+    },
+
+    /// A tokenizer file of another program that cannot be taken over.
+    #[error(
+        "{name}: cannot import: {why}\n\
+         help: give the program with --from if the file was taken for another's; else learn pieces from the text with \
+         `seqweave tokenizer train`"
+    )]
+    Import {
+        /// The file.
         name: String,
         /// The reason.
         why: String,
@@ -130,10 +204,12 @@ pub enum Error {
         cap: usize,
     },
 
-    /// A TSV line that does not have exactly two columns.
+    /// A TSV line that does not have exactly two columns, or three with tags.
     #[error(
-        "{name}:{line}: expected 2 columns (source<TAB>target), found {found}\n\
-         help: write exactly one tab between source and target"
+        "{name}:{line}: expected {}, found {found}\nhelp: {}",
+        if *.tags { "3 columns (source<TAB>tags<TAB>target)" } else { "2 columns (source<TAB>target)" },
+        if *.tags { "an empty column still needs its tab; without `data.features` there are two columns" }
+        else { "write exactly one tab between source and target; for a column of tags between them set `data.features`" }
     )]
     Columns {
         /// The file.
@@ -142,6 +218,8 @@ pub enum Error {
         line: u64,
         /// How many columns there are: 1 where the tab is missing.
         found: usize,
+        /// Whether a column of tags was expected.
+        tags: bool,
     },
 
     /// Parallel files of different lengths.
@@ -266,6 +344,32 @@ pub enum Error {
         help: &'static str,
     },
 
+    /// The data are to be cut into tokens in another way than those of the model that is trained further.
+    #[error(
+        "the model to start from has other tokens: its {side} has {expected}, data.{side} asks for {found}\n\
+         help: set data.{side} to what the model has"
+    )]
+    OtherTokenizer {
+        /// `src` or `tgt`.
+        side: &'static str,
+        /// The settings of the model's tokenizer.
+        expected: String,
+        /// The settings asked for.
+        found: String,
+    },
+
+    /// One vocabulary was asked for, and the model that is trained further has two.
+    #[error(
+        "the model to start from has a source vocabulary of {src} tokens and another target vocabulary of {tgt}\n\
+         help: set data.shared_vocab to false"
+    )]
+    NotShared {
+        /// Tokens of the source vocabulary.
+        src: usize,
+        /// Tokens of the target vocabulary.
+        tgt: usize,
+    },
+
     /// No pair is left to train on.
     #[error("no training pair is left: {why}\nhelp: loosen the filter, or check the corpus")]
     NoExamples {
@@ -284,16 +388,89 @@ pub enum Error {
 
     /// A resume position that the data does not have.
     #[error(
-        "cannot resume at batch {batch} of epoch {epoch}: that epoch has {batches} batches\n\
+        "cannot resume at batch {batch} of block {block} of epoch {epoch}: there are {batches} batches in it, and \
+         {blocks} blocks\n\
          help: the position belongs to other data, another seed or another batch configuration"
     )]
     Position {
         /// The epoch.
         epoch: u64,
+        /// The block asked for.
+        block: u64,
         /// The batch asked for.
         batch: u64,
-        /// The number of batches in that epoch.
+        /// The number of blocks in an epoch.
+        blocks: u64,
+        /// The number of batches in that block.
         batches: usize,
+    },
+
+    /// A file of a folder of shards is not as its manifest says.
+    #[error(
+        "{name}: damaged shards: {flaw}\nhelp: copy the folder again, or make it anew with `seqweave prepare`"
+    )]
+    Shards {
+        /// The file, or the folder.
+        name: String,
+        /// What is wrong with it.
+        flaw: ShardFlaw,
+    },
+
+    /// A folder of shards that was made with other settings than it is used with.
+    #[error(
+        "{name}: the shards were made with {found}, the configuration says {expected}\n\
+         help: set the key as it was, or make the shards anew with `seqweave prepare`"
+    )]
+    ShardSettings {
+        /// The folder.
+        name: String,
+        /// The settings that differ, as they are in the shards.
+        found: String,
+        /// The same settings, as they are in the configuration.
+        expected: String,
+    },
+
+    /// Shards whose ids mean other tokens than those of the model that is to be trained on them.
+    #[error(
+        "{name}: the shards were made with other tokens than the model has\n\
+         help: train on the text itself, which is then encoded as the model reads it"
+    )]
+    ShardTokens {
+        /// The folder.
+        name: String,
+    },
+
+    /// A folder that was to be made is there already.
+    #[error("{name}: is there already\nhelp: name a new folder, or remove this one first")]
+    FolderExists {
+        /// The folder.
+        name: String,
+    },
+
+    /// An example that a shard does not have, or no longer has.
+    #[error(
+        "there is no example {example} among {examples}, or its shard was changed while it was in use\n\
+         help: start again: every byte of the shards is verified when they are opened"
+    )]
+    ShardChanged {
+        /// The example asked for.
+        example: usize,
+        /// How many there are.
+        examples: usize,
+    },
+
+    /// A corpus that has not the pairs it had when it was read before.
+    #[error(
+        "{name}: the corpus was changed while it was being read: {expected} pairs at first, then {found}\n\
+         help: start again when nothing writes to it"
+    )]
+    Changed {
+        /// The corpora.
+        name: String,
+        /// Pairs of the first reading.
+        expected: u64,
+        /// Pairs of the second.
+        found: u64,
     },
 
     /// The reading thread could not be started.
@@ -356,6 +533,82 @@ impl fmt::Display for Utf8Flaw {
             }
             Self::NeverValid(b) => write!(f, "byte {b:02X}, which UTF-8 never uses"),
             Self::CutShort(b) => write!(f, "sequence that begins with {b:02X} is cut short"),
+        }
+    }
+}
+
+/// What is wrong with a folder of shards, or with one of its files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ShardFlaw {
+    /// The folder has no manifest: it was never finished, or is something else.
+    NoManifest,
+    /// The manifest is not exactly what was written.
+    Manifest(String),
+    /// A file that the manifest names is not there.
+    Missing,
+    /// A file has another length.
+    Length {
+        /// The length that it should have.
+        expected: u64,
+        /// The length that it has.
+        found: u64,
+    },
+    /// The contents have another BLAKE3 hash.
+    Hash {
+        /// The hash in the manifest.
+        expected: String,
+        /// The hash of the file.
+        found: String,
+    },
+    /// A file of JSON is not what `prepare` writes.
+    Json(String),
+    /// The folder is of another version.
+    Version(u32),
+    /// A file is too short for the header of a shard.
+    Short,
+    /// A file does not begin as a shard does.
+    Magic,
+    /// An id of so many bytes is neither of 2 nor 4.
+    Width(usize),
+    /// The ids of an example do not lie between those of its neighbours.
+    Entry(usize),
+    /// An example has an id that is in no vocabulary.
+    Id {
+        /// The example within its shard.
+        example: usize,
+        /// The id.
+        id: u32,
+        /// Tokens of the vocabulary.
+        size: usize,
+    },
+    /// The shards have another number of examples than the description says.
+    Examples {
+        /// The number in the description.
+        expected: u64,
+        /// The number in the shards.
+        found: u64,
+    },
+}
+
+impl fmt::Display for ShardFlaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoManifest => write!(f, "there is no MANIFEST in it"),
+            Self::Manifest(why) => write!(f, "the manifest: {why}"),
+            Self::Missing => write!(f, "the file is missing"),
+            Self::Length { expected, found } => write!(f, "expected {expected} bytes, found {found}"),
+            Self::Hash { expected, found } => write!(f, "expected the BLAKE3 hash {expected}, found {found}"),
+            Self::Json(why) => write!(f, "{why}"),
+            Self::Version(found) => write!(f, "version {found}, expected 1"),
+            Self::Short => write!(f, "too short for the header of a shard"),
+            Self::Magic => write!(f, "expected it to begin with SWSHARD1"),
+            Self::Width(found) => write!(f, "expected ids of 2 or 4 bytes, found {found}"),
+            Self::Entry(example) => write!(f, "the ids of example {example} are not where they should be"),
+            Self::Id { example, id, size } => {
+                write!(f, "example {example} has the id {id}, and the vocabulary {size} tokens")
+            }
+            Self::Examples { expected, found } => write!(f, "expected {expected} examples, found {found}"),
         }
     }
 }

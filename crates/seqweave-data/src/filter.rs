@@ -7,10 +7,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::corpus::Pair;
+use unicode_script::Script;
+
 use crate::error::{Problems, Result};
+use crate::hash::{source_hash, spread};
+use crate::script;
 use crate::tokenize::Tokenizer;
 
-/// Which training pairs to drop. Lengths count tokens of the side's own level, special tokens not included.
+/// Which training pairs to drop. Lengths count tokens of the side's own level, special tokens not included; at the levels
+/// of pieces they count words, and characters of scripts that put no spaces between words.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FilterConfig {
@@ -27,13 +32,33 @@ pub struct FilterConfig {
     #[schemars(range(min = 1.0, max = 1e6))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_len_ratio: Option<f64>,
+    /// Whether pairs whose two sides are the same text are dropped, as where a crawled corpus was not translated.
+    pub drop_copies: bool,
+    /// The scripts that sources are written in, by Unicode name (`["Latin"]`, `["Han", "Hiragana", "Katakana"]`); a pair
+    /// is dropped where too few letters are of them. Without a name, any script is good.
+    pub src_scripts: Vec<String>,
+    /// The scripts that targets are written in, in the same form.
+    pub tgt_scripts: Vec<String>,
+    /// The share of letters that must be of the scripts named; digits and punctuation do not count.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub min_script_share: f64,
     /// Whether only the first of several pairs with the same tokens on both sides is kept.
     pub dedup: bool,
 }
 
 impl Default for FilterConfig {
     fn default() -> Self {
-        Self { max_src_len: 200, max_tgt_len: 200, min_len: 1, max_len_ratio: None, dedup: false }
+        Self {
+            max_src_len: 200,
+            max_tgt_len: 200,
+            min_len: 1,
+            max_len_ratio: None,
+            drop_copies: false,
+            src_scripts: Vec::new(),
+            tgt_scripts: Vec::new(),
+            min_script_share: 0.5,
+            dedup: false,
+        }
     }
 }
 
@@ -52,6 +77,14 @@ impl FilterConfig {
         if let Some(ratio) = self.max_len_ratio {
             p.require(ratio >= 1.0 && ratio.is_finite(), "max_len_ratio", "a finite number from 1", ratio);
         }
+        for (key, names) in [("src_scripts", &self.src_scripts), ("tgt_scripts", &self.tgt_scripts)] {
+            for name in names {
+                let expected = "names of Unicode scripts, such as Latin, Cyrillic, Han, Hangul, Arabic";
+                p.require(script::script(name).is_some(), key, expected, format!("{name:?}"));
+            }
+        }
+        let share = self.min_script_share;
+        p.require((0.0..=1.0).contains(&share), "min_script_share", "a share from 0 to 1", share);
         p
     }
 
@@ -67,6 +100,7 @@ impl FilterConfig {
 /// How many pairs were kept, and how many were dropped for which reason. A pair is counted once, under the
 /// first reason in the order of the fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct FilterReport {
     /// Pairs that were kept.
     pub kept: usize,
@@ -82,6 +116,12 @@ pub struct FilterReport {
     pub long_tgt: usize,
     /// Pairs whose lengths differ by more than `max_len_ratio`.
     pub ratio: usize,
+    /// Pairs whose two sides are the same text.
+    pub copy: usize,
+    /// Pairs with too few letters of `src_scripts` in the source.
+    pub src_script: usize,
+    /// Pairs with too few letters of `tgt_scripts` in the target.
+    pub tgt_script: usize,
     /// Pairs that came before.
     pub duplicate: usize,
 }
@@ -98,7 +138,7 @@ impl FilterReport {
     }
 
     /// The count and the name of every reason.
-    pub fn reasons(&self) -> [(usize, &'static str); 7] {
+    pub fn reasons(&self) -> [(usize, &'static str); 10] {
         [
             (self.empty_src, "empty source"),
             (self.empty_tgt, "empty target"),
@@ -106,6 +146,9 @@ impl FilterReport {
             (self.long_src, "source too long"),
             (self.long_tgt, "target too long"),
             (self.ratio, "length ratio"),
+            (self.copy, "copy"),
+            (self.src_script, "source script"),
+            (self.tgt_script, "target script"),
             (self.duplicate, "duplicate"),
         ]
     }
@@ -145,52 +188,135 @@ pub fn select(
     tgt: &Tokenizer,
     config: &FilterConfig,
 ) -> (Vec<usize>, FilterReport) {
+    let filter = Filter::new(config);
     let mut report = FilterReport::default();
-    let mut seen: HashSet<(String, String)> = HashSet::new();
+    let mut seen: HashSet<u64> = HashSet::new();
     let mut kept = Vec::new();
     for (i, pair) in pairs.iter().enumerate() {
-        let reason = match drop_reason(pair, src, tgt, config, &mut report) {
-            Some(reason) => reason,
-            None if config.dedup && !seen.insert((src.canonical(&pair.src), tgt.canonical(&pair.tgt))) => {
-                &mut report.duplicate
-            }
-            None => {
-                kept.push(i);
-                &mut report.kept
-            }
+        let measured = || (Measured::of(0, src, &pair.src), Measured::of(0, tgt, &pair.tgt));
+        let reason = match filter.reason((&pair.src, &pair.tgt), measured) {
+            Err(reason) => Some(reason),
+            Ok((s, t)) if config.dedup && !seen.insert(pair_hash(s.hash, t.hash)) => Some(Reason::Duplicate),
+            Ok(_) => None,
         };
-        *reason += 1;
+        if reason.is_none() {
+            kept.push(i);
+        }
+        report.count(reason);
     }
     (kept, report)
 }
 
-/// The counter of the first reason to drop a pair, duplicates apart.
-fn drop_reason<'r>(
-    pair: &Pair,
-    src: &Tokenizer,
-    tgt: &Tokenizer,
-    config: &FilterConfig,
-    report: &'r mut FilterReport,
-) -> Option<&'r mut usize> {
-    // At the `char` level a space is a token, yet a line of spaces says nothing either.
-    if pair.src.trim().is_empty() {
-        return Some(&mut report.empty_src);
+/// Why a pair is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    EmptySource,
+    EmptyTarget,
+    Short,
+    LongSource,
+    LongTarget,
+    Ratio,
+    Copy,
+    SourceScript,
+    TargetScript,
+    Duplicate,
+}
+
+impl FilterReport {
+    /// Counts a pair that was dropped, or kept.
+    pub(crate) fn count(&mut self, reason: Option<Reason>) {
+        *match reason {
+            None => &mut self.kept,
+            Some(Reason::EmptySource) => &mut self.empty_src,
+            Some(Reason::EmptyTarget) => &mut self.empty_tgt,
+            Some(Reason::Short) => &mut self.too_short,
+            Some(Reason::LongSource) => &mut self.long_src,
+            Some(Reason::LongTarget) => &mut self.long_tgt,
+            Some(Reason::Ratio) => &mut self.ratio,
+            Some(Reason::Copy) => &mut self.copy,
+            Some(Reason::SourceScript) => &mut self.src_script,
+            Some(Reason::TargetScript) => &mut self.tgt_script,
+            Some(Reason::Duplicate) => &mut self.duplicate,
+        } += 1;
     }
-    if pair.tgt.trim().is_empty() {
-        return Some(&mut report.empty_tgt);
+}
+
+/// What the filter must know of one side beside its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Measured {
+    /// Tokens; words, at the levels of pieces.
+    pub(crate) tokens: usize,
+    /// The hash of what it consists of; see [`crate::hash::TextHash`].
+    pub(crate) hash: u64,
+}
+
+impl Measured {
+    pub(crate) fn of(seed: u64, tokenizer: &Tokenizer, text: &str) -> Self {
+        Self { tokens: tokenizer.count(text), hash: source_hash(seed, tokenizer, text) }
     }
-    let (s, t) = (src.count(&pair.src), tgt.count(&pair.tgt));
-    let (short, long) = (s.min(t), s.max(t));
-    if short < config.min_len {
-        Some(&mut report.too_short)
-    } else if s > config.max_src_len {
-        Some(&mut report.long_src)
-    } else if t > config.max_tgt_len {
-        Some(&mut report.long_tgt)
-    } else if config.max_len_ratio.is_some_and(|ratio| long as f64 > ratio * short as f64) {
-        Some(&mut report.ratio)
-    } else {
-        None
+}
+
+/// The hash of a pair, from those of its sides.
+pub(crate) fn pair_hash(src: u64, tgt: u64) -> u64 {
+    spread(src.rotate_left(31) ^ spread(tgt))
+}
+
+/// A [`FilterConfig`] that is ready to be used.
+#[derive(Debug, Clone)]
+pub(crate) struct Filter {
+    config: FilterConfig,
+    src_scripts: Vec<Script>,
+    tgt_scripts: Vec<Script>,
+}
+
+impl Filter {
+    pub(crate) fn new(config: &FilterConfig) -> Self {
+        let scripts = |names: &[String]| names.iter().filter_map(|name| script::script(name)).collect();
+        Self {
+            src_scripts: scripts(&config.src_scripts),
+            tgt_scripts: scripts(&config.tgt_scripts),
+            config: config.clone(),
+        }
+    }
+
+    /// What `measure` says of both sides, or the first reason to drop the pair, duplicates apart.
+    pub(crate) fn reason(
+        &self,
+        (src, tgt): (&str, &str),
+        measure: impl FnOnce() -> (Measured, Measured),
+    ) -> Result<(Measured, Measured), Reason> {
+        let config = &self.config;
+        // At the `char` level a space is a token, yet a line of spaces says nothing either.
+        if src.trim_start().is_empty() {
+            return Err(Reason::EmptySource);
+        }
+        if tgt.trim_start().is_empty() {
+            return Err(Reason::EmptyTarget);
+        }
+        let (s, t) = measure();
+        let (short, long) = (s.tokens.min(t.tokens), s.tokens.max(t.tokens));
+        let too_few = |text, scripts: &[Script]| {
+            !scripts.is_empty()
+                && script::share(text, scripts).is_some_and(|share| share < config.min_script_share)
+        };
+        let reason = if short < config.min_len {
+            Reason::Short
+        } else if s.tokens > config.max_src_len {
+            Reason::LongSource
+        } else if t.tokens > config.max_tgt_len {
+            Reason::LongTarget
+        } else if config.max_len_ratio.is_some_and(|ratio| long as f64 > ratio * short as f64) {
+            Reason::Ratio
+        } else if config.drop_copies && src.trim() == tgt.trim() {
+            Reason::Copy
+        } else if too_few(src, &self.src_scripts) {
+            Reason::SourceScript
+        } else if too_few(tgt, &self.tgt_scripts) {
+            Reason::TargetScript
+        } else {
+            return Ok((s, t));
+        };
+        Err(reason)
     }
 }
 
@@ -214,6 +340,7 @@ mod tests {
             min_len: 2,
             max_len_ratio: Some(2.0),
             dedup: true,
+            ..FilterConfig::default()
         };
         let input = pairs(&[
             ("a b", "x y"),
@@ -239,6 +366,7 @@ mod tests {
             long_tgt: 1,
             ratio: 1,
             duplicate: 1,
+            ..FilterReport::default()
         };
         assert_eq!(report, expected);
         assert_eq!(report.total(), input.len());
@@ -263,6 +391,31 @@ mod tests {
         let config = FilterConfig { dedup: true, ..FilterConfig::default() };
         let (kept, _) = select(&pairs(&[("A", "b"), ("a", "B"), ("a ", "b")]), &lower, &lower, &config);
         assert_eq!(kept, [0, 2]);
+    }
+
+    #[test]
+    fn copies_and_other_scripts_go() {
+        let words = Tokenizer::new(Level::Word);
+        let config = FilterConfig {
+            drop_copies: true,
+            src_scripts: vec!["Latin".to_owned()],
+            tgt_scripts: vec!["Han".to_owned(), "Hiragana".to_owned()],
+            ..FilterConfig::default()
+        };
+        let input = pairs(&[
+            ("tea", "お茶"),
+            ("tea ", "tea"),
+            ("чай", "お茶"),
+            ("tea", "чай"),
+            ("12", "12."),
+            ("tea чай", "茶 tea 茶 茶"),
+        ]);
+        let (kept, report) = select(&input, &words, &words, &config);
+        assert_eq!(kept, [0, 4, 5], "half of the letters is enough, and digits are of every script");
+        assert_eq!((report.copy, report.src_script, report.tgt_script), (1, 1, 1));
+        let bad = FilterConfig { src_scripts: vec!["Klingon".to_owned()], ..config };
+        let message = bad.validate().expect_err("no such script").to_string();
+        assert!(message.contains("src_scripts: expected names of Unicode scripts"), "{message}");
     }
 
     #[test]

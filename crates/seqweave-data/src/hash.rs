@@ -2,7 +2,7 @@
 //!
 //! The standard library's hasher may change with any release, so checkpoints and splits cannot use it.
 
-use crate::batch::Example;
+use crate::tokenize::{Level, Tokenizer};
 
 /// A 64-bit FNV-1a hash, fed piece by piece.
 ///
@@ -44,33 +44,57 @@ impl Fnv64 {
     }
 }
 
-/// A hash of examples and their order, for checkpoints: a run resumes only on the data it began with.
+/// A hash of what a text consists of, keyed by a seed and spread evenly over all 64 bits: equal for texts that have the
+/// same tokens, or words.
 ///
-/// ```
-/// use seqweave_data::{Example, fingerprint};
-///
-/// let data = [Example { src: vec![4, 5], tgt: vec![6] }];
-/// assert_eq!(format!("{:016x}", fingerprint(&data)), "37bf125c2493f530");
-/// ```
-pub fn fingerprint(examples: &[Example]) -> u64 {
-    let mut hash = Fnv64::default();
-    hash.number(examples.len() as u64);
-    for example in examples {
-        hash.ids(&example.src);
-        hash.ids(&example.tgt);
+/// In a hundred million different texts, two have the same hash with a probability of 1 in 3700.
+pub(crate) struct TextHash {
+    hash: Fnv64,
+    separator: &'static str,
+    is_first: bool,
+}
+
+impl TextHash {
+    pub(crate) fn new(seed: u64, level: Level) -> Self {
+        let mut hash = Fnv64::default();
+        hash.number(seed);
+        Self { hash, separator: level.separator(), is_first: true }
     }
+
+    /// Feeds a token.
+    pub(crate) fn token(&mut self, token: &str) {
+        if !std::mem::take(&mut self.is_first) {
+            self.hash.bytes(self.separator.as_bytes());
+        }
+        self.hash.bytes(token.as_bytes());
+    }
+
+    /// Feeds the tags of a source, which follow its tokens.
+    pub(crate) fn tags(&mut self, tags: &[&str]) {
+        if !tags.is_empty() {
+            self.hash.bytes(b"\t");
+            self.hash.bytes(tags.join(" ").as_bytes());
+        }
+    }
+
+    /// FNV-1a alone leaves the high bits of short texts close together, so its result goes through the finaliser of
+    /// MurmurHash3.
+    pub(crate) fn finish(self) -> u64 {
+        spread(self.hash.finish())
+    }
+}
+
+/// The [`TextHash`] of a whole text.
+pub(crate) fn source_hash(seed: u64, tokenizer: &Tokenizer, line: &str) -> u64 {
+    let (text, tags) = tokenizer.text_and_tags(line);
+    let mut hash = TextHash::new(seed, tokenizer.level);
+    tokenizer.level.split(&tokenizer.normalize(text)).for_each(|token| hash.token(token));
+    hash.tags(&tags);
     hash.finish()
 }
 
-/// A hash of text keyed by a seed, spread evenly over all 64 bits.
-///
-/// FNV-1a alone leaves the high bits of short texts close together, so its result goes through the
-/// finaliser of MurmurHash3.
-pub(crate) fn keyed(seed: u64, text: &str) -> u64 {
-    let mut hash = Fnv64::default();
-    hash.number(seed);
-    hash.bytes(text.as_bytes());
-    let mut h = hash.finish();
+/// The finaliser of MurmurHash3, a bijection.
+pub(crate) fn spread(mut h: u64) -> u64 {
     h = (h ^ (h >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     h = (h ^ (h >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     h ^ (h >> 33)
@@ -92,32 +116,16 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_sees_every_change() {
-        let example = |src: &[u32], tgt: &[u32]| Example { src: src.to_vec(), tgt: tgt.to_vec() };
-        let data = vec![example(&[4, 5], &[6]), example(&[7], &[8, 9])];
-        let base = fingerprint(&data);
-        assert_eq!(base, fingerprint(&data.clone()));
-        let others = [
-            vec![],
-            vec![data[0].clone()],
-            vec![data[1].clone(), data[0].clone()],
-            vec![example(&[4], &[5, 6]), data[1].clone()],
-            vec![example(&[4, 5], &[7]), data[1].clone()],
-            vec![example(&[4, 5], &[6, 7]), example(&[], &[8, 9])],
-        ];
-        for other in others {
-            assert_ne!(base, fingerprint(&other), "{other:?}");
-        }
-    }
-
-    #[test]
     fn keyed_hashes_are_even_and_differ_by_seed() {
+        let words = Tokenizer::new(Level::Word);
         let mut bins = [0usize; 16];
         for i in 0..16_000 {
-            bins[(keyed(7, &format!("w{i}")) >> 60) as usize] += 1;
+            bins[(source_hash(7, &words, &format!("w{i}")) >> 60) as usize] += 1;
         }
         // A fair draw puts 1000 ± 31 (one standard deviation) into each bin.
         assert!(bins.iter().all(|n| (850..1150).contains(n)), "{bins:?}");
-        assert_ne!(keyed(1, "a"), keyed(2, "a"));
+        assert_ne!(source_hash(1, &words, "a"), source_hash(2, &words, "a"));
+        assert_eq!(source_hash(1, &words, " a  b"), source_hash(1, &words, "a b"));
+        assert_ne!(source_hash(1, &words, "ab"), source_hash(1, &words, "a b"));
     }
 }

@@ -12,6 +12,15 @@ use crate::error::{Error, Result, Utf8Flaw};
 /// The default cap of one line: 1 MiB, the line ending not counted.
 pub const MAX_LINE_BYTES: usize = 1 << 20;
 
+/// How a file is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Packing {
+    /// gzip, of one member or more.
+    Gzip,
+    /// Zstandard, of one frame or more.
+    Zstd,
+}
+
 /// The UTF-8 form of U+FEFF.
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
@@ -30,7 +39,7 @@ pub fn read_lines<R: BufRead>(reader: R, name: impl Into<Arc<str>>) -> Lines<R> 
         reader,
         name: name.into(),
         cap: MAX_LINE_BYTES,
-        gzip: false,
+        packing: None,
         line: 0,
         offset: 0,
         buffer: Vec::new(),
@@ -44,8 +53,8 @@ pub struct Lines<R> {
     reader: R,
     name: Arc<str>,
     cap: usize,
-    /// Whether the reader is a decompressor, whose errors mean damaged data.
-    gzip: bool,
+    /// How the reader decompresses, if it does: its errors then mean damaged data.
+    packing: Option<Packing>,
     /// Lines read so far.
     line: u64,
     /// Offset of the next byte to read.
@@ -72,9 +81,9 @@ impl<R: BufRead> Lines<R> {
         self.line
     }
 
-    /// Says that the reader decompresses gzip.
-    pub(crate) fn of_gzip(mut self, gzip: bool) -> Self {
-        self.gzip = gzip;
+    /// Says that the reader decompresses.
+    pub(crate) fn packed(mut self, packing: Option<Packing>) -> Self {
+        self.packing = packing;
         self
     }
 
@@ -88,7 +97,7 @@ impl<R: BufRead> Lines<R> {
                 Err(e) => return Err(self.read_error(e)),
             };
             let Some(&last) = chunk.last() else { return Ok(lines + u64::from(open)) };
-            lines += chunk.iter().filter(|&&b| b == b'\n').count() as u64;
+            lines += memchr::memchr_iter(b'\n', chunk).count() as u64;
             open = last != b'\n';
             let n = chunk.len();
             self.reader.consume(n);
@@ -109,9 +118,10 @@ impl<R: BufRead> Lines<R> {
             if chunk.is_empty() {
                 return Ok(!self.buffer.is_empty());
             }
-            let end = chunk.iter().position(|&b| b == b'\n');
+            let end = memchr::memchr(b'\n', chunk);
             let text = &chunk[..end.unwrap_or(chunk.len())];
             if text.len() > room - self.buffer.len() {
+                self.line += 1;
                 return Err(self.too_long());
             }
             self.buffer.extend_from_slice(text);
@@ -124,7 +134,13 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    fn next_line(&mut self) -> Result<Option<String>> {
+    /// The next line, borrowed from the reader's own buffer.
+    pub(crate) fn next_text(&mut self) -> Result<Option<&str>> {
+        if self.finished {
+            return Ok(None);
+        }
+        // Whatever goes wrong below ends the stream.
+        self.finished = true;
         if !self.fill_line()? {
             return Ok(None);
         }
@@ -138,10 +154,11 @@ impl<R: BufRead> Lines<R> {
             None if bytes.is_empty() => return Ok(None),
             None => bytes,
         };
+        self.line += 1;
         if bytes.len() > self.cap {
             return Err(self.too_long());
         }
-        let (name, line) = (|| self.name.to_string(), self.line + 1);
+        let (name, line) = (|| self.name.to_string(), self.line);
         let text = std::str::from_utf8(bytes).map_err(|e| {
             let at = e.valid_up_to();
             Error::Utf8 {
@@ -152,25 +169,30 @@ impl<R: BufRead> Lines<R> {
                 flaw: Utf8Flaw::of(&bytes[at..]),
             }
         })?;
-        if let Some(at) = bytes.iter().position(|&b| b == 0) {
+        if let Some(at) = memchr::memchr(0, bytes) {
             let (offset, column) = (start + (mark + at) as u64, at as u64 + 1);
             return Err(Error::Nul { name: name(), line, offset, column });
         }
-        Ok(Some(text.to_owned()))
+        self.finished = false;
+        Ok(Some(text))
     }
 
+    /// The error of the line that is being read.
     fn too_long(&self) -> Error {
-        Error::LineTooLong { name: self.name.to_string(), line: self.line + 1, cap: self.cap }
+        Error::LineTooLong { name: self.name.to_string(), line: self.line, cap: self.cap }
     }
 
     fn read_error(&self, source: io::Error) -> Error {
-        use io::ErrorKind::{InvalidData, InvalidInput, IsADirectory, UnexpectedEof};
+        use io::ErrorKind::{InvalidData, InvalidInput, IsADirectory, Other, UnexpectedEof};
         let name = self.name.to_string();
-        match source.kind() {
-            UnexpectedEof | InvalidData | InvalidInput if self.gzip => {
+        match (source.kind(), self.packing) {
+            (UnexpectedEof | InvalidData | InvalidInput, Some(Packing::Gzip)) => {
                 Error::Gzip { name, line: self.line, source }
             }
-            IsADirectory => Error::IsDirectory { name },
+            (UnexpectedEof | InvalidData | InvalidInput | Other, Some(Packing::Zstd)) => {
+                Error::Zstd { name, line: self.line, source }
+            }
+            (IsADirectory, _) => Error::IsDirectory { name },
             _ => Error::Io { name, action: "read", source },
         }
     }
@@ -180,13 +202,7 @@ impl<R: BufRead> Iterator for Lines<R> {
     type Item = Result<String>;
 
     fn next(&mut self) -> Option<Result<String>> {
-        if self.finished {
-            return None;
-        }
-        let item = self.next_line().transpose();
-        self.finished = !matches!(item, Some(Ok(_)));
-        self.line += u64::from(item.is_some());
-        item
+        Some(self.next_text().transpose()?.map(str::to_owned))
     }
 }
 

@@ -1,16 +1,36 @@
 //! From corpora to what a trainer needs: vocabularies and examples.
+//!
+//! There is one way, whether pairs come from memory or from files, and whether the result stays in memory or becomes a
+//! folder of shards. The text streams by once: each pair is looked at, judged and turned into numbers in the order in
+//! which tokens are first seen; when the vocabularies are known, those numbers are replaced by ids. Two things take a
+//! reading of their own before: pieces that are to be learnt, and a split by a number of pairs.
+//!
+//! Beside the result, memory holds some chunks of text, the different tokens of both sides, the pairs of dev and test,
+//! and with `filter.dedup` about twenty bytes a pair.
 
 use std::fmt;
+use std::path::Path;
+
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::batch::Example;
 use crate::config::{DataConfig, SideConfig};
-use crate::corpus::{Pair, SourceSpec, pairs};
-use crate::error::{Error, Result};
-use crate::filter::{FilterReport, select};
-use crate::split::{Amount, SplitConfig, exclude_sources, split};
-use crate::subword::Subwords;
-use crate::tokenize::Tokenizer;
-use crate::vocab::{SPECIALS, TokenCounter, Vocab};
+use crate::corpus::{Pair, SourceSpec, TrainSpec, pairs};
+use crate::divide::{Divider, Place, check_parts};
+use crate::encode::{Counted, Encoder, Seen};
+use crate::error::{Error, Problems, Result};
+use crate::filter::FilterReport;
+use crate::hash::source_hash;
+use crate::known::Known;
+use crate::learn::learn;
+use crate::shard::{Examples, Part, RawShard, ShardFolder, ShardInfo, ShardWriter, fingerprint, id_width};
+use crate::split::{Amount, SplitConfig};
+use crate::stream::{Chunk, Stream};
+use crate::subword::Noise;
+use crate::tokenize::{TAG, Tokenizer, is_tag, is_unspaced};
+use crate::vocab::{UNK, Vocab};
 
 /// One side's way from text to ids and back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,10 +44,34 @@ pub struct Codec {
 impl Codec {
     /// The ids of a text, without `<s>` and `</s>`.
     pub fn encode(&self, text: &str) -> Vec<u32> {
-        if self.tokenizer.subwords.is_some() {
-            return self.vocab.encode(self.tokenizer.encode(text));
+        if self.tokenizer.subwords.is_some() || self.tokenizer.tags.is_some() {
+            return self.ids(self.tokenizer.encode(text));
         }
         self.vocab.encode(self.tokenizer.level.split(&self.tokenizer.normalize(text)))
+    }
+
+    /// The ids of a text whose pieces are cut by chance; the usual ones where there are no pieces.
+    pub fn sample(&self, text: &str, noise: Noise, rng: &mut ChaCha8Rng) -> Vec<u32> {
+        let Some(subwords) = &self.tokenizer.subwords else { return self.encode(text) };
+        let (words, tags) = self.tokenizer.text_and_tags(text);
+        let mut pieces = subwords.sample(words, noise, rng);
+        pieces.extend(tags.into_iter().map(|tag| format!("{TAG}{tag}")));
+        self.ids(pieces)
+    }
+
+    /// The number of tags, which have the last ids.
+    pub fn tags(&self) -> usize {
+        // A piece may look like a tag where there are none.
+        if self.tokenizer.tags.is_some() { self.vocab.tags() } else { 0 }
+    }
+
+    /// The ids of tokens; a tag that was not there in training is left out, since nothing was learnt of it.
+    fn ids(&self, tokens: Vec<String>) -> Vec<u32> {
+        if self.tokenizer.tags.is_none() {
+            return self.vocab.encode(tokens);
+        }
+        let ids = tokens.iter().map(|token| (token, self.vocab.id(token)));
+        ids.filter(|(token, id)| *id != UNK || !is_tag(token)).map(|(_, id)| id).collect()
     }
 
     /// The text of ids; padding, `<s>` and `</s>` are skipped, and unknown tokens read `<unk>`.
@@ -52,61 +96,60 @@ pub struct Corpora {
     pub held_out: usize,
 }
 
-/// Reads the corpora of a configuration. A dev or test corpus without files is split off the training corpus.
+/// Reads the corpora of a configuration into memory, as text. A dev or test corpus without files is split off the
+/// training corpus.
 ///
 /// # Errors
 /// Bad values, a fault of a corpus (see [`Error`]), or an empty part.
 pub fn load_corpora(config: &DataConfig) -> Result<Corpora> {
-    let mut problems = config.problems();
-    let expected = "the path of a TSV file, or { src = \"file\", tgt = \"file\" }";
-    problems.require(config.train.is_some(), "train", expected, "nothing");
-    problems.into_result()?;
-    let read = |source: &SourceSpec| -> Result<Vec<Pair>> {
-        pairs(source)?.with_line_cap(config.max_line_bytes).collect()
-    };
-    let read_all = |source: &Option<SourceSpec>| source.as_ref().map(read).transpose();
-    let train = read_all(&config.train)?.unwrap_or_default();
-    let (dev, test) = (read_all(&config.dev)?, read_all(&config.test)?);
-
-    let tokenizer = config.src.tokenizer();
-    let wanted = |given: bool, amount| if given { Amount::Pairs(0) } else { amount };
-    let amounts = SplitConfig {
-        dev: wanted(dev.is_some(), config.split.dev),
-        test: wanted(test.is_some(), config.split.test),
-        seed: config.split.seed,
-    };
-    let parts = split(train, &amounts, &tokenizer)?;
-    let (dev, test) = (dev.unwrap_or(parts.dev), test.unwrap_or(parts.test));
-    let (mut train, mut held_out) = (parts.train, 0);
-    if config.exclude_held_out {
-        let sources = dev.iter().chain(&test).map(|pair| pair.src.as_str());
-        (train, held_out) = exclude_sources(train, sources, &tokenizer);
-    }
-    if train.is_empty() {
-        let why = format!("all {held_out} have a source that dev or test also has");
-        return Err(Error::NoExamples { why });
-    }
-    Ok(Corpora { train, dev, test, held_out })
+    let sources = text_sources(config)?;
+    let stream = stream_of(sources, config)?;
+    let divided = Divided::of(config, &stream)?;
+    let (tokenizer, _) = config.tokenizers();
+    let mut corpora = Corpora::default();
+    stream.for_each(|chunk| {
+        for (i, hash) in hashes(&chunk, config.split.seed, &tokenizer).into_iter().enumerate() {
+            match divided.divider.place(hash) {
+                Place::Train => corpora.train.push(chunk.pair(i)),
+                Place::Dev => corpora.dev.push(chunk.pair(i)),
+                Place::Test => corpora.test.push(chunk.pair(i)),
+                Place::HeldOut => corpora.held_out += 1,
+            }
+        }
+        Ok(())
+    })?;
+    divided.check(config, &stream, (corpora.train.len(), &corpora.dev, &corpora.test), corpora.held_out)?;
+    (corpora.dev, corpora.test) = divided.with(corpora.dev, corpora.test);
+    Ok(corpora)
 }
 
-/// What [`prepare`] makes of a training corpus.
+/// What a training corpus has become.
 #[derive(Debug, Clone)]
 pub struct Prepared {
     /// The source side's tokenizer and vocabulary.
     pub src: Codec,
     /// The target side's tokenizer and vocabulary.
     pub tgt: Codec,
-    /// The pairs that were kept, as ids, in the order of the corpus.
-    pub examples: Vec<Example>,
+    /// The pairs that were kept, as ids, in the order of the corpora.
+    pub examples: Examples,
+    /// What is measured during training; empty for pairs in memory.
+    pub dev: Vec<Pair>,
+    /// What is measured at the end; empty for pairs in memory.
+    pub test: Vec<Pair>,
+    /// The texts of the examples, in their order, if chance cuts a side anew in every epoch; else empty.
+    pub texts: Vec<Pair>,
     /// What happened on the way.
     pub report: PrepareReport,
 }
 
 /// What happened to a training corpus. It prints as one line for the filter and one a vocabulary.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PrepareReport {
     /// Pairs kept and dropped.
     pub filter: FilterReport,
+    /// Pairs that were left out before, because dev or test has their source.
+    pub held_out: usize,
     /// The source vocabulary.
     pub src: VocabReport,
     /// The target vocabulary.
@@ -115,12 +158,17 @@ pub struct PrepareReport {
 
 impl fmt::Display for PrepareReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\nsource: {}\ntarget: {}", self.filter, self.src, self.tgt)
+        write!(f, "{}", self.filter)?;
+        if self.held_out > 0 {
+            write!(f, "\nleft out {} training pairs whose source is held out", self.held_out)?;
+        }
+        write!(f, "\nsource: {}\ntarget: {}", self.src, self.tgt)
     }
 }
 
 /// How much of one side's text a vocabulary covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct VocabReport {
     /// Tokens in the vocabulary, special ones included.
     pub size: usize,
@@ -133,10 +181,17 @@ pub struct VocabReport {
 }
 
 impl VocabReport {
-    fn of(vocab: &Vocab, counter: &TokenCounter) -> Self {
-        let tokens = counter.total();
-        let known: u64 = vocab.iter().skip(SPECIALS.len()).map(|(token, _)| counter.get(token)).sum();
-        Self { size: vocab.len(), distinct: counter.distinct(), tokens, unknown: tokens - known }
+    fn of(vocab: &Vocab, counted: &Counted) -> Self {
+        let tokens = counted.counts.iter().sum();
+        let known = |token: &&str| vocab.id(token) != UNK;
+        let unknown = counted
+            .tokens
+            .texts()
+            .zip(&counted.counts)
+            .filter(|(token, _)| !known(token))
+            .map(|(_, n)| n)
+            .sum();
+        Self { size: vocab.len(), distinct: counted.tokens.len(), tokens, unknown }
     }
 }
 
@@ -166,69 +221,386 @@ impl fmt::Display for VocabReport {
 /// };
 /// let data = prepare(&[pair("ab", "x y"), pair("ba", "y x"), pair("", "x")], &config)?;
 /// assert_eq!(data.examples.len(), 2);
-/// assert_eq!(data.src.decode(&data.examples[1].src)?, "ba");
+/// assert_eq!(data.src.decode(&data.examples.get(1)?.src)?, "ba");
 /// assert_eq!(data.report.filter.to_string(), "kept 2 of 3 pairs; dropped 1: 1 empty source");
 /// # Ok::<(), seqweave_data::Error>(())
 /// ```
 pub fn prepare(train: &[Pair], config: &DataConfig) -> Result<Prepared> {
+    prepare_from(train, config, None)
+}
+
+/// [`prepare`] with what a model knows already: its pieces are not learnt anew, and its tokens keep their ids.
+///
+/// # Errors
+/// As [`prepare`]; [`Error::OtherTokenizer`] where the configuration asks for another tokenizer than the model has,
+/// [`Error::NotShared`] where it asks for one vocabulary and the model has two.
+pub fn prepare_from(train: &[Pair], config: &DataConfig, known: Option<Known<'_>>) -> Result<Prepared> {
     config.validate()?;
-    let (src, tgt) = (config.src.tokenizer(), config.tgt.tokenizer());
-    let (kept, filter) = select(train, &src, &tgt, &config.filter);
-    if kept.is_empty() {
-        return Err(Error::NoExamples { why: filter.to_string() });
-    }
-    let (src, tgt) = learn(train, &kept, config, (src, tgt))?;
-    let (mut src_counts, mut tgt_counts) = (TokenCounter::default(), TokenCounter::default());
-    for &i in &kept {
-        src_counts.add_text(&src, &train[i].src);
-        tgt_counts.add_text(&tgt, &train[i].tgt);
-    }
-    let (src_vocab, tgt_vocab) = if config.shared_vocab {
-        let mut both = src_counts.clone();
-        both.merge(&tgt_counts);
-        let vocab = build(&both, &src, &config.src, "shared vocabulary")?;
-        (vocab.clone(), vocab)
-    } else {
-        let vocab = build(&src_counts, &src, &config.src, "source vocabulary")?;
-        (vocab, build(&tgt_counts, &tgt, &config.tgt, "target vocabulary")?)
+    let stream = Stream::held(train);
+    let mut raw = Vec::new();
+    let mut put = |shard| {
+        raw.push(shard);
+        Ok(())
     };
-    let report = PrepareReport {
-        filter,
-        src: VocabReport::of(&src_vocab, &src_counts),
-        tgt: VocabReport::of(&tgt_vocab, &tgt_counts),
-    };
-    let (src, tgt) = (Codec { tokenizer: src, vocab: src_vocab }, Codec { tokenizer: tgt, vocab: tgt_vocab });
-    let examples = kept.into_iter().map(|i| example(&train[i], &src, &tgt)).collect();
-    Ok(Prepared { src, tgt, examples, report })
+    let encoded = Encoded::of(config, &stream, &Divider::default(), known, &mut put, &mut |_| ())?;
+    encoded.check()?;
+    let numbered = encoded.number(config, known)?;
+    Ok(numbered.in_memory(raw, &[1.0]))
 }
 
-/// The tokenizers with pieces learnt from the pairs that are kept, where a side asks for pieces.
-fn learn(
-    train: &[Pair],
-    kept: &[usize],
+/// Reads the data of a configuration, text or shards, as a trainer wants it.
+///
+/// Text is encoded in memory, two or four bytes a token; shards are verified and mapped. The same text gives the same
+/// examples either way.
+///
+/// # Errors
+/// Bad values, a fault of a corpus (see [`Error`]), damaged shards or such as were made with other settings, an empty
+/// part.
+pub fn read_data(config: &DataConfig) -> Result<Prepared> {
+    read_data_from(config, None)
+}
+
+/// [`read_data`] with what a model knows already.
+///
+/// # Errors
+/// As [`read_data`] and [`prepare_from`]; shards must have been made with the tokens of the model.
+pub fn read_data_from(config: &DataConfig, known: Option<Known<'_>>) -> Result<Prepared> {
+    if let Some(TrainSpec::Shards(dir)) = &config.train {
+        let mut problems = config.problems();
+        let expected = "text, as dropout or sampling cut it anew in every epoch";
+        problems.require(!is_cut_anew(config), "train", expected, "shards");
+        problems.into_result()?;
+        return read_shards(dir, config, known);
+    }
+    let sources = text_sources(config)?;
+    let stream = stream_of(sources, config)?;
+    let divided = Divided::of(config, &stream)?;
+    let mut raw = Vec::new();
+    let mut put = |shard| {
+        raw.push(shard);
+        Ok(())
+    };
+    let encoded = divided.encode(config, &stream, known, &mut put, &mut |_| ())?;
+    let weights: Vec<f64> = sources.iter().map(|source| source.weight).collect();
+    Ok(encoded.number(config, known)?.in_memory(raw, &weights))
+}
+
+fn read_shards(dir: &Path, config: &DataConfig, known: Option<Known<'_>>) -> Result<Prepared> {
+    let folder = ShardFolder::open(dir)?;
+    folder.check(dir, config)?;
+    if known.is_some_and(|known| !known.reads(&folder.src, &folder.tgt)) {
+        return Err(Error::ShardTokens { name: dir.display().to_string() });
+    }
+    // Files that are named must be those whose sources were kept out of training.
+    for (key, source, pairs) in [("dev", &config.dev, &folder.dev), ("test", &config.test, &folder.test)] {
+        let Some(source) = source else { continue };
+        if read_pairs(source, config)? != *pairs {
+            let (found, expected) = (format!("other {key} pairs"), format!("data.{key} = other pairs"));
+            return Err(Error::ShardSettings { name: dir.display().to_string(), found, expected });
+        }
+    }
+    let ShardFolder { info, src, tgt, examples, dev, test } = folder;
+    Ok(Prepared { src, tgt, examples, dev, test, texts: Vec::new(), report: info.report })
+}
+
+/// Turns the corpora of a configuration into the folder of shards `dir`, which must not exist yet, and calls `progress`
+/// with the number of pairs read so far.
+///
+/// The text is never in memory as a whole, and neither are the examples. The threads of the pool share the work.
+///
+/// # Errors
+/// As [`read_data`]; [`Error::FolderExists`], and [`Error::Io`] where the folder cannot be written. Nothing is left
+/// behind then.
+pub fn prepare_shards(config: &DataConfig, dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<ShardInfo> {
+    let sources = text_sources(config)?;
+    let mut problems = Problems::default();
+    let expected = "no dropout or sampling, which cut text anew in every epoch where shards hold no text";
+    problems.require(!is_cut_anew(config), "src", expected, "dropout or sampling");
+    problems.into_result()?;
+    let mut writer = ShardWriter::begin(dir)?;
+    let stream = stream_of(sources, config)?;
+    let divided = Divided::of(config, &stream)?;
+    let encoded = divided.encode(config, &stream, None, &mut |shard| writer.put_aside(&shard), progress)?;
+    let numbered = encoded.number(config, None)?;
+    let mut content = blake3::Hasher::new();
+    writer.pack(|raw| numbered.pack(raw, &mut content))?;
+    let weights: Vec<f64> = sources.iter().map(|source| source.weight).collect();
+    let Numbered { src, tgt, dev, test, .. } = &numbered;
+    let parts = numbered.parts(&weights);
+    let print = fingerprint(&content, &parts);
+    let info = ShardInfo::new(config, (src, tgt), parts, print, numbered.report.clone());
+    writer.describe(&info, (src, tgt), [dev, test])?;
+    writer.seal()?;
+    Ok(info)
+}
+
+/// The corpora that are text; everything that is wrong with a configuration at once.
+pub(crate) fn text_sources(config: &DataConfig) -> Result<&[crate::corpus::WeightedSource]> {
+    let mut problems = config.problems();
+    let expected =
+        "the path of a TSV or JSON Lines file, { src = \"file\", tgt = \"file\" }, or a list of such";
+    let (sources, found) = match &config.train {
+        Some(TrainSpec::Text(sources)) => (&sources[..], "an empty list"),
+        Some(TrainSpec::Shards(_)) => (&[][..], "shards"),
+        None => (&[][..], "nothing"),
+    };
+    problems.require(!sources.is_empty(), "train", expected, found);
+    problems.into_result()?;
+    Ok(sources)
+}
+
+pub(crate) fn stream_of<'a>(
+    sources: &'a [crate::corpus::WeightedSource],
     config: &DataConfig,
-    (mut src, mut tgt): (Tokenizer, Tokenizer),
-) -> Result<(Tokenizer, Tokenizer)> {
-    let sources = || kept.iter().map(|&i| train[i].src.as_str());
-    let targets = || kept.iter().map(|&i| train[i].tgt.as_str());
-    if let (true, Some(pieces)) = (config.shared_vocab, config.src.subwords()) {
-        let both = Subwords::train(sources().chain(targets()), &pieces)?;
-        (src.subwords, tgt.subwords) = (Some(both.clone()), Some(both));
-        return Ok((src, tgt));
-    }
-    if let Some(pieces) = config.src.subwords() {
-        src.subwords = Some(Subwords::train(sources(), &pieces)?);
-    }
-    if let Some(pieces) = config.tgt.subwords() {
-        tgt.subwords = Some(Subwords::train(targets(), &pieces)?);
-    }
-    Ok((src, tgt))
+) -> Result<Stream<'a>> {
+    Stream::files(sources, config.max_line_bytes, config.features.is_some())
 }
 
-fn build(counter: &TokenCounter, tokenizer: &Tokenizer, side: &SideConfig, name: &str) -> Result<Vocab> {
+fn read_pairs(source: &SourceSpec, config: &DataConfig) -> Result<Vec<Pair>> {
+    pairs(source)?.with_line_cap(config.max_line_bytes).with_tags(config.features.is_some()).collect()
+}
+
+/// The hashes of the sources of a chunk.
+fn hashes(chunk: &Chunk, seed: u64, tokenizer: &Tokenizer) -> Vec<u64> {
+    (0..chunk.len()).into_par_iter().map(|i| source_hash(seed, tokenizer, chunk.get(i).0)).collect()
+}
+
+/// How a corpus is divided, and the sets that have files of their own.
+pub(crate) struct Divided {
+    pub(crate) divider: Divider,
+    /// What is split off the training corpus.
+    split: SplitConfig,
+    pub(crate) dev: Option<Vec<Pair>>,
+    pub(crate) test: Option<Vec<Pair>>,
+}
+
+impl Divided {
+    pub(crate) fn of(config: &DataConfig, stream: &Stream<'_>) -> Result<Self> {
+        let read = |source: &SourceSpec| read_pairs(source, config);
+        let (dev, test) =
+            (config.dev.as_ref().map(read).transpose()?, config.test.as_ref().map(read).transpose()?);
+        let wanted = |given: bool, amount| if given { Amount::Pairs(0) } else { amount };
+        let seed = config.split.seed;
+        let split = SplitConfig {
+            dev: wanted(dev.is_some(), config.split.dev),
+            test: wanted(test.is_some(), config.split.test),
+            seed,
+        };
+        let (tokenizer, _) = config.tokenizers();
+        let mut divider = Divider::choose(&split, &|see| every_source(stream, seed, &tokenizer, see))?;
+        if config.exclude_held_out {
+            let given = dev.iter().chain(&test).flatten();
+            divider.hold_out(given.map(|pair| source_hash(seed, &tokenizer, &pair.src)));
+        }
+        Ok(Self { divider, split, dev, test })
+    }
+
+    pub(crate) fn encode(
+        self,
+        config: &DataConfig,
+        stream: &Stream<'_>,
+        known: Option<Known<'_>>,
+        put: &mut dyn FnMut(RawShard) -> Result<()>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Encoded> {
+        let mut encoded = Encoded::of(config, stream, &self.divider, known, put, progress)?;
+        let Seen { report, held_out, .. } = &encoded.seen;
+        self.check(config, stream, (report.total(), &encoded.dev, &encoded.test), *held_out)?;
+        encoded.check()?;
+        (encoded.dev, encoded.test) = self.with(encoded.dev, encoded.test);
+        Ok(encoded)
+    }
+
+    /// The sets with files of their own in place of the parts that were split off.
+    fn with(self, dev: Vec<Pair>, test: Vec<Pair>) -> (Vec<Pair>, Vec<Pair>) {
+        (self.dev.unwrap_or(dev), self.test.unwrap_or(test))
+    }
+
+    /// That no part is empty; `train` counts before the filter.
+    fn check(
+        &self,
+        config: &DataConfig,
+        stream: &Stream<'_>,
+        (train, dev, test): (usize, &[Pair], &[Pair]),
+        held_out: usize,
+    ) -> Result<()> {
+        let (tokenizer, _) = config.tokenizers();
+        let every = |see: &mut dyn FnMut(u64)| every_source(stream, config.split.seed, &tokenizer, see);
+        check_parts(&self.split, [train + held_out, dev.len(), test.len()], &every)?;
+        if train == 0 {
+            let mut why = format!("all {held_out} have a source that dev or test also has");
+            let named = |part: &Option<SourceSpec>| match (part, &config.train) {
+                (Some(part), Some(TrainSpec::Text(train))) => train.iter().any(|train| train.source == *part),
+                _ => false,
+            };
+            if named(&config.dev) || named(&config.test) {
+                why.push_str(", and the same file is named for it as for train");
+            }
+            return Err(Error::NoExamples { why });
+        }
+        Ok(())
+    }
+}
+
+fn every_source(
+    stream: &Stream<'_>,
+    seed: u64,
+    tokenizer: &Tokenizer,
+    see: &mut dyn FnMut(u64),
+) -> Result<()> {
+    stream.for_each(|chunk| {
+        hashes(&chunk, seed, tokenizer).into_iter().for_each(&mut *see);
+        Ok(())
+    })
+}
+
+/// A corpus in numbers that no vocabulary knows yet; the shards went elsewhere.
+pub(crate) struct Encoded {
+    src: Tokenizer,
+    tgt: Tokenizer,
+    seen: Seen,
+    /// Examples of each corpus.
+    parts: Vec<u64>,
+    dev: Vec<Pair>,
+    test: Vec<Pair>,
+    /// The texts that are kept, if they are wanted.
+    texts: Vec<Pair>,
+}
+
+impl Encoded {
+    fn of(
+        config: &DataConfig,
+        stream: &Stream<'_>,
+        divider: &Divider,
+        known: Option<Known<'_>>,
+        put: &mut dyn FnMut(RawShard) -> Result<()>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Self> {
+        let (src, tgt) = learn(config, stream, divider, known)?;
+        let encoder = Encoder::new(config, &src, &tgt, divider);
+        let (mut seen, mut shard, mut read) = (Seen::default(), RawShard::default(), 0);
+        let mut parts = vec![0; stream.parts()];
+        let (mut dev, mut test, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+        stream.for_each(|chunk| {
+            let placed = |place, i| match place {
+                Place::Dev => dev.push(chunk.pair(i)),
+                Place::Test => test.push(chunk.pair(i)),
+                Place::Train if is_cut_anew(config) => texts.push(chunk.pair(i)),
+                Place::Train | Place::HeldOut => {}
+            };
+            parts[chunk.part] += encoder.chunk(&chunk, &mut seen, &mut shard, &mut *put, placed)?;
+            read += chunk.len() as u64;
+            progress(read);
+            Ok(())
+        })?;
+        if !shard.entries.is_empty() {
+            put(shard)?;
+        }
+        Ok(Self { src, tgt, seen, parts, dev, test, texts })
+    }
+
+    /// That something is left to train on.
+    fn check(&self) -> Result<()> {
+        match self.seen.report.kept {
+            0 => Err(Error::NoExamples { why: self.seen.report.to_string() }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Builds the vocabularies.
+    pub(crate) fn number(self, config: &DataConfig, known: Option<Known<'_>>) -> Result<Numbered> {
+        let Self { src, tgt, seen, parts, dev, test, texts } = self;
+        let [s, t] = &seen.sides;
+        let (src_vocab, tgt_vocab) = if config.shared_vocab {
+            let mut both = Counted::default();
+            both.merge(s);
+            both.merge(t);
+            let vocab = match known {
+                Some(known) => known.shared(&both, &config.src)?,
+                None => build(&both, &src, &config.src, "shared vocabulary")?,
+            };
+            (vocab.clone(), vocab)
+        } else if let Some(known) = known {
+            let src = known.extended(known.src, s, &config.src);
+            (src, known.extended(known.tgt, t, &config.tgt))
+        } else {
+            let vocab = build(s, &src, &config.src, "source vocabulary")?;
+            (vocab, build(t, &tgt, &config.tgt, "target vocabulary")?)
+        };
+        let (src_report, tgt_report) = (VocabReport::of(&src_vocab, s), VocabReport::of(&tgt_vocab, t));
+        let ids = |vocab: &Vocab, side: &Counted| side.tokens.texts().map(|token| vocab.id(token)).collect();
+        Ok(Numbered {
+            ids: [ids(&src_vocab, s), ids(&tgt_vocab, t)],
+            report: PrepareReport {
+                filter: seen.report,
+                held_out: seen.held_out,
+                src: src_report,
+                tgt: tgt_report,
+            },
+            src: Codec { tokenizer: src, vocab: src_vocab },
+            tgt: Codec { tokenizer: tgt, vocab: tgt_vocab },
+            parts,
+            dev,
+            test,
+            texts,
+        })
+    }
+}
+
+/// A corpus whose numbers can be replaced by ids.
+pub(crate) struct Numbered {
+    pub(crate) src: Codec,
+    pub(crate) tgt: Codec,
+    /// The id of each number of each side.
+    ids: [Vec<u32>; 2],
+    pub(crate) report: PrepareReport,
+    /// Examples of each corpus.
+    pub(crate) parts: Vec<u64>,
+    pub(crate) dev: Vec<Pair>,
+    pub(crate) test: Vec<Pair>,
+    texts: Vec<Pair>,
+}
+
+impl Numbered {
+    fn pack(&self, raw: &RawShard, content: &mut blake3::Hasher) -> Vec<u8> {
+        let width = id_width(self.src.vocab.len().max(self.tgt.vocab.len()));
+        raw.pack(&self.ids[0], &self.ids[1], width, content)
+    }
+
+    fn parts(&self, weights: &[f64]) -> Vec<Part> {
+        self.parts.iter().zip(weights).map(|(&examples, &weight)| Part { examples, weight }).collect()
+    }
+
+    fn in_memory(self, raw: Vec<RawShard>, weights: &[f64]) -> Prepared {
+        let mut content = blake3::Hasher::new();
+        // Each raw shard goes as its packed form comes.
+        let shards = raw.into_iter().map(|raw| self.pack(&raw, &mut content)).collect();
+        let examples = Examples::packed(shards, self.parts(weights), &content);
+        let Self { src, tgt, report, dev, test, texts, .. } = self;
+        Prepared { src, tgt, examples, dev, test, texts, report }
+    }
+}
+
+/// Whether chance cuts a side into other pieces in every epoch.
+fn is_cut_anew(config: &DataConfig) -> bool {
+    config.src.noise().is_some() || config.tgt.noise().is_some()
+}
+
+/// Whether most characters of some texts are of scripts that put no spaces between words, which the level of words would
+/// make one token a line.
+pub fn is_mostly_unspaced<'a>(texts: impl IntoIterator<Item = &'a str>) -> bool {
+    let (mut unspaced, mut all) = (0u64, 0u64);
+    for character in texts.into_iter().flat_map(str::chars).filter(|c| c.is_alphanumeric()) {
+        unspaced += u64::from(is_unspaced(character));
+        all += 1;
+    }
+    2 * unspaced > all
+}
+
+fn build(counted: &Counted, tokenizer: &Tokenizer, side: &SideConfig, name: &str) -> Result<Vocab> {
     let vocab = match &tokenizer.subwords {
-        Some(subwords) => Vocab::of_pieces(subwords, counter),
-        None => Vocab::build(counter, side.min_freq, side.max_vocab),
+        Some(subwords) => Vocab::of_pieces(subwords, &counted.counter()),
+        None => Vocab::of_counts(counted.iter(), side.min_freq, side.max_vocab),
     };
     if vocab.is_empty() { Err(Error::VocabEmpty { name: name.to_owned() }) } else { Ok(vocab) }
 }
@@ -237,18 +609,13 @@ fn build(counter: &TokenCounter, tokenizer: &Tokenizer, side: &SideConfig, name:
 ///
 /// Nothing is dropped here, so a measured set stays whole; an empty text gives an empty sequence.
 pub fn encode_pairs(pairs: &[Pair], src: &Codec, tgt: &Codec) -> Vec<Example> {
-    pairs.iter().map(|pair| example(pair, src, tgt)).collect()
-}
-
-fn example(pair: &Pair, src: &Codec, tgt: &Codec) -> Example {
-    Example { src: src.encode(&pair.src), tgt: tgt.encode(&pair.tgt) }
+    pairs.iter().map(|pair| Example { src: src.encode(&pair.src), tgt: tgt.encode(&pair.tgt) }).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::tokenize::Level;
-    use crate::vocab::UNK;
 
     fn pairs(sides: &[(&str, &str)]) -> Vec<Pair> {
         sides.iter().map(|(src, tgt)| Pair { src: (*src).into(), tgt: (*tgt).into(), line: 1 }).collect()
@@ -261,7 +628,7 @@ mod tests {
         config.src.max_vocab = 6;
         let data = prepare(&train, &config).expect("two good pairs");
         assert_eq!(data.src.vocab.encode(["a", "b", "c", "d"]), [4, 5, UNK, UNK]);
-        assert_eq!(data.examples[1], Example { src: vec![4, UNK], tgt: vec![5] });
+        assert_eq!(data.examples.get(1).expect("two examples"), Example { src: vec![4, UNK], tgt: vec![5] });
         assert_eq!(
             data.report.to_string(),
             "kept 2 of 3 pairs; dropped 1: 1 empty target\n\

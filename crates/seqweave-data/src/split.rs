@@ -2,17 +2,19 @@
 //!
 //! All pairs whose sources have the same tokens form one group, and a group is never divided: a word with
 //! several pronunciations does not leak from the test set into training. A group's place is a hash of the
-//! seed and the source, so neither the order of the file nor the other pairs matter.
+//! seed and the source, so neither the order of the file nor the other pairs matter. Groups are told apart by that
+//! hash of 64 bits.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::corpus::Pair;
-use crate::error::{Error, Problems, Result};
-use crate::hash::keyed;
+use crate::divide::{Divider, Place, check_parts};
+use crate::error::{Problems, Result};
+use crate::hash::source_hash;
 use crate::tokenize::Tokenizer;
 
 /// How much of a corpus: a share, or a number of pairs.
@@ -136,7 +138,7 @@ impl SplitConfig {
     /// Checks every value.
     ///
     /// # Errors
-    /// [`Error::Config`] with all bad values at once.
+    /// [`Error::Config`](crate::Error::Config) with all bad values at once.
     pub fn validate(&self) -> Result<()> {
         self.problems().into_result()
     }
@@ -173,85 +175,22 @@ pub struct Split {
 /// ```
 pub fn split(pairs: Vec<Pair>, config: &SplitConfig, src: &Tokenizer) -> Result<Split> {
     config.validate()?;
-    let keys: Vec<String> = pairs.iter().map(|pair| src.canonical(&pair.src)).collect();
-    let mut sizes: HashMap<&str, u64> = HashMap::new();
-    for key in &keys {
-        *sizes.entry(key).or_default() += 1;
-    }
-    let mut groups: Vec<Group> =
-        sizes.into_iter().map(|(key, pairs)| Group { hash: keyed(config.seed, key), key, pairs }).collect();
-    groups.sort_unstable_by_key(|group| (group.hash, group.key));
-
-    let test = take(config.test, groups.iter(), |g| g.place());
-    let left = groups.iter().rev().filter(|g| !test.contains(g.key));
-    let dev = take(config.dev, left, |g| 1.0 - g.place());
-
-    let (total, distinct) = (pairs.len(), groups.len());
-    let (mut parts, mut places) = (Split::default(), Vec::with_capacity(total));
-    places.extend(keys.iter().map(|key| (test.contains(key.as_str()), dev.contains(key.as_str()))));
-    for (pair, place) in pairs.into_iter().zip(places) {
-        match place {
-            (true, _) => parts.test.push(pair),
-            (_, true) => parts.dev.push(pair),
-            _ => parts.train.push(pair),
-        }
-    }
-    let empty = |set, asked: String, help| {
-        Err(Error::EmptySplit { set, asked, pairs: total, groups: distinct, help })
+    let hashes: Vec<u64> = pairs.iter().map(|pair| source_hash(config.seed, src, &pair.src)).collect();
+    let every = |see: &mut dyn FnMut(u64)| {
+        hashes.iter().for_each(|hash| see(*hash));
+        Ok(())
     };
-    for (set, amount, part) in [("test", config.test, &parts.test), ("dev", config.dev, &parts.dev)] {
-        if part.is_empty() && !amount.is_zero() {
-            return empty(
-                set,
-                amount.to_string(),
-                "ask for more, as a number of pairs, or give its own file",
-            );
+    let divider = Divider::choose(config, &every)?;
+    let mut parts = Split::default();
+    for (pair, hash) in pairs.into_iter().zip(&hashes) {
+        match divider.place(*hash) {
+            Place::Train | Place::HeldOut => parts.train.push(pair),
+            Place::Dev => parts.dev.push(pair),
+            Place::Test => parts.test.push(pair),
         }
     }
-    if parts.train.is_empty() {
-        return empty("train", "what dev and test leave".to_owned(), "lower `dev` and `test`, or add data");
-    }
+    check_parts(config, [parts.train.len(), parts.dev.len(), parts.test.len()], &every)?;
     Ok(parts)
-}
-
-struct Group<'a> {
-    hash: u64,
-    key: &'a str,
-    pairs: u64,
-}
-
-impl Group<'_> {
-    /// The place of the group on a line from 0 to 1.
-    fn place(&self) -> f64 {
-        // The high 53 bits are what an f64 holds exactly; the half keeps both ends away from 0 and 1.
-        ((self.hash >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-    }
-}
-
-/// Takes whole groups in the given order until the amount is reached.
-fn take<'a>(
-    amount: Amount,
-    groups: impl Iterator<Item = &'a Group<'a>>,
-    place: impl Fn(&Group<'_>) -> f64,
-) -> HashSet<&'a str> {
-    match amount {
-        Amount::Share(share) => groups.take_while(|g| place(g) < share).map(|g| g.key).collect(),
-        Amount::Pairs(wanted) => {
-            let mut left = wanted;
-            let mut taken = HashSet::new();
-            for group in groups {
-                if left == 0 {
-                    break;
-                }
-                // A group that is too large is passed over; a smaller one may still fit.
-                if group.pairs <= left {
-                    left -= group.pairs;
-                    taken.insert(group.key);
-                }
-            }
-            taken
-        }
-    }
 }
 
 /// Removes the pairs whose source is among `held_out`, and returns the others and how many were removed.
@@ -271,10 +210,10 @@ pub fn exclude_sources<'a>(
     held_out: impl IntoIterator<Item = &'a str>,
     src: &Tokenizer,
 ) -> (Vec<Pair>, usize) {
-    let held_out: HashSet<String> = held_out.into_iter().map(|text| src.canonical(text)).collect();
+    let hash = |text: &str| source_hash(0, src, text);
+    let held_out: HashSet<u64> = held_out.into_iter().map(hash).collect();
     let before = train.len();
-    let kept: Vec<Pair> =
-        train.into_iter().filter(|pair| !held_out.contains(&src.canonical(&pair.src))).collect();
+    let kept: Vec<Pair> = train.into_iter().filter(|pair| !held_out.contains(&hash(&pair.src))).collect();
     let removed = before - kept.len();
     (kept, removed)
 }

@@ -2,21 +2,38 @@
 //!
 //! This is the one place that knows the crate `tokenizers`, whose file format is Hugging Face's `tokenizer.json`.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
 use tokenizers::models::bpe::BpeTrainer;
 use tokenizers::models::unigram::{Unigram, UnigramTrainer};
 use tokenizers::tokenizer::{Decoder, OffsetReferential, OffsetType, PreTokenizedString};
 use tokenizers::utils::parallelism::set_parallelism;
-use tokenizers::{ModelWrapper, Normalizer, PreTokenizer};
+use tokenizers::{ModelWrapper, Normalizer, NormalizerWrapper, PreTokenizer};
 
 use crate::error::{Error, Result};
 use crate::tokenize::Form;
 use crate::vocab::SPECIALS;
+
+use self::alphabet::Words;
+use self::charsmap::Charsmap;
+use self::sample::Cutter;
+
+mod alphabet;
+mod charsmap;
+mod codes;
+mod import;
+mod protobuf;
+mod sample;
+mod sentencepiece;
+mod settle;
+
+pub use self::import::{Origin, OriginName};
+pub use self::sample::{Noise, SamplingConfig, Side, noise_rng};
 
 /// The piece that stands for what no piece covers.
 const UNKNOWN: &str = SPECIALS[1];
@@ -35,7 +52,7 @@ pub enum SubwordKind {
 pub struct SubwordConfig {
     /// By what.
     pub kind: SubwordKind,
-    /// The most pieces there are, those of bytes included.
+    /// The most pieces there are, `<unk>` and those of bytes included.
     pub pieces: usize,
     /// Whether a character that no piece covers is written as the pieces of its UTF-8 bytes.
     pub byte_fallback: bool,
@@ -60,23 +77,36 @@ pub struct SubwordConfig {
 ///     lowercase: false,
 /// };
 /// let subwords = Subwords::train(["low lower lowest", "new newer newest"], &config)?;
-/// let pieces = subwords.encode("lower  slow 雪!")?;
+/// let pieces = subwords.encode("lower  slow 雪!");
 /// assert_eq!(pieces[0], "▁lower");
-/// assert_eq!(subwords.decode(&pieces)?, "lower slow 雪!");
+/// assert_eq!(subwords.decode(&pieces), "lower slow 雪!");
 /// # Ok::<(), seqweave_data::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Subwords {
     inner: Arc<tokenizers::Tokenizer>,
+    /// The normal form of a text, where the crate's own would not be that of the file.
+    normalizers: Arc<[Step]>,
     /// The file, by which two are the same or not.
     json: Arc<str>,
+    /// The model for cutting by chance, once it is asked for.
+    cutter: Arc<OnceLock<Cutter>>,
+}
+
+/// One step on the way to the normal form of a text.
+enum Step {
+    Table(Charsmap),
+    Rule(NormalizerWrapper),
 }
 
 impl Subwords {
     /// Learns pieces from texts. The same texts, in any order, give the same pieces.
     ///
+    /// Every character of the text is a piece; where there are too many of them, the rarest are left to bytes.
+    ///
     /// # Errors
-    /// [`Error::Subwords`]: there are more characters than pieces, or no text.
+    /// [`Error::TooFewPieces`]: there are too many characters, and bytes do not spell them.
+    /// [`Error::Subwords`]: there is no text.
     pub fn train<I>(texts: I, config: &SubwordConfig) -> Result<Self>
     where
         I: IntoIterator,
@@ -86,15 +116,16 @@ impl Subwords {
         set_parallelism(false);
         let mut file = skeleton(config);
         let rules = Self::from_json(&file.to_string(), "rules")?;
-        let mut words: BTreeMap<String, u64> = BTreeMap::new();
+        let mut words = Words::new();
         for text in texts {
-            for word in rules.words(text.as_ref())? {
+            for word in rules.words(text.as_ref()) {
                 *words.entry(word).or_default() += 1;
             }
         }
         if words.is_empty() {
             return Err(fault("training", "there is no text to learn from"));
         }
+        let words = alphabet::fit(words, config)?;
         let bytes = if config.byte_fallback { 256 } else { 0 };
         let pieces = config.pieces.saturating_sub(bytes + 1);
         file["model"] = match config.kind {
@@ -104,14 +135,58 @@ impl Subwords {
         Self::from_json(&file.to_string(), "training")
     }
 
-    /// Reads a `tokenizer.json`. `name` is the file in error messages.
+    /// Reads a file `tokenizer.json`.
     ///
     /// # Errors
-    /// [`Error::Subwords`] with the reason of the reader.
+    /// A file that is not there or cannot be read; as [`Subwords::from_json`].
+    pub fn open(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        let bytes = std::fs::read(path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => Error::NotFound { name: name.clone() },
+            _ => Error::Io { name: name.clone(), action: "read", source },
+        })?;
+        match OriginName::guess(&bytes) {
+            None | Some(OriginName::HuggingFace) => {}
+            Some(program) => {
+                return Err(fault(
+                    &name,
+                    format!("{program}: `seqweave tokenizer import` makes a tokenizer.json"),
+                ));
+            }
+        }
+        let text = String::from_utf8(bytes).map_err(|error| fault(&name, error))?;
+        Self::from_json(&text, &name)
+    }
+
+    /// Reads a `tokenizer.json`, ours or of the Python library. `name` is the file in error messages.
+    ///
+    /// What the file says of truncation, padding, marks at the ends and dropout is left out, and what no piece covers is
+    /// `<unk>` whatever the file calls it; see `docs/decisions/0005-text-and-scores.md`.
+    ///
+    /// # Errors
+    /// [`Error::Subwords`] with the reason.
     pub fn from_json(text: &str, name: &str) -> Result<Self> {
-        let inner: tokenizers::Tokenizer = text.parse().map_err(|error| fault(name, error))?;
-        let json = inner.to_string(true).map_err(|error| fault(name, error))?;
-        Ok(Self { inner: Arc::new(inner), json: json.into() })
+        let mut file: Value = serde_json::from_str(text).map_err(|error| fault(name, error))?;
+        settle::settle(&mut file).map_err(|why| fault(name, why))?;
+        let json = format!("{file:#}");
+        let mut normalizers = Vec::new();
+        if has_table(&file["normalizer"]) {
+            // Tokens that were added are looked for before the normal form, which only the crate can do.
+            let inside = file["added_tokens"].as_array().is_some_and(|tokens| !tokens.is_empty());
+            steps(&file["normalizer"], &mut normalizers).map_err(|why| fault(name, why))?;
+            if inside {
+                normalizers.clear();
+            } else {
+                file["normalizer"] = Value::Null;
+            }
+        }
+        let inner: tokenizers::Tokenizer = file.to_string().parse().map_err(|error| fault(name, error))?;
+        Ok(Self {
+            inner: Arc::new(inner),
+            normalizers: normalizers.into(),
+            json: json.into(),
+            cutter: Arc::default(),
+        })
     }
 
     /// The text of the file `tokenizer.json`.
@@ -138,41 +213,54 @@ impl Subwords {
     }
 
     /// The pieces of a text; `<unk>` for what none covers.
-    ///
-    /// # Errors
-    /// [`Error::Subwords`]: a file with rules that do not fit the text.
-    pub fn encode(&self, text: &str) -> Result<Vec<String>> {
-        let encoding = self.inner.encode(text, false).map_err(|error| fault("encoding", error))?;
+    pub fn encode(&self, text: &str) -> Vec<String> {
+        let text = self.normalize(text);
+        let encoding = self.inner.encode(&*text, false).unwrap_or_else(broken);
         // By number: the text of a token that is not known is that of the input.
         let piece = |&id: &u32| self.inner.id_to_token(id).unwrap_or_else(|| UNKNOWN.to_owned());
-        Ok(encoding.get_ids().iter().map(piece).collect())
+        encoding.get_ids().iter().map(piece).collect()
     }
 
     /// The text of pieces.
-    ///
-    /// # Errors
-    /// [`Error::Subwords`]: a file with rules that do not fit the pieces.
-    pub fn decode<S: AsRef<str>>(&self, pieces: &[S]) -> Result<String> {
+    pub fn decode<S: AsRef<str>>(&self, pieces: &[S]) -> String {
+        if pieces.is_empty() {
+            return String::new();
+        }
         let pieces: Vec<String> = pieces.iter().map(|piece| piece.as_ref().to_owned()).collect();
         match self.inner.get_decoder() {
-            Some(decoder) => decoder.decode(pieces).map_err(|error| fault("decoding", error)),
-            None => Ok(pieces.join(" ")),
+            Some(decoder) => decoder.decode(pieces).unwrap_or_else(broken),
+            None => pieces.join(" "),
         }
     }
 
+    /// The text that goes into the crate's tokenizer.
+    fn normalize<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut text = Cow::Borrowed(text);
+        for step in self.normalizers.iter() {
+            text = Cow::Owned(match step {
+                Step::Table(table) => table.apply(&text),
+                Step::Rule(rule) => {
+                    let mut changed = tokenizers::NormalizedString::from(&*text);
+                    rule.normalize(&mut changed).unwrap_or_else(broken);
+                    changed.get().to_owned()
+                }
+            });
+        }
+        text
+    }
+
     /// The words within which pieces are learnt.
-    fn words(&self, text: &str) -> Result<Vec<String>> {
-        let failed = |error| fault("training", error);
-        let mut text = tokenizers::NormalizedString::from(text);
+    fn words(&self, text: &str) -> Vec<String> {
+        let mut text = tokenizers::NormalizedString::from(&*self.normalize(text));
         if let Some(normalizer) = self.inner.get_normalizer() {
-            normalizer.normalize(&mut text).map_err(failed)?;
+            normalizer.normalize(&mut text).unwrap_or_else(broken);
         }
         let mut words = PreTokenizedString::from(text);
         if let Some(rules) = self.inner.get_pre_tokenizer() {
-            rules.pre_tokenize(&mut words).map_err(failed)?;
+            rules.pre_tokenize(&mut words).unwrap_or_else(broken);
         }
         let splits = words.get_splits(OffsetReferential::Normalized, OffsetType::Byte);
-        Ok(splits.into_iter().map(|(word, ..)| word.to_owned()).filter(|word| !word.is_empty()).collect())
+        splits.into_iter().map(|(word, ..)| word.to_owned()).filter(|word| !word.is_empty()).collect()
     }
 }
 
@@ -198,6 +286,37 @@ impl fmt::Debug for Subwords {
 
 fn fault(place: &str, why: impl fmt::Display) -> Error {
     Error::Subwords { name: place.to_owned(), why: why.to_string() }
+}
+
+/// No text and no pieces bring this about. The crate returns an error while it cuts or joins in three cases: a model has no
+/// piece for what it does not know, which [`settle`](settle::settle) puts in; text is to be cut off after so many tokens,
+/// which `settle` takes out; a pattern is none, which is seen when the file is read.
+fn broken<T>(error: impl fmt::Display) -> T {
+    panic!("a tokenizer file that was settled fits every text, and yet: {error}")
+}
+
+/// Whether a table of a SentencePiece model is among the normalizers.
+fn has_table(normalizer: &Value) -> bool {
+    let within = normalizer["normalizers"].as_array();
+    normalizer["type"] == "Precompiled" || within.is_some_and(|all| all.iter().any(has_table))
+}
+
+/// The normalizers of a file, one after the other.
+fn steps(normalizer: &Value, out: &mut Vec<Step>) -> Result<(), String> {
+    if let Some(all) = normalizer["normalizers"].as_array() {
+        return all.iter().try_for_each(|normalizer| steps(normalizer, out));
+    }
+    if normalizer["type"] == "Precompiled" {
+        let bytes = normalizer["precompiled_charsmap"].as_str().and_then(charsmap::from_base64);
+        let table = bytes
+            .ok_or("its table of characters is not in base 64".to_owned())
+            .and_then(|b| Charsmap::new(&b));
+        out.push(Step::Table(table.map_err(|why| format!("its table of characters: {why}"))?));
+    } else if !normalizer.is_null() {
+        let rule = serde_json::from_value(normalizer.clone()).map_err(|error| error.to_string())?;
+        out.push(Step::Rule(rule));
+    }
+    Ok(())
 }
 
 /// The file without its pieces: text is normalised, spaces become `▁`, and punctuation stands alone.
@@ -238,8 +357,10 @@ fn byte_pieces(byte_fallback: bool) -> impl Iterator<Item = String> {
     (0..if byte_fallback { 256 } else { 0 }).map(|byte| format!("<0x{byte:02X}>"))
 }
 
-fn bpe(words: &BTreeMap<String, u64>, pieces: usize, byte_fallback: bool) -> Result<Value> {
-    let trainer = BpeTrainer::builder().show_progress(false).vocab_size(pieces).build();
+fn bpe(words: &Words, pieces: usize, byte_fallback: bool) -> Result<Value> {
+    // The trainer makes room for as many pieces as it is asked for, and each of them joins two parts of some word.
+    let most: usize = words.keys().map(|word| 2 * word.chars().count()).sum();
+    let trainer = BpeTrainer::builder().show_progress(false).vocab_size(pieces.min(most)).build();
     let counts = words.iter().map(|(word, &count)| (word.as_str().into(), count)).collect();
     let mut model = tokenizers::models::bpe::BPE::default();
     trainer.do_train(&counts, &mut model).map_err(|error| fault("training", error))?;
@@ -255,8 +376,9 @@ fn bpe(words: &BTreeMap<String, u64>, pieces: usize, byte_fallback: bool) -> Res
     Ok(file)
 }
 
-fn unigram(words: &BTreeMap<String, u64>, pieces: usize, byte_fallback: bool) -> Result<Value> {
-    let size = u32::try_from(pieces).unwrap_or(u32::MAX);
+fn unigram(words: &Words, pieces: usize, byte_fallback: bool) -> Result<Value> {
+    // The trainer makes room for as many pieces as it is asked for; it begins with a million and all characters.
+    let size = pieces.min(0x20_0000) as u32;
     let mut trainer = UnigramTrainer::builder();
     let trainer = trainer.show_progress(false).vocab_size(size).build();
     let trainer = trainer.map_err(|error| fault("training", error))?;
@@ -334,8 +456,8 @@ mod tests {
                 (" \u{3000}", ""),
             ];
             for (text, want) in rows {
-                let pieces = subwords.encode(text).unwrap();
-                assert_eq!(subwords.decode(&pieces).unwrap(), want, "{kind:?} {pieces:?}");
+                let pieces = subwords.encode(text);
+                assert_eq!(subwords.decode(&pieces), want, "{kind:?} {pieces:?}");
                 assert!(!pieces.contains(&UNKNOWN.to_owned()), "{pieces:?}");
             }
             assert!(subwords.pieces().len() <= 80 + 256, "{subwords:?}");
@@ -346,7 +468,7 @@ mod tests {
     fn without_bytes_the_unknown_is_unknown() {
         for kind in [SubwordKind::Bpe, SubwordKind::Unigram] {
             let subwords = Subwords::train(TEXTS, &config(kind, false)).unwrap();
-            let pieces = subwords.encode("low 👩").unwrap();
+            let pieces = subwords.encode("low 👩");
             assert_eq!(pieces.last().map(String::as_str), Some(UNKNOWN), "{kind:?} {pieces:?}");
         }
     }

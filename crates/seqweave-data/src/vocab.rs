@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::error::{EntryFlaw, Error, Result};
 use crate::subword::Subwords;
-use crate::tokenize::Tokenizer;
+use crate::tokenize::{Tokenizer, is_tag};
 
 /// The id of `<pad>`, which fills the short rows of a batch.
 pub const PAD: u32 = 0;
@@ -43,9 +43,15 @@ impl TokenCounter {
         }
     }
 
+    /// Counts one token so many times.
+    pub(crate) fn add_times(&mut self, token: &str, times: u64) {
+        *self.counts.entry(token.to_owned()).or_default() += times;
+        self.total += times;
+    }
+
     /// Counts the tokens of a text.
     pub fn add_text(&mut self, tokenizer: &Tokenizer, text: &str) {
-        if tokenizer.subwords.is_some() {
+        if tokenizer.subwords.is_some() || tokenizer.tags.is_some() {
             tokenizer.encode(text).iter().for_each(|token| self.add(token));
             return;
         }
@@ -106,23 +112,71 @@ impl Vocab {
     /// Tokens seen less than `min_freq` times are left out. `max_size` bounds the whole vocabulary, special
     /// tokens included; 0 means no bound. Ids follow falling counts, and equal counts follow the order of the
     /// tokens' bytes, so that the same counts always give the same vocabulary. The count of `<unk>` is the
-    /// number of seen tokens that were left out.
+    /// number of seen tokens that were left out. Tags, if there are any, come last and are all known.
     pub fn build(counter: &TokenCounter, min_freq: u64, max_size: usize) -> Self {
-        let mut ranked: Vec<(&str, u64)> = counter
-            .counts
-            .iter()
-            .map(|(token, &count)| (token.as_str(), count))
-            .filter(|(token, count)| *count >= min_freq && !token.is_empty() && !SPECIALS.contains(token))
+        let counts = counter.counts.iter().map(|(token, &count)| (token.as_str(), count));
+        Self::of_counts(counts, min_freq, max_size)
+    }
+
+    /// The same from different tokens with their counts.
+    pub(crate) fn of_counts<'t>(
+        counts: impl Iterator<Item = (&'t str, u64)>,
+        min_freq: u64,
+        max_size: usize,
+    ) -> Self {
+        let (mut total, mut tags) = (0, Vec::new());
+        let mut ranked: Vec<(&str, u64)> = counts
+            .inspect(|(_, count)| total += count)
+            .filter(|(token, count)| {
+                let is_tag = is_tag(token);
+                if is_tag {
+                    tags.push((*token, *count));
+                }
+                !is_tag && *count >= min_freq && !token.is_empty() && !SPECIALS.contains(token)
+            })
             .collect();
         ranked.sort_unstable_by(|(a, m), (b, n)| n.cmp(m).then_with(|| a.cmp(b)));
         // Ids are u32: the ceiling is far above any corpus that fits a machine.
         let bound = if max_size == 0 { u32::MAX as usize } else { max_size };
         ranked.truncate(bound.saturating_sub(SPECIALS.len()));
 
+        tags.sort_unstable();
+        ranked.extend(tags);
+
         let known: u64 = ranked.iter().map(|(_, count)| count).sum();
         let mut tokens: Vec<(Arc<str>, u64)> = SPECIALS.iter().map(|&token| (token.into(), 0)).collect();
-        tokens[UNK as usize].1 = counter.total - known;
+        tokens[UNK as usize].1 = total - known;
         tokens.extend(ranked.into_iter().map(|(token, count)| (token.into(), count)));
+        Self::index(tokens)
+    }
+
+    /// This vocabulary with the tokens of a corpus that it does not know appended, and its counts added.
+    ///
+    /// Known tokens keep their order and, where there are no tags, their ids. New ones follow as in [`Vocab::build`]: by
+    /// falling count, then by their bytes, each seen at least `min_freq` times, and no more of them than `max_size` tokens in
+    /// all allow; 0 is no bound. Tags stay last, and new tags come after the known ones.
+    pub fn extended(&self, counter: &TokenCounter, min_freq: u64, max_size: usize) -> Self {
+        let new = TokenCounter {
+            counts: counter
+                .counts
+                .iter()
+                .filter(|(t, _)| !self.ids.contains_key(t.as_str()))
+                .map(own)
+                .collect(),
+            total: counter.total - self.iter().skip(SPECIALS.len()).map(|(t, _)| counter.get(t)).sum::<u64>(),
+        };
+        let room = if max_size == 0 { 0 } else { max_size.saturating_sub(self.len()) + SPECIALS.len() };
+        let appended = Self::build(&new, min_freq, room);
+        // What is spelt like a special token is not that token.
+        let specials = self.tokens.iter().zip(&appended.tokens).take(SPECIALS.len());
+        let specials = specials.map(|((token, old), (_, new))| (token.clone(), old + new));
+        let mut tokens: Vec<(Arc<str>, u64)> = specials.collect();
+        let known = self.tokens.iter().skip(SPECIALS.len());
+        let known = known.map(|(token, count)| (token.clone(), count + counter.get(token)));
+        let new = appended.tokens.into_iter().skip(SPECIALS.len());
+        let (tags, words): (Vec<_>, Vec<_>) = known.chain(new).partition(|(token, _)| is_tag(token));
+        tokens.extend(words);
+        tokens.extend(tags);
         Self::index(tokens)
     }
 
@@ -144,6 +198,11 @@ impl Vocab {
     /// The number of tokens, special ones included.
     pub fn len(&self) -> usize {
         self.tokens.len()
+    }
+
+    /// The number of tags, which have the last ids.
+    pub(crate) fn tags(&self) -> usize {
+        self.tokens.iter().rev().take_while(|(token, _)| is_tag(token)).count()
     }
 
     /// Whether there is no token beside the special ones.
@@ -242,6 +301,10 @@ impl Vocab {
     }
 }
 
+fn own((token, count): (&String, &u64)) -> (String, u64) {
+    (token.clone(), *count)
+}
+
 #[derive(Deserialize)]
 struct Head {
     version: u32,
@@ -279,6 +342,30 @@ mod tests {
         assert!(Vocab::build(&c, 1, 3).is_empty(), "a bound below the special tokens leaves only them");
         let vocab = Vocab::build(&c, 2, 0);
         assert_eq!((vocab.count(4), vocab.count(UNK)), (Some(3), Some(3)));
+    }
+
+    #[test]
+    fn an_extended_vocabulary_keeps_its_ids_and_appends_what_is_new() {
+        let old = Vocab::build(&counter("b a b"), 1, 0);
+        let corpus = counter("d c d a <s> e e e");
+        let all = old.extended(&corpus, 1, 0);
+        assert_eq!(tokens(&all), ["b", "a", "e", "d", "c"]);
+        let counts: Vec<u64> = all.iter().map(|(_, count)| count).collect();
+        assert_eq!(counts, [0, 1, 0, 0, 2, 2, 3, 2, 1], "`<s>` in a text is unknown");
+        assert_eq!(tokens(&old.extended(&corpus, 2, 0)), ["b", "a", "e", "d"]);
+        assert_eq!(tokens(&old.extended(&corpus, 1, 7)), ["b", "a", "e"]);
+        assert_eq!(tokens(&old.extended(&corpus, 1, 4)), ["b", "a"], "nothing that was known is lost");
+        assert_eq!(Vocab::from_json(&all.to_json(), "v").expect("its own form"), all);
+        assert_eq!(tokens(&all.extended(&corpus, 1, 0)), tokens(&all), "nothing is new the second time");
+
+        let tagged = |text: &str| {
+            let mut counter = TokenCounter::default();
+            counter.add_text(&Tokenizer::new(Level::Word).with_tags(Some(";".into())), text);
+            counter
+        };
+        let tags = Vocab::build(&tagged("a b\tN;PL"), 1, 0).extended(&tagged("a c\tN;DU"), 1, 0);
+        assert_eq!(tokens(&tags), ["a", "b", "c", "\tN", "\tPL", "\tDU"]);
+        assert_eq!(tags.tags(), 3);
     }
 
     #[test]

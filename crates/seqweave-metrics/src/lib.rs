@@ -1,8 +1,9 @@
 //! BLEU, chrF, TER and ROUGE with the values that the field prints; error rates, accuracy, perplexity; significance.
 //!
-//! Every measure is an **accumulator**: a few sums that items are added to, that can be merged with the sums of another
-//! thread or shard, and that give the same result, to the last bit, in whatever order the items came.
-//! A result over nothing (no items, or no reference tokens) is `None`, never a made-up number.
+//! Error rates, accuracy and perplexity are **accumulators**: a few sums that items are added to, that can be merged with
+//! the sums of another thread or shard, and that give the same result, to the last bit, in whatever order the items came.
+//! Over nothing (no items, or no reference tokens) they are `None`, never a made-up number.
+//! The scores of texts below follow the programs that they equal, in their values over nothing too.
 //!
 //! Texts are scored with [`TextScores`]; a pronunciation dictionary often lists a word several times, once for each way
 //! to say it, and those lines are *one* item with several references:
@@ -42,13 +43,15 @@
 //! [`Measured`] counts a metric over a corpus and gives its value, its signature, a confidence interval, and a paired
 //! test against another system.
 //! BLEU, chrF, chrF++ and TER equal sacreBLEU 2.6.0 and ROUGE equals rouge-score 0.1.2, to 1e-9 before rounding: texts
-//! made to be hard, scored by the Python packages, lie in `tests/fixtures`, and a test compares.
+//! made to be hard, scored by the Python packages, lie in `tests/parity`, and a test compares.
 #![forbid(unsafe_code)]
 
 mod accuracy;
 mod bleu;
 mod bootstrap;
+mod buckets;
 mod chrf;
+mod confusion;
 mod correction;
 mod edit;
 mod error;
@@ -70,6 +73,8 @@ mod tok;
 pub use accuracy::Accuracy;
 pub use bleu::Bleu;
 pub use bootstrap::{Interval, Paired, SEED};
+pub use buckets::length_buckets;
+pub use confusion::{Confusion, Confusions};
 pub use edit::{EditCounts, EditOp, align, distance};
 pub use error::{Error, Result};
 pub use error_rate::{ItemErrors, TokenErrors};

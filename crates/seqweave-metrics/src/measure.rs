@@ -115,8 +115,13 @@ impl Measured {
     pub fn against(&self, other: &Measured, samples: usize, seed: u64) -> Result<Option<Paired>> {
         if (self.metric, self.options, self.rows.len()) != (other.metric, other.options, other.rows.len()) {
             return Err(Error::Unpaired {
-                expected: format!("{} over {} sentences", self.metric, self.rows.len()),
-                found: format!("{} over {}", other.metric, other.rows.len()),
+                expected: format!(
+                    "{} over {} sentences, {}",
+                    self.metric,
+                    self.rows.len(),
+                    self.signature(None)
+                ),
+                found: format!("{} over {}, {}", other.metric, other.rows.len(), other.signature(None)),
             });
         }
         let (Some(a), Some(b)) = (self.value(), other.value()) else { return Ok(None) };
@@ -242,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_system_does_not_differ_from_itself() {
+    fn equal_systems_have_the_smallest_p_value_and_others_are_no_pair() {
         let sentences = [sentence("a b c"), sentence("a c"), sentence("")];
         let measure = |sentences: &[Sentence<'_>]| {
             Measured::over(Metric::Chrf, TextOptions::default(), sentences).unwrap()

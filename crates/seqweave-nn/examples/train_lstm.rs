@@ -80,8 +80,11 @@ fn main() -> Result<()> {
         tape.backward(&loss, Some(params.grads_mut()))?;
         optimizer.step(&mut params, schedule.lr(step), Some(1.0))?;
         if step % 50 == 0 {
-            let accuracy = 100.0 * stats.correct as f64 / stats.count as f64;
-            println!("step {step}/{STEPS}; acc: {accuracy:.1}; xent: {:.4}", stats.nll / stats.count as f64);
+            let accuracy = 100.0 * stats.correct()? as f64 / stats.count as f64;
+            println!(
+                "step {step}/{STEPS}; acc: {accuracy:.1}; xent: {:.4}",
+                stats.nll()? / stats.count as f64
+            );
         }
     }
 
@@ -89,7 +92,7 @@ fn main() -> Result<()> {
     for _ in 0..20 {
         let (bits, lens, parity) = batch(&mut rng, 24)?;
         let (_, stats) = model.loss(&Ctx::infer(&params), &bits, &lens, &parity)?;
-        correct += stats.correct;
+        correct += stats.correct()?;
         count += stats.count;
     }
     println!("strings up to twice as long: {:.1} % right", 100.0 * correct as f64 / count as f64);

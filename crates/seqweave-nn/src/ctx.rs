@@ -11,6 +11,8 @@ use std::rc::Rc;
 /// There is no global mode: inference is a context without a tape.
 pub struct Ctx<'a> {
     params: &'a Params,
+    /// That of the parameters; in a recorded pass, for tensors of training.
+    device: Device,
     tape: Option<Rc<Tape>>,
     dropout: Option<Philox>,
     /// Number of the next dropout of this pass; it separates their masks.
@@ -20,15 +22,17 @@ pub struct Ctx<'a> {
 impl<'a> Ctx<'a> {
     /// A pass that records nothing and drops nothing.
     pub fn infer(params: &'a Params) -> Self {
-        Self { params, tape: None, dropout: None, next_op: Cell::new(0) }
+        let device = params.device().clone();
+        Self { params, device, tape: None, dropout: None, next_op: Cell::new(0) }
     }
 
     /// A recorded pass; with `dropout` it drops out, keyed by (seed, step) and the order of calls.
     pub fn train(params: &'a Params, tape: Rc<Tape>, dropout: Option<Philox>) -> Self {
-        Self { params, tape: Some(tape), dropout, next_op: Cell::new(0) }
+        let device = params.device().clone().in_training();
+        Self { params, device, tape: Some(tape), dropout, next_op: Cell::new(0) }
     }
 
-    /// The value of a parameter, on the tape if there is one.
+    /// The value of a parameter, on the tape if there is one and the parameter is not frozen.
     ///
     /// # Errors
     /// [`Error::UnknownParam`](crate::Error::UnknownParam) if `id` was made for a larger model.
@@ -36,7 +40,10 @@ impl<'a> Ctx<'a> {
         let value = self.params.get(id)?;
         let is_matrix = value.shape().len() == 2;
         let var = match &self.tape {
-            Some(tape) => tape.param(value, self.params.offset(id)?),
+            Some(tape) if !self.params.is_frozen(id) => {
+                tape.param(value.in_training(), self.params.offset(id)?)
+            }
+            Some(_) => Var::constant(value.in_training()),
             None => Var::constant(value),
         };
         if is_matrix { Ok(var.with_layouts(self.params.weight(id)?)) } else { Ok(var) }
@@ -68,6 +75,11 @@ impl<'a> Ctx<'a> {
         }
     }
 
+    /// The key of this pass's dropout, if it drops out.
+    pub(crate) fn dropout_key(&self) -> Option<Philox> {
+        self.dropout
+    }
+
     /// The parameters this pass reads.
     pub fn params(&self) -> &'a Params {
         self.params
@@ -78,9 +90,9 @@ impl<'a> Ctx<'a> {
         self.tape.as_ref()
     }
 
-    /// The device of the parameters.
-    pub fn device(&self) -> &'a Device {
-        self.params.device()
+    /// The device of the parameters, for what a pass makes beside them.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 }
 

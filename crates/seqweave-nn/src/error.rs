@@ -30,6 +30,14 @@ pub enum Error {
         /// The first name of the table, as an example of the naming.
         first: String,
     },
+    /// A pattern of parameter names that no parameter has.
+    #[error("the pattern `{pattern}` fits no parameter; their names are {}", names.join(", "))]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// The names there are.
+        names: Vec<String>,
+    },
     /// A model does not fit into the memory of its device.
     #[error(
         "a model of {parameters} parameters needs {:.2} GB of memory, {:.2} GB are available\n\
@@ -85,6 +93,18 @@ pub enum Error {
     NonFiniteGradient {
         /// The first parameter with such a gradient.
         name: String,
+    },
+    /// A loss is infinite or NaN; nothing was updated.
+    #[error("the loss is not finite; nothing was updated\nhelp: skip this batch or lower the learning rate")]
+    NonFiniteLoss,
+    /// The square of a gradient overflows; nothing was updated.
+    #[error(
+        "the gradient is too large: its norm is {norm:e} and its square overflows; nothing was updated\n\
+         help: clip the norm, skip this batch or lower the learning rate"
+    )]
+    GradientTooLarge {
+        /// The norm.
+        norm: f64,
     },
     /// A configuration value outside its range.
     #[error("{field}: expected {expected}, found {found}")]

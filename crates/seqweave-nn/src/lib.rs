@@ -72,24 +72,30 @@
 
 mod attention;
 mod ctx;
+mod dropout;
 mod embedding;
 mod error;
 mod init;
 mod layer_norm;
 mod linear;
+mod moving_average;
 mod optim;
 mod params;
+mod pattern;
 mod recurrent;
 mod schedule;
 
 pub use attention::{Attention, AttentionKind, Memory};
 pub use ctx::Ctx;
+pub use dropout::{Dropout, DropoutKind};
 pub use embedding::Embedding;
 pub use error::{Error, Result};
 pub use init::Init;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
-pub use optim::{Optimizer, OptimizerConfig, OptimizerKind, OptimizerState, StepReport};
+pub use moving_average::MovingAverage;
+pub use optim::{GroupConfig, Optimizer, OptimizerConfig, OptimizerKind, OptimizerState, StepReport};
 pub use params::{ParamId, Params, ParamsBuilder, Scope};
+pub use pattern::pattern_fits;
 pub use recurrent::{CellKind, CellState, Recurrent, RecurrentConfig, RnnState};
 pub use schedule::{Schedule, ScheduleConfig, ScheduleKind, ScheduleState};

@@ -1,9 +1,9 @@
 //! Optimizers: one pass over the flat parameter and gradient buffers.
 
-use crate::{Error, Params, Result};
+use crate::{Error, Params, Result, pattern_fits};
 use schemars::JsonSchema;
-use seqweave_tensor::ops::{self, AdamStep, SgdStep};
-use seqweave_tensor::{Float, Tensor};
+use seqweave_tensor::ops::{self, AdamStep, GradScale, SgdStep};
+use seqweave_tensor::{Float, Pending, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// Which update rule an optimizer follows.
@@ -42,9 +42,25 @@ pub struct OptimizerConfig {
     pub momentum: Float,
     /// Whether the gradient is taken ahead of the momentum (`sgd`).
     pub nesterov: bool,
-    /// Pull of every parameter towards zero: on the parameter itself for `adamw`, through the gradient otherwise.
+    /// Pull towards zero of every parameter that `decay_exclude` does not name: on the parameter itself for `adamw`, through the gradient otherwise.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub weight_decay: Float,
+    /// Patterns of the names of parameters without weight decay; `*` stands for any characters.
+    pub decay_exclude: Vec<String>,
+    /// Parameters with a learning rate of their own, by patterns of their names; the first group that fits counts.
+    pub groups: Vec<GroupConfig>,
+}
+
+/// Parameters with a learning rate of their own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GroupConfig {
+    /// Pattern of their names; `*` stands for any characters.
+    #[serde(rename = "match")]
+    pub pattern: String,
+    /// Factor on the learning rate.
+    #[schemars(range(max = 1000.0), extend("exclusiveMinimum" = 0.0))]
+    pub lr_scale: Float,
 }
 
 impl Default for OptimizerConfig {
@@ -58,6 +74,8 @@ impl Default for OptimizerConfig {
             momentum: 0.0,
             nesterov: false,
             weight_decay: 0.0,
+            decay_exclude: Vec::new(),
+            groups: Vec::new(),
         }
     }
 }
@@ -83,6 +101,12 @@ impl OptimizerConfig {
                 return Err(Error::Config { field, expected, found: value.to_string() });
             }
         }
+        for group in &self.groups {
+            if !(group.lr_scale > 0.0 && group.lr_scale.is_finite()) {
+                let found = group.lr_scale.to_string();
+                return Err(Error::Config { field: "groups", expected: "an `lr_scale` above 0", found });
+            }
+        }
         if self.nesterov && self.momentum == 0.0 {
             let expected = "a `momentum` above 0, along which to look ahead";
             return Err(Error::Config {
@@ -102,6 +126,39 @@ impl OptimizerConfig {
             OptimizerKind::Sgd => &[],
         }
     }
+}
+
+/// Parameters that lie behind one another and are updated alike.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Segment {
+    start: usize,
+    len: usize,
+    lr_scale: Float,
+    weight_decay: Float,
+}
+
+/// The parameters that learn, cut where the settings change: one segment where all are updated alike.
+fn segments(config: &OptimizerConfig, params: &Params) -> Vec<Segment> {
+    let mut segments: Vec<Segment> = Vec::new();
+    for (name, start, len, frozen) in params.layout() {
+        if frozen || len == 0 {
+            continue;
+        }
+        let group = config.groups.iter().find(|group| pattern_fits(&group.pattern, name));
+        let is_excluded = config.decay_exclude.iter().any(|pattern| pattern_fits(pattern, name));
+        let lr_scale = group.map_or(1.0, |group| group.lr_scale);
+        let weight_decay = if is_excluded { 0.0 } else { config.weight_decay };
+        match segments.last_mut() {
+            Some(last)
+                if (last.lr_scale, last.weight_decay, last.start + last.len)
+                    == (lr_scale, weight_decay, start) =>
+            {
+                last.len += len;
+            }
+            _ => segments.push(Segment { start, len, lr_scale, weight_decay }),
+        }
+    }
+    segments
 }
 
 /// What one step did.
@@ -152,19 +209,21 @@ pub struct OptimizerState {
 pub struct Optimizer {
     config: OptimizerConfig,
     step: u64,
+    segments: Vec<Segment>,
     /// Buffers by the name under which a checkpoint keeps them.
     buffers: Vec<(&'static str, Tensor)>,
 }
 
 impl Optimizer {
-    /// An optimizer for `params`, with all moments at zero.
+    /// An optimizer for `params`, with all moments at zero. Parameters that are frozen now are never changed.
     ///
     /// # Errors
     /// [`Error::Config`]
     pub fn new(config: &OptimizerConfig, params: &Params) -> Result<Self> {
         config.validate()?;
         let zeros = |&name| (name, Tensor::zeros(params.device(), [params.numel()]));
-        Ok(Self { config: config.clone(), step: 0, buffers: config.vectors().iter().map(zeros).collect() })
+        let buffers = config.vectors().iter().map(zeros).collect();
+        Ok(Self { config: config.clone(), step: 0, segments: segments(config, params), buffers })
     }
 
     /// Number of steps taken.
@@ -178,37 +237,65 @@ impl Optimizer {
     /// difficulty of training recurrent neural networks", section 3.2).
     ///
     /// # Errors
-    /// [`Error::NonFiniteGradient`] and [`Error::ParamsInUse`]; in both cases nothing has changed.
+    /// As [`Optimizer::step_if_finite`].
     pub fn step(&mut self, params: &mut Params, lr: Float, clip: Option<Float>) -> Result<StepReport> {
-        let grad_norm = params.grad_norm()?;
-        if !grad_norm.is_finite()
-            && let Some(name) = params.non_finite_grad()?
-        {
-            return Err(Error::NonFiniteGradient { name: name.to_owned() });
+        self.step_if_finite(params, lr, clip, &[])
+    }
+
+    /// [`Optimizer::step`], made only if the first number of each of `losses` is finite too.
+    ///
+    /// On a CUDA device norm, factor and update follow one another there; the host waits once, at the end, for what the
+    /// report says and for all numbers of `losses`.
+    ///
+    /// # Errors
+    /// [`Error::NonFiniteLoss`], [`Error::NonFiniteGradient`], without a limit on the norm [`Error::GradientTooLarge`], and
+    /// [`Error::ParamsInUse`]; in all cases nothing has changed.
+    pub fn step_if_finite(
+        &mut self,
+        params: &mut Params,
+        lr: Float,
+        clip: Option<Float>,
+        losses: &[&Pending],
+    ) -> Result<StepReport> {
+        let scale = ops::clip_factor(params.grads(), clip, losses)?;
+        let step = self.step + 1;
+        self.update(params, lr, step, &scale)?;
+        let mut waited = losses.to_vec();
+        waited.push(scale.pending());
+        Pending::settle(&waited)?;
+        let (grad_norm, factor) = (scale.squares()?.sqrt(), scale.factor()?);
+        if factor.is_nan() {
+            return Err(why_not(params, losses, grad_norm)?);
         }
-        let factor = clip.map_or(1.0, |clip| f64::from(clip) / (grad_norm + 1e-6));
-        let grad_scale = factor.min(1.0) as Float;
-        self.update(params, lr, grad_scale)?;
+        self.step = step;
         Ok(StepReport { grad_norm, clipped: factor < 1.0 })
     }
 
-    fn update(&mut self, params: &mut Params, lr: Float, grad_scale: Float) -> Result<()> {
-        let OptimizerConfig { kind, beta1, beta2, eps, momentum, nesterov, weight_decay, .. } = self.config;
-        let (values, grads) = params.split_mut()?;
-        let step = self.step + 1;
-        match (kind, &mut self.buffers[..]) {
-            (OptimizerKind::Adam | OptimizerKind::Adamw, [(_, m), (_, v)]) => {
-                let decoupled = kind == OptimizerKind::Adamw;
-                let adam = AdamStep { lr, beta1, beta2, eps, weight_decay, decoupled, step, grad_scale };
-                ops::adam(values, grads, m.view_mut()?, v.view_mut()?, &adam)?;
-            }
-            (_, rest) => {
-                let buffer = rest.first_mut().map(|(_, b)| b.view_mut()).transpose()?;
-                let sgd = SgdStep { lr, momentum, nesterov, weight_decay, grad_scale };
-                ops::sgd(values, grads, buffer, &sgd)?;
+    fn update(&mut self, params: &mut Params, lr: Float, step: u64, scale: &GradScale) -> Result<()> {
+        let OptimizerConfig { kind, beta1, beta2, eps, momentum, nesterov, .. } = self.config;
+        let (mut values, grads) = params.split_mut()?;
+        let mut buffers = self
+            .buffers
+            .iter_mut()
+            .map(|(_, b)| b.view_mut())
+            .collect::<seqweave_tensor::Result<Vec<_>>>()?;
+        for &Segment { start, len, lr_scale, weight_decay } in &self.segments {
+            let (values, grads) = (values.flat_mut(start, [len])?, grads.flat(start, [len])?);
+            let lr = lr * lr_scale;
+            match (kind, &mut buffers[..]) {
+                (OptimizerKind::Adam | OptimizerKind::Adamw, [m, v]) => {
+                    let decoupled = kind == OptimizerKind::Adamw;
+                    let adam = AdamStep { lr, beta1, beta2, eps, weight_decay, decoupled, step };
+                    let (m, v) = (m.flat_mut(start, [len])?, v.flat_mut(start, [len])?);
+                    ops::adam(values, &grads, m, v, &adam, scale)?;
+                }
+                (_, rest) => {
+                    let buffer = rest.first_mut().map(|b| b.flat_mut(start, [len])).transpose()?;
+                    let sgd = SgdStep { lr, momentum, nesterov, weight_decay };
+                    ops::sgd(values, &grads, buffer, &sgd, scale)?;
+                }
             }
         }
-        self.step = step;
         Ok(())
     }
 
@@ -239,6 +326,20 @@ impl Optimizer {
         self.step = state.step;
         Ok(())
     }
+}
+
+/// Why there was no update.
+fn why_not(params: &Params, losses: &[&Pending], grad_norm: f64) -> Result<Error> {
+    for loss in losses {
+        if !(loss.values()?[0] as Float).is_finite() {
+            return Ok(Error::NonFiniteLoss);
+        }
+    }
+    let name = if grad_norm.is_finite() { None } else { params.non_finite_grad()? };
+    Ok(match name {
+        Some(name) => Error::NonFiniteGradient { name: name.to_owned() },
+        None => Error::GradientTooLarge { norm: grad_norm },
+    })
 }
 
 #[cfg(test)]
@@ -285,6 +386,73 @@ mod tests {
                 assert_eq!(optimizer.state(), before);
                 assert_eq!(params.values().to_vec(), [1.0; 3]);
             }
+        }
+    }
+
+    /// Three parameters `a` `[1]`, `frozen.b` `[3]`, `c.bias` `[2]` of ones, with gradients of two.
+    fn three(config: &OptimizerConfig, freeze: &[&str], steps: usize) -> Vec<Float> {
+        let mut builder = ParamsBuilder::new();
+        builder.root().param("a", [1], Init::Ones);
+        builder.root().param("frozen.b", [3], Init::Ones);
+        builder.root().param("c.bias", [2], Init::Ones);
+        let mut params = builder.build(&Device::cpu(), 0).unwrap();
+        params.freeze(&freeze.iter().map(|&p| p.to_owned()).collect::<Vec<_>>()).unwrap();
+        let mut optimizer = Optimizer::new(config, &params).unwrap();
+        for _ in 0..steps {
+            params.grads_mut().view_mut().unwrap().fill(2.0);
+            optimizer.step(&mut params, 0.25, None).unwrap();
+        }
+        params.values().to_vec()
+    }
+
+    #[test]
+    fn groups_have_their_own_rate_and_decay_and_the_frozen_stay_to_the_bit() {
+        let group = |pattern: &str, lr_scale| GroupConfig { pattern: pattern.to_owned(), lr_scale };
+        let config = OptimizerConfig {
+            weight_decay: 0.5,
+            decay_exclude: vec!["*bias".to_owned()],
+            groups: vec![group("a", 0.5), group("*", 2.0)],
+            ..sgd()
+        };
+        // p - lr·scale·(g + decay·p), by hand.
+        let (a, b, c) = (1.0 - 0.125 * 2.5, 1.0 - 0.5 * 2.5, 1.0 - 0.5 * 2.0);
+        assert_eq!(three(&config, &[], 1), [a, b, b, b, c, c]);
+        for kind in [OptimizerKind::Adam, OptimizerKind::Adamw, OptimizerKind::Sgd] {
+            let momentum = if kind == OptimizerKind::Sgd { 0.9 } else { 0.0 };
+            let config = OptimizerConfig { kind, momentum, ..config.clone() };
+            let (free, held) = (three(&config, &[], 3), three(&config, &["frozen.*"], 3));
+            assert_eq!(held[1..4], [1.0; 3], "{kind:?}");
+            assert_eq!((held[0], &held[4..]), (free[0], &free[4..]), "{kind:?}: the others do not notice");
+        }
+    }
+
+    #[test]
+    fn where_all_are_alike_there_is_one_segment() {
+        let params = params(&[1.0, 2.0, 3.0]);
+        let config = OptimizerConfig { weight_decay: 0.1, ..sgd() };
+        let whole = Segment { start: 0, len: 3, lr_scale: 1.0, weight_decay: 0.1 };
+        assert_eq!(segments(&config, &params), [whole]);
+    }
+
+    #[test]
+    fn a_loss_that_is_not_finite_or_a_square_that_overflows_changes_nothing() {
+        let huge = Float::MAX.sqrt() * 4.0;
+        // (gradient, limit, loss, the start of the error)
+        let rows = [
+            (1.0, Some(1.0), f64::NAN, "the loss is not finite"),
+            (1.0, None, f64::INFINITY, "the loss is not finite"),
+            (huge, None, 1.0, "the gradient is too large: its norm is"),
+        ];
+        for (gradient, clip, loss, expected) in rows {
+            let mut params = params(&[1.0, gradient]);
+            let mut optimizer = Optimizer::new(&OptimizerConfig::default(), &params).unwrap();
+            let before = optimizer.state();
+            let losses = [Pending::known(vec![1.0]), Pending::known(vec![loss])];
+            let losses: Vec<&Pending> = losses.iter().collect();
+            let error = optimizer.step_if_finite(&mut params, 1.0, clip, &losses).unwrap_err();
+            assert!(error.to_string().starts_with(expected), "{error}");
+            assert_eq!(optimizer.state(), before);
+            assert_eq!(params.values().to_vec(), [1.0; 2]);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Named parameters: one flat buffer of values, one of gradients, and an ordered table of names.
 
 use crate::init::{self, Init};
-use crate::{Error, Result};
+use crate::{Error, Result, pattern};
 use seqweave_tensor::ops::{self, Weight};
 use seqweave_tensor::{Device, Float, Shape, Tensor, TensorMut};
 use std::collections::HashMap;
@@ -10,6 +10,13 @@ use std::sync::{Arc, OnceLock};
 /// A handle on one parameter: its position in the table of the [`Params`] it was declared for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ParamId(usize);
+
+impl ParamId {
+    /// Its position in the table.
+    pub(crate) fn index(self) -> usize {
+        self.0
+    }
+}
 
 /// All parameters of a model.
 ///
@@ -21,6 +28,8 @@ pub struct Params {
     table: Arc<Table>,
     /// Layouts of weights, one entry a parameter: see [`Params::weight`].
     weights: Vec<OnceLock<Weight>>,
+    /// Which parameters do not learn, one entry a parameter.
+    frozen: Vec<bool>,
 }
 
 struct Table {
@@ -69,6 +78,58 @@ impl Params {
     /// (name, shape, view of the value) of each parameter, in the order of declaration.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Shape, Tensor)> {
         self.table.entries.iter().map(|e| (e.name.as_str(), &e.shape, e.view(&self.values)))
+    }
+
+    /// Freezes the parameters whose names fit one of `patterns` (see [`pattern_fits`](crate::pattern_fits)), and no others.
+    ///
+    /// A frozen parameter is a constant: a [`Ctx`](crate::Ctx) puts it on no tape, so nothing is computed for its gradient,
+    /// which stays zero, and an [`Optimizer`](crate::Optimizer) that is made afterwards leaves it as it is to the bit.
+    ///
+    /// # Errors
+    /// [`Error::Pattern`] for a pattern that fits nothing; nothing has changed then.
+    pub fn freeze(&mut self, patterns: &[String]) -> Result<()> {
+        self.frozen = pattern::fitting(patterns, self.table.entries.iter().map(|e| e.name.as_str()))?;
+        Ok(())
+    }
+
+    /// Whether a parameter does not learn.
+    pub fn is_frozen(&self, id: ParamId) -> bool {
+        self.frozen.get(id.0).copied().unwrap_or(false)
+    }
+
+    /// Exchanges all values for `others`, which has as many elements.
+    ///
+    /// # Errors
+    /// [`Error::ParamsInUse`] while a tape or anybody else holds a view, a tensor error for another number of elements or
+    /// another device; nothing has changed then.
+    pub fn swap_values(&mut self, others: &mut Tensor) -> Result<()> {
+        let (values, _) = self.split_mut()?;
+        if others.shape() != values.shape() || !others.device().is(values.device()) {
+            let describe = |shape: &Shape, device: &Device| format!("{shape} on {}", device.describe());
+            let expected = describe(values.shape(), values.device());
+            let found = describe(others.shape(), others.device());
+            return Err(seqweave_tensor::Error::shape("values of parameters", expected, found).into());
+        }
+        std::mem::swap(&mut self.values, others);
+        Ok(())
+    }
+
+    /// (offset, number of elements) of what is not frozen in the flat buffers; neighbours are one.
+    pub(crate) fn learning(&self) -> Vec<(usize, usize)> {
+        let mut runs: Vec<(usize, usize)> = Vec::new();
+        for (_, start, len, _) in self.layout().filter(|(.., frozen)| !frozen) {
+            match runs.last_mut() {
+                Some((first, so_far)) if *first + *so_far == start => *so_far += len,
+                _ => runs.push((start, len)),
+            }
+        }
+        runs
+    }
+
+    /// (name, offset in the flat buffers, number of elements, whether it is frozen), in the order of declaration.
+    pub(crate) fn layout(&self) -> impl Iterator<Item = (&str, usize, usize, bool)> {
+        let entries = self.table.entries.iter().zip(&self.frozen);
+        entries.map(|(e, &frozen)| (e.name.as_str(), e.offset, e.shape.numel(), frozen))
     }
 
     /// A view of one value. The optimizer cannot write while it is alive.
@@ -194,7 +255,8 @@ impl Params {
     /// The same parameters in buffers of their own, with zero gradients: for averages and snapshots.
     pub fn deep_clone(&self) -> Params {
         let grads = Tensor::zeros(self.device(), [self.numel()]);
-        Params::new(self.values.deep_clone(), grads, self.table.clone())
+        let copy = Params::new(self.values.deep_clone(), grads, self.table.clone());
+        Params { frozen: self.frozen.clone(), ..copy }
     }
 
     /// A weight `[M,K]` with its layouts for matrix products, kept until somebody asks for write access to the values.
@@ -213,7 +275,8 @@ impl Params {
 
     fn new(values: Tensor, grads: Tensor, table: Arc<Table>) -> Params {
         let weights = table.entries.iter().map(|_| OnceLock::new()).collect();
-        Params { values, grads, table, weights }
+        let frozen = vec![false; table.entries.len()];
+        Params { values, grads, table, weights, frozen }
     }
 
     /// Where a parameter's gradient lies in the flat buffer.
@@ -274,6 +337,11 @@ impl ParamsBuilder {
     /// The scope whose names have no prefix.
     pub fn root(&mut self) -> Scope<'_> {
         Scope { builder: self, prefix: String::new() }
+    }
+
+    /// The names declared so far, in the order of declaration.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.declared.iter().map(|(name, ..)| name.as_str())
     }
 
     /// Number of scalar parameters declared so far.

@@ -1,6 +1,6 @@
 //! Stacked recurrent layers: simple, LSTM or GRU cells, one or both directions.
 
-use crate::{Ctx, Error, Init, ParamId, Result, Scope};
+use crate::{Ctx, Dropout, DropoutKind, Error, Init, ParamId, Result, Scope};
 use schemars::JsonSchema;
 use seqweave_autograd::{self as ag, Var};
 use seqweave_tensor::ops::{self, Direction, Weight};
@@ -50,6 +50,8 @@ pub struct RecurrentConfig {
     pub residual: bool,
     /// Probability of dropping an output of a layer below the last. Default 0.
     pub dropout: Float,
+    /// What a mask of this dropout is drawn for. Default "step".
+    pub dropout_kind: DropoutKind,
     /// What the forget gate's bias of an LSTM starts with. Default 1.
     pub forget_bias: Float,
 }
@@ -64,6 +66,7 @@ impl Default for RecurrentConfig {
             bidirectional: false,
             residual: false,
             dropout: 0.0,
+            dropout_kind: DropoutKind::Step,
             forget_bias: 1.0,
         }
     }
@@ -129,7 +132,7 @@ impl RnnState {
 /// A stack of recurrent layers over time-major sequences.
 ///
 /// x: `[T,B,E]` → y: `[T,B,H]`, or `[T,B,2H]` with both directions. A layer's input projection is one matrix product over all
-/// T·B rows; the recurrence is one fused operation a layer and direction. Beyond the length of a row its state is copied
+/// T·B rows; the recurrence is one fused operation a layer, for both directions where there are two. Beyond the length of a row its state is copied
 /// and its output is zero, so padding never changes a result.
 ///
 /// For layer l the parameters are `l{l}.fwd.weight_ih` `[G,E]`, `weight_hh` `[G,H]`, `bias_ih` `[G]`, `bias_hh` `[G]` with
@@ -169,6 +172,11 @@ impl Recurrent {
         &self.config
     }
 
+    /// The matrix by which a layer reads its input (its forward one), for the mask of a [`Dropout`] in front of it.
+    pub fn reads(&self, layer: usize) -> ParamId {
+        self.cells[layer * self.config.directions()].weight_ih
+    }
+
     /// Runs the stack over x: `[T,B,E]` from `initial` (zeros if `None`); `lens`: `[B]` are the lengths of the rows.
     ///
     /// Returns y: `[T,B,H·directions]` of the last layer and the state of every layer and direction after the last step of
@@ -191,21 +199,22 @@ impl Recurrent {
         let directions = self.config.directions();
         let (mut y, mut last) = (x.clone(), Vec::new());
         for l in 0..self.config.layers {
-            let input = y;
-            let mut outputs = Vec::new();
-            for (d, dir) in [Direction::Forward, Direction::Reverse].into_iter().take(directions).enumerate()
-            {
-                let at = l * directions + d;
-                let (out, state) = self.cells[at].forward(cx, &input, &initial.cells[at], lens, dir)?;
-                outputs.push(out);
-                last.push(state);
-            }
-            y = match &outputs[..] {
-                [fwd, rev] => ag::concat_last(&[fwd, rev])?,
-                _ => outputs.remove(0),
+            let (input, layer) = (y, l * directions..(l + 1) * directions);
+            y = match (&self.cells[layer.clone()], &initial.cells[layer]) {
+                ([fwd, rev], [fwd0, rev0]) => {
+                    let [(fwd, a), (rev, b)] = Cell::both([fwd, rev], cx, &input, [fwd0, rev0], lens)?;
+                    last.extend([a, b]);
+                    ag::concat_last(&[&fwd, &rev])?
+                }
+                (cells, states) => {
+                    let (y, state) = cells[0].forward(cx, &input, &states[0], lens, Direction::Forward)?;
+                    last.push(state);
+                    y
+                }
             };
             if l + 1 < self.config.layers {
-                y = cx.dropout(&y, self.config.dropout)?;
+                let RecurrentConfig { dropout: p, dropout_kind: kind, .. } = self.config;
+                y = Dropout { p, kind, site: self.reads(l + 1) }.forward(cx, &y)?;
             }
             if self.config.residual && l > 0 {
                 y = ag::add(&y, &input)?;
@@ -262,6 +271,72 @@ impl Cell {
         }
     }
 
+    /// The input projection `[T,B,G]` of x: `[T,B,E]`, and b_hh.
+    fn project(&self, cx: &Ctx<'_>, x: &Var) -> Result<(Var, Var)> {
+        let (b_ih, b_hh) = (cx.param(self.bias_ih)?, cx.param(self.bias_hh)?);
+        let bias = match self.kind {
+            // The reset gate acts on U·h + b_hh, so that bias stays inside the recurrence.
+            CellKind::Gru => b_ih,
+            // Both biases enter alike, so they are summed once and not at every step.
+            CellKind::Lstm | CellKind::Rnn => ag::add(&b_ih, &b_hh)?,
+        };
+        Ok((cx.linear(x, self.weight_ih, Some(&bias))?, b_hh))
+    }
+
+    /// Two cells of one shape over the same rows, the second in reverse; what [`Cell::forward`] gives for each.
+    fn both(
+        [fwd, rev]: [&Cell; 2],
+        cx: &Ctx<'_>,
+        x: &Var,
+        initial: [&CellState; 2],
+        lens: Option<&Ids>,
+    ) -> Result<[(Var, CellState); 2]> {
+        let (a, b) = match (fwd.kind, initial.map(|state| &state.c)) {
+            (CellKind::Rnn, _) => {
+                let a = fwd.forward(cx, x, initial[0], lens, Direction::Forward)?;
+                return Ok([a, rev.forward(cx, x, initial[1], lens, Direction::Reverse)?]);
+            }
+            (CellKind::Lstm, [Some(a), Some(b)]) => (Some(a), Some(b)),
+            (CellKind::Lstm, _) => return Err(no_cell_state()),
+            (CellKind::Gru, _) => (None, None),
+        };
+        let ((xp, b_hh), (xp2, b_hh2)) = (fwd.project(cx, x)?, rev.project(cx, x)?);
+        let (w, w2) = (cx.param(fwd.weight_hh)?, cx.param(rev.weight_hh)?);
+        let [h0, h02] = initial.map(|state| &state.h);
+        let recorded = [&xp, &w, h0, &xp2, &w2, h02].into_iter().chain(a).chain(b).any(Var::needs_grad);
+        let kept = |cell: &Cell| cx.params().weight(cell.weight_hh);
+        let with = |(y, h, c): (Var, Var, Var)| (y, CellState { h, c: Some(c) });
+        let without = |(y, h): (Var, Var)| (y, CellState { h, c: None });
+        Ok(match (a, b) {
+            (Some(c0), Some(c02)) if recorded => {
+                let forward = ag::LstmVars { xp: &xp, w_hh: &w, h0, c0 };
+                let reverse = ag::LstmVars { xp: &xp2, w_hh: &w2, h0: h02, c0: c02 };
+                ag::lstm_both([forward, reverse], lens)?.map(with)
+            }
+            (Some(c0), Some(c02)) => {
+                let (w, w2) = (kept(fwd)?, kept(rev)?);
+                let forward = ops::LstmOperands { xp: xp.value(), w_hh: &w, h0: h0.value(), c0: c0.value() };
+                let reverse =
+                    ops::LstmOperands { xp: xp2.value(), w_hh: &w2, h0: h02.value(), c0: c02.value() };
+                let both = [forward, reverse];
+                ops::lstm_both_infer(both, lens)?.map(|(y, h, c)| with((y.into(), h.into(), c.into())))
+            }
+            _ if recorded => {
+                let forward = ag::GruVars { xp: &xp, w_hh: &w, b_hh: &b_hh, h0 };
+                let reverse = ag::GruVars { xp: &xp2, w_hh: &w2, b_hh: &b_hh2, h0: h02 };
+                ag::gru_both([forward, reverse], lens)?.map(without)
+            }
+            _ => {
+                let (w, w2) = (kept(fwd)?, kept(rev)?);
+                let forward =
+                    ops::GruOperands { xp: xp.value(), w_hh: &w, b_hh: b_hh.value(), h0: h0.value() };
+                let reverse =
+                    ops::GruOperands { xp: xp2.value(), w_hh: &w2, b_hh: b_hh2.value(), h0: h02.value() };
+                ops::gru_both_infer([forward, reverse], lens)?.map(|(y, h)| without((y.into(), h.into())))
+            }
+        })
+    }
+
     /// x: `[T,B,E]` → y: `[T,B,H]` and the state after the last step.
     fn forward(
         &self,
@@ -271,14 +346,7 @@ impl Cell {
         lens: Option<&Ids>,
         dir: Direction,
     ) -> Result<(Var, CellState)> {
-        let (b_ih, b_hh) = (cx.param(self.bias_ih)?, cx.param(self.bias_hh)?);
-        let bias = match self.kind {
-            // The reset gate acts on U·h + b_hh, so that bias stays inside the recurrence.
-            CellKind::Gru => b_ih,
-            // Both biases enter alike, so they are summed once and not at every step.
-            CellKind::Lstm | CellKind::Rnn => ag::add(&b_ih, &b_hh)?,
-        };
-        let xp = cx.linear(x, self.weight_ih, Some(&bias))?;
+        let (xp, b_hh) = self.project(cx, x)?;
         let CellState { h: h0, c: c0 } = initial;
         let w_hh = cx.param(self.weight_hh)?;
         if ![&xp, &w_hh, h0].into_iter().chain(c0).any(Var::needs_grad) {

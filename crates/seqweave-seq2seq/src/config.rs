@@ -3,9 +3,11 @@
 use std::fmt;
 
 use schemars::JsonSchema;
-use seqweave_nn::{AttentionKind, CellKind};
+use seqweave_nn::{AttentionKind, CellKind, DropoutKind};
 use seqweave_tensor::Float;
 use serde::{Deserialize, Serialize};
+
+use crate::FeaturesConfig;
 
 /// The shape of an encoder-decoder.
 ///
@@ -36,6 +38,10 @@ pub struct ModelConfig {
     /// Probability of dropping a unit of the embeddings and of the attentional state while training.
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub dropout: Float,
+    /// What a dropout mask is drawn for, in every dropout of the model.
+    pub dropout_kind: DropoutKind,
+    /// How the tags of a source reach the encoder, where `data.features` says that there are any.
+    pub features: FeaturesConfig,
 }
 
 /// The encoder's stack.
@@ -112,6 +118,8 @@ impl Default for ModelConfig {
             bridge: BridgeKind::Dense,
             tie: Tie::None,
             dropout: 0.2,
+            dropout_kind: DropoutKind::Step,
+            features: FeaturesConfig::default(),
         }
     }
 }
@@ -139,7 +147,7 @@ impl ModelConfig {
     /// Everything that is wrong with this configuration; empty when it can be built.
     pub fn check(&self) -> Vec<ConfigProblem> {
         let mut problems = Vec::new();
-        for (key, size) in [("emb", self.emb), ("hidden", self.hidden)] {
+        for (key, size) in [("emb", self.emb), ("hidden", self.hidden), ("features.emb", self.features.emb)] {
             if size == 0 || size > MAX_UNITS {
                 problems.push(ConfigProblem::Size { key, found: size, max: MAX_UNITS });
             }
@@ -219,6 +227,11 @@ pub enum ConfigProblem {
         /// The largest value accepted.
         max: usize,
     },
+    /// Tags in a vocabulary that both sides share, or in one that is nothing else.
+    SharedTags {
+        /// The number of tags.
+        tags: usize,
+    },
     /// `tie = "all"` was asked of two vocabularies of different size.
     TiedVocabs {
         /// Source vocabulary size.
@@ -236,7 +249,7 @@ impl ConfigProblem {
             Self::OddHidden { .. } => "hidden",
             Self::Vocab { side: "source", .. } => "src_vocab",
             Self::Vocab { .. } => "tgt_vocab",
-            Self::TiedVocabs { .. } => "tie",
+            Self::TiedVocabs { .. } | Self::SharedTags { .. } => "tie",
         }
     }
 }
@@ -257,6 +270,10 @@ impl fmt::Display for ConfigProblem {
             Self::Vocab { side, found, max } => {
                 write!(f, "the {side} vocabulary has {found} tokens, expected 4 (the reserved ones) to {max}")
             }
+            Self::SharedTags { tags } => write!(
+                f,
+                "the source vocabulary has {tags} tags, expected them beside tokens and not with `tie` = \"all\"; use \"softmax\""
+            ),
             Self::TiedVocabs { src, tgt } => write!(
                 f,
                 "`tie` is \"all\" but the source vocabulary has {src} tokens and the target vocabulary {tgt}; \

@@ -2,9 +2,10 @@
 
 use seqweave_autograd::{self as ag, Var};
 use seqweave_nn::{
-    Attention, AttentionKind, Ctx, Embedding, Linear, Memory, Recurrent, RecurrentConfig, RnnState, Scope,
+    Attention, AttentionKind, Ctx, Dropout, Embedding, Linear, Memory, Recurrent, RecurrentConfig, RnnState,
+    Scope,
 };
-use seqweave_tensor::{Float, Ids, Tensor};
+use seqweave_tensor::{Ids, Tensor};
 
 use crate::{DecoderConfig, ModelConfig, Result};
 
@@ -27,7 +28,10 @@ pub struct Decoder {
     recurrent: Recurrent,
     attention: Option<Attention>,
     combine: Linear,
-    dropout: Float,
+    /// Of the embedded inputs.
+    input_dropout: Dropout,
+    /// Of the attentional states.
+    state_dropout: Dropout,
     hidden: usize,
     input_feeding: bool,
 }
@@ -54,6 +58,7 @@ impl Decoder {
             layers,
             residual,
             dropout,
+            dropout_kind: config.dropout_kind,
             ..Default::default()
         };
         let recurrent = Recurrent::new(scope, &recurrent)?;
@@ -63,12 +68,14 @@ impl Decoder {
         };
         let joined = if attention.is_some() { 2 * h } else { h };
         let combine = Linear::without_bias(&mut scope.sub("combine"), joined, h);
+        let dropout = |site| Dropout { p: config.dropout, kind: config.dropout_kind, site };
         Ok(Self {
+            input_dropout: dropout(recurrent.reads(0)),
+            state_dropout: dropout(combine.weight),
             embedding,
             recurrent,
             attention,
             combine,
-            dropout: config.dropout,
             hidden: h,
             input_feeding,
         })
@@ -102,7 +109,7 @@ impl Decoder {
         memory: Option<&Memory>,
     ) -> Result<Var> {
         let [t, ..] = ids.dims::<2>("decoder inputs [T,B]")?;
-        let x = cx.dropout(&self.embedding.forward(cx, ids)?, self.dropout)?; // [T,B,E]
+        let x = self.input_dropout.forward(cx, &self.embedding.forward(cx, ids)?)?; // [T,B,E]
         if !self.input_feeding {
             return Ok(self.advance(cx, &x, state, memory)?.0);
         }
@@ -124,7 +131,7 @@ impl Decoder {
         memory: Option<&Memory>,
     ) -> Result<(Var, DecoderState, Option<Tensor>)> {
         let [n] = ids.dims("decoder inputs [N]")?;
-        let x = cx.dropout(&self.embedding.forward(cx, &ids.reshape([1, n])?)?, self.dropout)?; // [1,N,E]
+        let x = self.input_dropout.forward(cx, &self.embedding.forward(cx, &ids.reshape([1, n])?)?)?; // [1,N,E]
         let (s, state, align) = self.advance(cx, &x, state, memory)?;
         let align = match align {
             Some(align) => Some(align.reshape([n, align.numel() / n.max(1)])?),
@@ -161,7 +168,7 @@ impl Decoder {
             _ => (h, None),
         };
         let s = ag::tanh(&self.combine.forward(cx, &joined)?)?;
-        let s = cx.dropout(&s, self.dropout)?;
+        let s = self.state_dropout.forward(cx, &s)?; // [T,N,H]
         let feed = match &state.feed {
             Some(_) => Some(ag::reshape(&s, [n, self.hidden])?),
             None => None,

@@ -34,13 +34,99 @@ pub enum Error {
     /// A batch needs at least one sentence.
     #[error("a batch was built from no rows\nhelp: give at least one")]
     EmptyBatch,
+    /// An ensemble needs at least one model.
+    #[error("an ensemble was made of no models\nhelp: give at least one")]
+    NoModels,
+    /// The models of an ensemble do not speak of the same tokens.
+    #[error(
+        "model {number} of the ensemble has {found} {side} tokens, the first has {expected}\n\
+         help: train the models with the same vocabularies"
+    )]
+    OtherVocabulary {
+        /// Index of the model.
+        number: usize,
+        /// `source` or `target`.
+        side: &'static str,
+        /// Number of tokens of the first model.
+        expected: usize,
+        /// Number of tokens of this one.
+        found: usize,
+    },
+    /// The models of an ensemble attend to other source positions: one merges tags into its tokens, another reads them.
+    #[error(
+        "model {number} of the ensemble has {found} tokens at source positions, the first has {expected}\n\
+         help: train the models with the same `model.features.merge`, or all with `sum` or `concat`"
+    )]
+    OtherPositions {
+        /// Index of the model.
+        number: usize,
+        /// Number of tokens of the first model that can stand at a source position.
+        expected: usize,
+        /// The same number of this one.
+        found: usize,
+    },
+    /// A phrase has no tokens.
+    #[error("{list} phrase {number}{} is empty\nhelp: remove it", of_sentence(*.sentence))]
+    EmptyPhrase {
+        /// `forbidden` or `required`.
+        list: &'static str,
+        /// Whose phrase it is, where each sentence has its own.
+        sentence: Option<usize>,
+        /// Index of the phrase.
+        number: usize,
+    },
+    /// A required phrase contains what may not be said.
+    #[error(
+        "required phrase {number} of sentence {sentence}, {required:?}, contains {forbidden:?}, which is never said\n\
+         help: remove one of the two"
+    )]
+    Contradiction {
+        /// Index of the sentence.
+        sentence: usize,
+        /// Index of the phrase among those of the sentence.
+        number: usize,
+        /// The phrase.
+        required: Vec<u32>,
+        /// The forbidden part of it.
+        forbidden: Vec<u32>,
+    },
+    /// A prefix and required phrases do not fit into the longest output allowed.
+    #[error(
+        "prefix and required phrases of sentence {sentence} come to {tokens} tokens, and its outputs may have {max_len}\n\
+         help: raise the maximum length"
+    )]
+    NoRoom {
+        /// Index of the sentence.
+        sentence: usize,
+        /// Tokens of the prefix, and of the phrases that it does not contain.
+        tokens: usize,
+        /// The most tokens of an output.
+        max_len: usize,
+    },
+    /// Phrases cannot be required of outputs that are drawn at random.
+    #[error(
+        "sentence {sentence} has required phrases, but outputs are drawn at random\nhelp: search with a beam"
+    )]
+    RequiredOfSamples {
+        /// Index of the sentence.
+        sentence: usize,
+    },
+    /// The search found no output that contains every required phrase.
+    #[error(
+        "no output for sentence {sentence} was found that contains all its required phrases and no forbidden one\n\
+         help: raise the maximum length or the beam, or require less"
+    )]
+    Unsatisfied {
+        /// Index of the sentence.
+        sentence: usize,
+    },
     /// A row holds an id that only the model itself may place.
     #[error(
         "{side} row {row} holds the reserved id {id} at position {position}\n\
          help: give bare tokens: padding, BOS and EOS are added here"
     )]
     Reserved {
-        /// `source` or `target`.
+        /// `source` or `target`; or `prefix`, `required` or `forbidden`.
         side: &'static str,
         /// Index of the row.
         row: usize,
@@ -51,11 +137,11 @@ pub enum Error {
     },
     /// A row holds an id that the vocabulary does not have.
     #[error(
-        "{side} row {row} holds id {id} at position {position}, but the {side} vocabulary has {vocab} tokens\n\
+        "{side} row {row} holds id {id} at position {position}, but its vocabulary has {vocab} tokens\n\
          help: encode the text with this model's vocabulary"
     )]
     Vocabulary {
-        /// `source` or `target`.
+        /// `source` or `target`; or `prefix`, `required` or `forbidden`.
         side: &'static str,
         /// Index of the row.
         row: usize,
@@ -85,4 +171,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 fn join(problems: &[ConfigProblem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn of_sentence(sentence: Option<usize>) -> String {
+    sentence.map(|sentence| format!(" of sentence {sentence}")).unwrap_or_default()
 }

@@ -53,7 +53,8 @@
 //! | [`Output`] | logits; tied as in Press & Wolf 2017 |
 //! | [`Seq2Seq`] | all of it: [`loss`](Seq2Seq::loss), [`forced`](Seq2Seq::forced), [`start`](Seq2Seq::start), [`step`](Seq2Seq::step) |
 //! | [`State`] | what decoding carries along, a value |
-//! | [`search`] | greedy and beam search, scoring |
+//! | [`Ensemble`] | several models that speak with one voice |
+//! | [`search`] | greedy and beam search, sampling, prefixes, forbidden and required phrases, scoring |
 //!
 //! # Papers
 //!
@@ -62,6 +63,9 @@
 //! * Luong, Pham & Manning 2015, "Effective approaches to attention-based neural machine translation"
 //! * Wu et al. 2016, "Google's neural machine translation system"
 //! * Press & Wolf 2017, "Using the output embedding to improve language models"
+//! * Post & Vilar 2018, "Fast lexically constrained decoding with dynamic beam allocation for neural machine translation"
+//! * Keskar et al. 2019, "CTRL: a conditional transformer language model for controllable generation"
+//! * Holtzman et al. 2020, "The curious case of neural text degeneration"
 //!
 //! # Promises
 //!
@@ -77,21 +81,27 @@ mod bridge;
 mod config;
 mod decoder;
 mod encoder;
+mod ensemble;
 mod error;
+mod forced;
 mod model;
 mod output;
 pub mod search;
 mod state;
+mod tags;
 
 pub use batch::Batch;
 pub use bridge::Bridge;
 pub use config::{BridgeKind, ConfigProblem, DecoderConfig, EncoderConfig, ModelConfig, Tie};
 pub use decoder::{Decoder, DecoderState};
 pub use encoder::{Encoded, Encoder};
+pub use ensemble::Ensemble;
 pub use error::{Error, Result};
-pub use model::{Forced, Seq2Seq};
+pub use forced::Forced;
+pub use model::Seq2Seq;
 pub use output::Output;
 pub use state::State;
+pub use tags::{FeaturesConfig, Merge};
 
 /// Fills a batch beyond a sentence's end; never predicted and never counted.
 pub const PAD: u32 = 0;

@@ -1,5 +1,7 @@
 //! The model: encoder, bridge, decoder and output layer under one name.
 
+use std::ops::Range;
+
 use seqweave_autograd::{self as ag, CrossEntropyStats, Var};
 use seqweave_nn::{Ctx, Embedding, Params, ParamsBuilder, Scope};
 use seqweave_tensor::{Device, Float, Ids, Tensor, ops};
@@ -7,8 +9,10 @@ use seqweave_tensor::{Device, Float, Ids, Tensor, ops};
 use crate::bridge::Bridge;
 use crate::decoder::Decoder;
 use crate::encoder::Encoder;
+use crate::forced::force;
 use crate::output::Output;
-use crate::{Batch, Error, ModelConfig, PAD, Result, State, Tie};
+use crate::tags::Tags;
+use crate::{Batch, ConfigProblem, Error, Forced, Merge, ModelConfig, PAD, Result, State, Tie};
 
 /// An encoder-decoder (Sutskever et al. 2014) with attention (Bahdanau et al. 2015; Luong et al. 2015).
 ///
@@ -22,28 +26,6 @@ pub struct Seq2Seq {
     bridge: Bridge,
     decoder: Decoder,
     output: Output,
-}
-
-/// What the model says about one given output.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Forced {
-    /// Log-probability (natural logarithm) of each token, EOS included.
-    pub log_probs: Vec<Float>,
-    /// Whether each token was the one the model held most probable.
-    pub hits: Vec<bool>,
-}
-
-impl Forced {
-    /// Log-probability of the whole output, EOS included.
-    pub fn log_prob(&self) -> f64 {
-        self.log_probs.iter().map(|&p| p as f64).sum()
-    }
-
-    /// Whether every token was the most probable one: greedy search would give this very output, were PAD and BOS not
-    /// in its way.
-    pub fn exact(&self) -> bool {
-        self.hits.iter().all(|&hit| hit)
-    }
 }
 
 impl Seq2Seq {
@@ -61,8 +43,27 @@ impl Seq2Seq {
         tgt_vocab: usize,
         scope: &mut Scope<'_>,
     ) -> Result<Self> {
+        Self::with_tags(config, src_vocab, 0, tgt_vocab, scope)
+    }
+
+    /// [`Seq2Seq::new`] for a source vocabulary whose last `tags` ids are tags of the whole sentence. Where these are
+    /// merged in, they have the matrix `encoder.tags.weight`.
+    ///
+    /// # Errors
+    /// As [`Seq2Seq::new`]; a vocabulary that has tags cannot be shared.
+    pub fn with_tags(
+        config: &ModelConfig,
+        src_vocab: usize,
+        tags: usize,
+        tgt_vocab: usize,
+        scope: &mut Scope<'_>,
+    ) -> Result<Self> {
         let mut problems = config.check();
         problems.extend(config.check_vocab(src_vocab, tgt_vocab));
+        // The four reserved tokens are no tags.
+        if tags > 0 && (config.tie == Tie::All || tags + 4 > src_vocab) {
+            problems.push(ConfigProblem::SharedTags { tags });
+        }
         if !problems.is_empty() {
             return Err(Error::Config { problems });
         }
@@ -70,15 +71,17 @@ impl Seq2Seq {
             Embedding::new(&mut scope.sub("embedding"), vocab, config.emb, Some(PAD))
         };
         let target = table(scope.sub("decoder"), tgt_vocab);
+        let merged = if config.features.merge == Merge::Tokens { 0 } else { tags };
         let source = match config.tie {
             Tie::All => target,
-            Tie::None | Tie::Softmax => table(scope.sub("encoder"), src_vocab),
+            Tie::None | Tie::Softmax => table(scope.sub("encoder"), src_vocab - merged),
         };
+        let tags = Tags::new(config, src_vocab, tags, &mut scope.sub("encoder").sub("tags"));
         Ok(Self {
             config: config.clone(),
             src_vocab,
             tgt_vocab,
-            encoder: Encoder::new(config, source, &mut scope.sub("encoder"))?,
+            encoder: Encoder::new(config, source, tags, &mut scope.sub("encoder"))?,
             bridge: Bridge::new(config, &mut scope.sub("bridge")),
             decoder: Decoder::new(config, target, &mut scope.sub("decoder"))?,
             output: Output::new(config, tgt_vocab, &target, &mut scope.sub("output")),
@@ -96,8 +99,23 @@ impl Seq2Seq {
         device: &Device,
         seed: u64,
     ) -> Result<(Self, Params)> {
+        Self::build_with_tags(config, src_vocab, 0, tgt_vocab, device, seed)
+    }
+
+    /// [`Seq2Seq::build`] for a source vocabulary whose last `tags` ids are tags.
+    ///
+    /// # Errors
+    /// As [`Seq2Seq::with_tags`] and [`Seq2Seq::build`].
+    pub fn build_with_tags(
+        config: &ModelConfig,
+        src_vocab: usize,
+        tags: usize,
+        tgt_vocab: usize,
+        device: &Device,
+        seed: u64,
+    ) -> Result<(Self, Params)> {
         let mut builder = ParamsBuilder::new();
-        let model = Self::new(config, src_vocab, tgt_vocab, &mut builder.root())?;
+        let model = Self::with_tags(config, src_vocab, tags, tgt_vocab, &mut builder.root())?;
         Ok((model, builder.build(device, seed)?))
     }
 
@@ -136,41 +154,19 @@ impl Seq2Seq {
 
     /// What the model says about each output of a batch, token by token.
     pub fn forced(&self, cx: &Ctx<'_>, batch: &Batch) -> Result<Vec<Forced>> {
-        /// Logits held at a time, so that a large vocabulary does not need the memory of a whole batch.
-        const LOGITS: usize = 1 << 22;
-        let [_, t, b] = batch.dims()?;
-        let (v, h) = (self.tgt_vocab, self.config.hidden);
-        if let Some(position) = batch.tgt_out.as_slice().iter().position(|&id| id as usize >= v) {
-            let index = batch.tgt_out.as_slice()[position] as usize;
-            let op = "decoder targets";
-            return Err(seqweave_tensor::Error::Index { op, index, bound: v, position }.into());
-        }
         let states = self.teach(cx, batch)?; // [T,B,H]
-        let mut forced = vec![Forced { log_probs: Vec::new(), hits: Vec::new() }; b];
-        let steps = (LOGITS / (b * v)).max(1);
-        for first in (0..t).step_by(steps) {
-            let last = (first + steps).min(t);
-            let part = ag::reshape(&ag::rows(&states, first, last)?, [(last - first) * b, h])?;
-            let logits = self.output.logits(cx, &part)?; // [N,V]
+        force(batch, self.tgt_vocab, |steps| {
+            let logits = self.logits_of(cx, &states, steps)?;
             let best = ops::argmax_last(logits.value())?;
-            let log_probs = ops::log_softmax(logits.value())?.to_vec();
-            let targets = &batch.tgt_out.as_slice()[first * b..last * b];
-            for (n, &target) in targets.iter().enumerate() {
-                let row = &mut forced[n % b];
-                if row.log_probs.len() < batch.tgt_lens.as_slice()[n % b] as usize {
-                    row.log_probs.push(log_probs[n * v + target as usize]);
-                    row.hits.push(best.as_slice()[n] == target);
-                }
-            }
-        }
-        Ok(forced)
+            Ok((best.as_slice().to_vec(), ops::log_softmax(logits.value())?.to_vec()))
+        })
     }
 
     /// Encodes sources `[S,B]` of lengths `[B]` and makes the state before the first target step.
     pub fn start(&self, cx: &Ctx<'_>, src: &Ids, lens: &Ids) -> Result<State> {
         let [_, b] = src.dims("source [S,B]")?;
         let encoded = self.encoder.forward(cx, src, lens)?;
-        let memory = self.decoder.memory(cx, &encoded.outputs, lens)?;
+        let memory = self.decoder.memory(cx, &encoded.outputs, &encoded.lens)?;
         let recurrent = self.bridge.forward(cx, &encoded.state)?;
         let decoder = self.decoder.start(cx, recurrent, b);
         Ok(State { decoder, memory, rows: b, sentences: b })
@@ -184,10 +180,37 @@ impl Seq2Seq {
         Ok((logits, State { decoder, ..state.clone() }, align))
     }
 
+    /// Logits `[N,V]` of some target steps of attentional states `[T,B,H]`, N = steps · B.
+    pub(crate) fn logits_of(&self, cx: &Ctx<'_>, states: &Var, steps: Range<usize>) -> Result<Var> {
+        let [_, b, h] = states.dims("attentional states [T,B,H]")?;
+        let part = ag::reshape(&ag::rows(states, steps.start, steps.end)?, [steps.len() * b, h])?;
+        self.output.logits(cx, &part)
+    }
+
     /// Attentional states `[T,B,H]` of a batch under teacher forcing.
-    fn teach(&self, cx: &Ctx<'_>, batch: &Batch) -> Result<Var> {
+    pub(crate) fn teach(&self, cx: &Ctx<'_>, batch: &Batch) -> Result<Var> {
         let state = self.start(cx, &batch.src, &batch.src_lens)?;
         self.decoder.forward(cx, &batch.tgt_in, &state.decoder, state.memory.as_ref())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn tags(&self) -> Option<&Tags> {
+        self.encoder.tags()
+    }
+
+    /// Whether tags are merged into the embeddings of tokens, so that they are no source positions.
+    pub fn merges_tags(&self) -> bool {
+        self.encoder.tags().is_some()
+    }
+
+    /// The number of source ids that are positions: all but tags that are merged in.
+    pub(crate) fn position_vocab(&self) -> usize {
+        self.encoder.tags().map_or(self.src_vocab, |tags| tags.first())
+    }
+
+    /// The number of source positions of a row of bare ids, EOS not counted: tags that are merged in are none.
+    pub fn positions(&self, row: &[u32]) -> usize {
+        self.encoder.tags().map_or(row.len(), |tags| tags.tokens(row))
     }
 
     /// Whether the decoder looks at the source through attention.
@@ -263,12 +286,5 @@ mod tests {
         let text = error.to_string();
         assert!(matches!(error, Error::Config { problems } if problems.len() == 2));
         assert!(text.starts_with("the model configuration has 2 problem(s): `hidden` is 3"), "{text}");
-    }
-
-    #[test]
-    fn an_output_is_exact_if_every_token_is_hit() {
-        let forced = Forced { log_probs: vec![-1.0, -0.5], hits: vec![true, true] };
-        assert_eq!((forced.log_prob(), forced.exact()), (-1.5, true));
-        assert!(!Forced { hits: vec![true, false], ..forced }.exact());
     }
 }

@@ -8,7 +8,7 @@ mod common;
 
 use common::{every_shape, random_model, sentence};
 use seqweave_autograd::Tape;
-use seqweave_nn::{Ctx, Params};
+use seqweave_nn::{Ctx, DropoutKind, Params};
 use seqweave_seq2seq::{Batch, Seq2Seq};
 use seqweave_tensor::Philox;
 use seqweave_testkit::SplitMix64;
@@ -31,6 +31,7 @@ fn every_shape_has_the_gradient_of_its_loss() {
         let mut config = config.clone();
         if n % 2 == 0 {
             (config.dropout, config.encoder.dropout, config.decoder.dropout) = (0.3, 0.2, 0.2);
+            config.dropout_kind = [DropoutKind::Step, DropoutKind::Variational][n / 2 % 2];
         }
         let (model, mut params) = random_model(&config, n as u64, 0.6);
         let mut rng = SplitMix64::new(n as u64);

@@ -63,7 +63,7 @@ fn beam_one_is_greedy_in_every_shape() {
         let got = translate_batch(&model, &params, &sources, &options).unwrap();
         for (source, best) in sources.iter().zip(&got) {
             assert_eq!(best.len(), 1);
-            let (ids, log_prob) = greedy(&model, &params, source, source.len() + 3, n % 3);
+            let (ids, log_prob) = greedy(&model, &params, source, model.positions(source) + 3, n % 3);
             assert_eq!(best[0].ids, ids, "{config:?}");
             assert_close(&[best[0].log_prob], &[log_prob], 1e-5, 1e-5, "greedy log-probability");
             assert_close(&[best[0].score], &[log_prob / (ids.len() + 1) as f64], 1e-5, 1e-5, "average score");
@@ -111,7 +111,7 @@ fn alignments_are_distributions_over_the_source() {
             }
             assert_eq!(h.align.len(), h.ids.len() + 1);
             for row in &h.align {
-                assert_eq!(row.len(), source.len() + 1);
+                assert_eq!(row.len(), model.positions(source) + 1);
                 assert_close(&[row.iter().sum::<Float>()], &[1.0], 0.0, 1e-5, "sum of attention");
             }
         }
@@ -132,6 +132,7 @@ fn n_best_lists_are_sorted_unique_and_free_of_reserved_ids() {
                 coverage_penalty,
                 max_len: SHORT,
                 min_len: 2,
+                ..Default::default()
             };
             for best in translate_batch(&model, &params, &sources, &options).unwrap() {
                 assert_eq!(best.len(), 5);

@@ -2,7 +2,7 @@
 //!
 //! `cargo xtask bench ops` runs it in a release build. A result is checked before it is timed; the median counts.
 
-use seqweave_tensor::ops::{self, AdamStep, Direction, Weight};
+use seqweave_tensor::ops::{self, AdamStep, Direction, GradScale, Weight};
 use seqweave_tensor::{Acc, Device, Float, Ids, Precision, Result, Tensor, Trans, machine, on_pool};
 use std::time::Instant;
 
@@ -120,9 +120,8 @@ fn table(device: &Device, shrink: usize, flops: Option<f64>, bytes: f64) -> Resu
             weight_decay: 0.0,
             decoupled: false,
             step,
-            grad_scale: 1.0,
         };
-        ops::adam(p.view_mut()?, &g, m.view_mut()?, s.view_mut()?, &adam)
+        ops::adam(p.view_mut()?, &g, m.view_mut()?, s.view_mut()?, &adam, &GradScale::new(1.0))
     })?;
     shaped("Adam", [size], (28 * size) as f64 / seconds, Some(bytes));
     Ok(())

@@ -1,12 +1,9 @@
-//! Where tensors live, and the pool their memory returns to.
+//! Where tensors live.
 
 use crate::cuda::CudaDevice;
-use crate::{Error, Float, Result};
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use crate::pool::{CpuBuffer, Pool};
+use crate::{Error, Result};
+use std::sync::Arc;
 
 /// The place where tensors live and operations run. Cheap to clone; clones share one memory pool.
 #[derive(Clone, Debug)]
@@ -31,6 +28,17 @@ impl Device {
         }
     }
 
+    /// The same device for the tensors of a training step.
+    ///
+    /// On a GPU, products of them and of what is computed from them may be made by cuBLASLt, so that a row's last bits depend
+    /// on the other rows. On the CPU there is no difference.
+    pub fn in_training(self) -> Device {
+        match self {
+            Device::Cpu(cpu) => Device::Cpu(cpu),
+            Device::Cuda(cuda) => Device::Cuda(cuda.in_training()),
+        }
+    }
+
     /// The precision of its matrix products.
     pub fn precision(&self) -> Precision {
         match self {
@@ -47,12 +55,16 @@ impl Device {
         CudaDevice::open(ordinal).map(Device::Cuda)
     }
 
-    /// The best device there is, and in a few words which and why.
+    /// The best device there is, and in a few words which and why; of a GPU also whether the kernels were ever tested on
+    /// one of its kind.
     pub fn auto() -> (Device, String) {
-        match Device::cuda(0) {
-            Ok(device) => {
-                let which = device.describe();
-                (device, which)
+        match CudaDevice::open(0) {
+            Ok(cuda) => {
+                let mut which = cuda.describe();
+                if let Some(kind) = cuda.untested() {
+                    which += &format!(", not yet tested on {kind}");
+                }
+                (Device::Cuda(cuda), which)
             }
             Err(Error::NoCuda { reason, .. }) => (Device::cpu(), format!("cpu ({reason})")),
             Err(error) => (Device::cpu(), format!("cpu ({error})")),
@@ -81,6 +93,25 @@ impl Device {
         match self {
             Device::Cpu(_) => 0,
             Device::Cuda(cuda) => cuda.host_reads(),
+        }
+    }
+
+    /// Runs `work`, such as a training step, whose launches go to a GPU as one CUDA graph where those are used:
+    /// `SEQWEAVE_CUDA_GRAPHS=on`. Results are the same bits. What `work` reads on the way is there as ever.
+    pub fn together<R>(&self, work: impl FnOnce() -> R) -> R {
+        match self {
+            Device::Cpu(_) => work(),
+            Device::Cuda(cuda) => cuda.together(work),
+        }
+    }
+
+    /// Buffers that tensors have taken from the system so far, on the CPU; always 0 on a GPU.
+    ///
+    /// A buffer that is dropped is handed out again, so a repeated computation takes none after its first run.
+    pub fn buffers_made(&self) -> u64 {
+        match self {
+            Device::Cpu(cpu) => cpu.pool.made(),
+            Device::Cuda(_) => 0,
         }
     }
 
@@ -117,10 +148,11 @@ pub enum Precision {
     /// Not at all.
     #[default]
     F32,
-    /// Numbers split in two of bfloat16 each, where the processor has matrix registers for those (AMX): products of first
-    /// parts and of a first with a second one, so that an operand has a relative error of 2⁻¹⁷.
+    /// Numbers split in two parts that matrix units take: products of first parts and of a first with a second one.
     ///
-    /// Where it has none, the kernels of [`Precision::F32`] are faster, and are used.
+    /// A processor with matrix registers (AMX) takes parts in bfloat16, so that an operand has a relative error of 2⁻¹⁷. Where
+    /// it has none, the kernels of [`Precision::F32`] are faster, and are used. A GPU takes parts in TF32, which hold 22 of the
+    /// 24 significant bits: the error is that of f32 but for its last bits.
     F32Fast,
     /// To bfloat16, the upper half of an f32: relative error 2⁻⁸ an operand at most, to nearest, ties to even.
     ///
@@ -168,108 +200,15 @@ impl CpuDevice {
         self.precision
     }
 
-    /// A buffer of at least `len` elements. Recycled memory holds what its last owner left in it; in debug builds it
-    /// is filled with NaN, so that reading before writing shows.
+    /// A buffer of `len` elements; see [`Pool::alloc`].
     pub(crate) fn alloc(&self, len: usize) -> CpuBuffer {
-        let blocks = size_class(len.div_ceil(Block::LEN));
-        let recycled = self.pool.free().get_mut(&blocks).and_then(Vec::pop);
-        let mut data = recycled.unwrap_or_else(|| vec![Block([0.0; Block::LEN]); blocks]);
-        if cfg!(debug_assertions) {
-            data.fill(Block([Float::NAN; Block::LEN]));
-        }
-        CpuBuffer { data, len, pool: self.pool.clone() }
-    }
-}
-
-/// Free buffers by length in blocks.
-#[derive(Default)]
-struct Pool {
-    free: Mutex<HashMap<usize, Vec<Vec<Block>>>>,
-}
-
-impl Pool {
-    fn free(&self) -> std::sync::MutexGuard<'_, HashMap<usize, Vec<Vec<Block>>>> {
-        // A panic elsewhere cannot leave a list of free buffers in a bad state.
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for Pool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let free = self.free();
-        let blocks: usize = free.iter().map(|(len, list)| len * list.len()).sum();
-        write!(f, "Pool({} free bytes)", blocks * size_of::<Block>())
-    }
-}
-
-/// Lengths are rounded up to four classes an octave, so that batches of similar shape share buffers.
-pub(crate) fn size_class(blocks: usize) -> usize {
-    let blocks = blocks.max(1);
-    let step = (blocks.checked_next_power_of_two().unwrap_or(1 << 62) / 8).max(1);
-    blocks.div_ceil(step).saturating_mul(step)
-}
-
-/// One cache line: buffers are made of these so that vectors never straddle two lines.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Block([Float; Block::LEN]);
-
-impl Block {
-    const LEN: usize = 64 / size_of::<Float>();
-}
-
-/// Host memory that returns to its pool when dropped.
-pub(crate) struct CpuBuffer {
-    data: Vec<Block>,
-    len: usize,
-    pool: Arc<Pool>,
-}
-
-impl CpuBuffer {
-    pub(crate) fn as_slice(&self) -> &[Float] {
-        // SAFETY: a Block is exactly Block::LEN floats without padding, and `len` was allocated in `alloc`.
-        unsafe { std::slice::from_raw_parts(self.data.as_ptr().cast(), self.len) }
-    }
-
-    pub(crate) fn as_mut_slice(&mut self) -> &mut [Float] {
-        // SAFETY: as in `as_slice`, and `self` is borrowed exclusively.
-        unsafe { std::slice::from_raw_parts_mut(self.data.as_mut_ptr().cast(), self.len) }
-    }
-}
-
-impl Drop for CpuBuffer {
-    fn drop(&mut self) {
-        let data = std::mem::take(&mut self.data);
-        self.pool.free().entry(data.len()).or_default().push(data);
+        Pool::alloc(&self.pool, len)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn buffers_are_recycled_and_aligned() {
-        let Device::Cpu(cpu) = Device::cpu() else { panic!("it is the CPU") };
-        let first = cpu.alloc(1000);
-        let address = first.as_slice().as_ptr() as usize;
-        assert_eq!(address % 64, 0);
-        drop(first);
-        assert_eq!(
-            cpu.alloc(1001).as_slice().as_ptr() as usize,
-            address,
-            "a similar length reuses the buffer"
-        );
-    }
-
-    #[test]
-    fn size_classes_waste_at_most_a_quarter() {
-        for blocks in 1..5000 {
-            let class = size_class(blocks);
-            assert!(class >= blocks && class * 4 <= blocks * 5 + 4, "{blocks} -> {class}");
-            assert_eq!(size_class(class), class, "a class is its own class");
-        }
-    }
 
     #[test]
     fn available_memory_is_read_where_it_is_written() {

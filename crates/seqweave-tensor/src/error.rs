@@ -111,6 +111,30 @@ pub enum Error {
         /// What the driver has.
         free: usize,
     },
+    /// Kernels were to be compiled at run time, and could not be.
+    #[error(
+        "SEQWEAVE_KERNELS=jit: {reason}\nhelp: unset SEQWEAVE_KERNELS to use the kernels that are built in"
+    )]
+    Jit {
+        /// Why not.
+        reason: String,
+    },
+    /// The environment names nobody who makes matrix products.
+    #[error(
+        "SEQWEAVE_GEMM: expected own or cublaslt, found `{found}`\nhelp: unset it to use cuBLASLt in training where it is found"
+    )]
+    GemmSwitch {
+        /// What it says.
+        found: String,
+    },
+    /// cuBLASLt was asked for by the environment, and cannot be used.
+    #[error(
+        "SEQWEAVE_GEMM=cublaslt: {reason}\nhelp: unset SEQWEAVE_GEMM to use the kernels that are built in"
+    )]
+    NoCublasLt {
+        /// Why not.
+        reason: String,
+    },
     /// No CUDA device can be used, and why.
     #[error("no CUDA device {ordinal}: {reason}")]
     NoCuda {

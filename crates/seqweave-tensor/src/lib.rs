@@ -22,7 +22,7 @@
 //! * **Same bits.** No result depends on the number of threads: work is cut into chunks of a fixed size, and sums
 //!   over chunks are added in order.
 //! * **No company effects.** A row of a matrix product, a softmax row or a sentence in a recurrent layer gets the same
-//!   bits whatever else is in the batch.
+//!   bits whatever else is in the batch; on a GPU with [`Tensor::in_training`], products are free of that.
 //! * **Errors, not panics.** A wrong shape or index is an [`Error`] that names the operation, what it expected and
 //!   what it found.
 //!
@@ -44,15 +44,18 @@ pub mod machine;
 mod math;
 pub mod ops;
 mod parallel;
+mod pending;
+mod pool;
 mod rng;
 mod shape;
 mod tensor;
 
-pub use cuda::{CudaDevice, open_library as open_cuda_library};
+pub use cuda::{CudaDevice, GraphReport};
 pub use device::{CpuDevice, Device, Precision};
 pub use error::{Error, Result};
 pub use ids::Ids;
 pub use parallel::on_pool;
+pub use pending::Pending;
 pub use rng::Philox;
 pub use shape::Shape;
 pub use tensor::{Tensor, TensorMut};
@@ -65,7 +68,7 @@ pub type Float = f32;
 pub type Float = f64;
 
 /// Whether an operand of a matrix product is taken as it lies, or transposed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Trans {
     /// As it lies in memory.
     N,

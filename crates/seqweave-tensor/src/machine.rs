@@ -6,7 +6,20 @@ use crate::{Float, Precision};
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-pub use crate::level::{OVERRIDE, check_override};
+pub use crate::level::OVERRIDE;
+
+/// Whether the environment variables that choose how matrix products are made say what is known: [`OVERRIDE`] for the CPU,
+/// `SEQWEAVE_GEMM` for a GPU.
+///
+/// # Errors
+/// [`Error::CpuOverride`], [`Error::GemmSwitch`].
+///
+/// [`Error::CpuOverride`]: crate::Error::CpuOverride
+/// [`Error::GemmSwitch`]: crate::Error::GemmSwitch
+pub fn check_override() -> crate::Result<()> {
+    crate::level::check_override()?;
+    crate::cuda::gemm_switch().map(drop)
+}
 
 /// The name of the instruction set that the matrix kernels use here: `avx512`, `avx2` or `portable`.
 pub fn matrix_kernels() -> &'static str {

@@ -5,6 +5,7 @@
 
 use crate::Float;
 use rayon::prelude::*;
+use std::cell::RefCell;
 
 /// Elements of pointwise work below which a loop stays serial.
 pub(crate) const SERIAL_BELOW: usize = 1 << 15;
@@ -92,6 +93,21 @@ fn split_rows<const N: usize>(
     );
 }
 
+/// Lends `f` `len` numbers of this thread's own, which hold what they held. A loop's body asks for room here instead of
+/// allocating it; within `f`, another call makes room of its own.
+pub(crate) fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [Float]) -> R) -> R {
+    thread_local! {
+        static SCRATCH: RefCell<Vec<Float>> = const { RefCell::new(Vec::new()) };
+    }
+    let mut own = SCRATCH.take();
+    if own.len() < len {
+        own.resize(len, 0.0);
+    }
+    let result = f(&mut own[..len]);
+    SCRATCH.replace(own);
+    result
+}
+
 /// The values `f(i)` for `i` in `0..n`, in order, computed in parallel when `n · work` elements are worth it.
 pub(crate) fn map<R: Send>(n: usize, work: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
     if n * work < SERIAL_BELOW { (0..n).map(f).collect() } else { (0..n).into_par_iter().map(f).collect() }
@@ -138,6 +154,12 @@ mod tests {
             assert_eq!(seen, (0..rows).collect::<Vec<_>>());
             assert!(out.chunks(30).enumerate().all(|(i, row)| row.iter().all(|&x| x == 1.0 + i as Float)));
         }
+        let inner = with_scratch(5, |outer| {
+            outer.fill(1.0);
+            with_scratch(9, |inner| inner.fill(2.0));
+            outer.to_vec()
+        });
+        assert_eq!(inner, [1.0; 5], "a call within a call has room of its own");
         for rows in [1, 5, 3001] {
             let (mut wide, mut narrow) = (vec![0.0; rows * 20], vec![0.0; rows]);
             for_rows_of([&mut wide, &mut narrow], [20, 1], 20, |row, [wide, narrow]| {

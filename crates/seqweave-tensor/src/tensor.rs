@@ -1,7 +1,7 @@
 //! The tensor: shared and read-only, or borrowed for writing.
 
 use crate::cuda::{self, CudaBuffer};
-use crate::device::CpuBuffer;
+use crate::pool::CpuBuffer;
 use crate::{Device, Error, Float, Result, Shape};
 use ndarray_rand::RandomExt;
 use ndarray_rand::rand::Rng;
@@ -275,6 +275,11 @@ impl Tensor {
             return Ok(Tensor { device: device.clone(), ..self.clone() });
         }
         Tensor::try_build(device, self.shape, |mut out| out.copy_from(self))
+    }
+
+    /// The same tensor as an operand of a training step: see [`Device::in_training`].
+    pub fn in_training(&self) -> Tensor {
+        Tensor { device: self.device.clone().in_training(), ..self.clone() }
     }
 
     /// A copy with memory of its own.

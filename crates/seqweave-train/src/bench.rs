@@ -5,6 +5,7 @@
 //! its full length, so no token is padding. A result is checked before anything is timed.
 
 use crate::update::{Update, UpdateOptions, update};
+use crate::word_dropout::WordDropout;
 use crate::{Error, Result};
 use seqweave_nn::{AttentionKind, CellKind, Optimizer, OptimizerConfig, Params};
 use seqweave_seq2seq::search::{Hypothesis, MaxLen, SearchOptions, score_batch, translate_batch};
@@ -272,9 +273,10 @@ fn time_training(
     let mut work = || {
         step += 1;
         let dropout = Philox { seed: 1, step };
-        let options = UpdateOptions { smoothing: 0.0, clip: Some(1.0), lr: 1e-3, dropout };
+        let word_dropout = WordDropout::NONE;
+        let options = UpdateOptions { smoothing: 0.0, clip: Some(1.0), lr: 1e-3, word_dropout, dropout };
         match update(&model, &mut params, &mut optimizer, &batches, &options)? {
-            Update::Done { nll, count, .. } => Ok(nll / count as f64),
+            Update::Done { sums, .. } => Ok(sums.xent().unwrap_or(f64::NAN)),
             Update::NotFinite { tensor } => Err(wrong("a finite step", format!("{tensor} is not finite"))),
         }
     };

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use seqweave::store::{self, SealedFolder, Storage};
 use seqweave_nn::{OptimizerState, ScheduleState};
+use seqweave_tensor::Float;
 use serde::{Deserialize, Serialize};
 
 use crate::state_file;
@@ -27,7 +28,9 @@ pub struct TrainState {
     pub step: u64,
     /// The running epoch, from 0.
     pub epoch: u64,
-    /// The next batch of that epoch, from 0.
+    /// The block of that epoch from which the next batch comes, from 0.
+    pub next_block: u64,
+    /// The next batch of that block, from 0.
     pub next_batch: u64,
     /// The seed; with step, epoch and batch it determines every random stream.
     pub seed: u64,
@@ -35,6 +38,8 @@ pub struct TrainState {
     pub optimizer: OptimizerState,
     /// The schedule's state.
     pub schedule: ScheduleState,
+    /// The weights that are trained, where those of the model are their moving average.
+    pub trained: Option<Vec<Float>>,
     /// The best validation so far.
     pub best: Option<Best>,
     /// Validations since the best one, for early stopping.

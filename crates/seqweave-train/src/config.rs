@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-pub use guide::{Key, json_schema, keys, render_guide};
+pub use guide::{Key, json_schema, keys, render_guide, suggested_keys};
 pub use problem::{Place, Problem, ProblemKind, Problems};
 pub use sections::*;
 
@@ -171,6 +171,8 @@ const NOT_HASHED: &[&str] = &[
     "data.train",
     "data.dev",
     "data.test",
+    "data.src.tokenizer",
+    "data.tgt.tokenizer",
     "data.max_line_bytes",
     "train.epochs",
     "train.max_steps",
@@ -230,7 +232,9 @@ impl Loader {
 
     fn add_overrides(&mut self, sets: &[String]) {
         for set in sets {
-            let is_text = |key: &str| self.shape.find(key).is_some_and(Shape::is_text);
+            let is_text = |key: &str, value: &Value| {
+                self.shape.find(key).is_some_and(|shape| shape.is_text() && !shape.admits(value))
+            };
             match self.texts.parse_override(set, is_text) {
                 Ok(node) => self.root.merge(node),
                 Err(problems) => self.problems.extend(problems),

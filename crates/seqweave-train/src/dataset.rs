@@ -2,13 +2,17 @@
 
 use crate::Result;
 use crate::config::Config;
-use seqweave_data::{BatchPlan, Codec, Example, Fnv64, Pair, load_corpora, prepare};
+use seqweave_data::{
+    BatchPlan, Codec, Examples, Fnv64, Known, Level, Pair, Resampler, is_mostly_unspaced, read_data_from,
+};
 
 /// Everything a run takes from its corpora.
 pub(crate) struct Dataset {
     pub(crate) source: Codec,
     pub(crate) target: Codec,
-    pub(crate) examples: Vec<Example>,
+    pub(crate) examples: Examples,
+    /// Cuts the examples anew for each epoch, where a side asks for it.
+    pub(crate) resampler: Option<Resampler>,
     pub(crate) plan: BatchPlan,
     pub(crate) dev: Vec<Pair>,
     /// Pairs that were set apart for a test and lie in no file of their own.
@@ -18,18 +22,25 @@ pub(crate) struct Dataset {
 }
 
 impl Dataset {
-    pub(crate) fn open(config: &Config) -> Result<Dataset> {
-        let corpora = load_corpora(&config.data)?;
-        let prepared = prepare(&corpora.train, &config.data)?;
-        let plan = BatchPlan::of(&prepared.examples, config.train.batch.clone())?;
-        let waste = plan.waste(&plan.epoch(config.seed, 0));
-        let mut facts = vec![prepared.report.filter.to_string()];
-        if corpora.held_out > 0 {
-            facts.push(format!("left out {} training pairs whose source is held out", corpora.held_out));
+    /// Reads the data; `known` are the tokens of a model that is trained further.
+    pub(crate) fn open(config: &Config, known: Option<Known<'_>>) -> Result<Dataset> {
+        let data = read_data_from(&config.data, known)?;
+        let plan = BatchPlan::of(&data.examples, config.train.batch.clone())?;
+        let mut facts: Vec<String> = data.report.to_string().lines().map(str::to_owned).collect();
+        for (name, codec) in [("src", &data.src), ("tgt", &data.tgt)] {
+            let tokens = codec.vocab.iter().map(|(token, _)| token);
+            if codec.tokenizer.level == Level::Word && is_mostly_unspaced(tokens) {
+                facts.push(format!(
+                    "{name}: most characters are of a script without spaces, and data.{name}.level is \"word\", which makes \
+                     one token of a whole line; use \"bpe\", \"unigram\" or \"char\""
+                ));
+            }
         }
-        facts.push(format!("source: {}", prepared.report.src));
-        facts.push(format!("target: {}", prepared.report.tgt));
-        facts.push(format!("an epoch: {waste}"));
+        let waste = plan.waste(&plan.block(config.seed, 0, 0));
+        facts.push(match plan.blocks() {
+            1 => format!("an epoch: {waste}"),
+            blocks => format!("an epoch: {blocks} blocks such as the first: {waste}"),
+        });
         let oversized = plan.oversized();
         if oversized > 0 {
             facts.push(format!(
@@ -37,33 +48,39 @@ impl Dataset {
                 config.train.batch.tokens
             ));
         }
-        facts.push(format!("development: {} pairs", corpora.dev.len()));
-        let test = if config.data.test.is_none() { corpora.test } else { Vec::new() };
+        // Planning has looked at the lengths of all examples, and nothing needs them all again.
+        data.examples.forget();
+        facts.push(format!("development: {} pairs", data.dev.len()));
+        let test = if config.data.test.is_none() { data.test } else { Vec::new() };
         if !test.is_empty() {
             facts.push(format!("test: {} pairs, set apart in test.tsv of the run folder", test.len()));
         }
+        let texts = data.texts.iter().map(|pair| (pair.src.as_str(), pair.tgt.as_str()));
+        let sides = [(&data.src, config.data.src.noise()), (&data.tgt, config.data.tgt.noise())];
+        let resampler = Resampler::new(config.seed, sides, texts);
+        if resampler.is_some() {
+            facts.push("pieces are cut anew in each epoch: its batches and tokens are other ones".to_owned());
+        }
         Ok(Dataset {
-            source: prepared.src,
-            target: prepared.tgt,
-            examples: prepared.examples,
+            resampler,
+            source: data.src,
+            target: data.tgt,
+            examples: data.examples,
             plan,
-            dev: corpora.dev,
+            dev: data.dev,
             test,
             facts,
         })
     }
 
-    /// A number that changes when training or development data do.
+    /// A number that changes when training or development data do, and is the same for text and its shards.
     pub(crate) fn fingerprint(&self) -> String {
         let mut hash = Fnv64::default();
-        for example in &self.examples {
-            hash.ids(&example.src);
-            hash.ids(&example.tgt);
-        }
         let mut text = |text: &str| {
             hash.number(text.len() as u64);
             hash.bytes(text.as_bytes());
         };
+        text(self.examples.fingerprint());
         // Ids mean nothing without their tokens.
         for (token, _) in self.source.vocab.iter().chain(self.target.vocab.iter()) {
             text(token);

@@ -72,6 +72,32 @@ pub enum Error {
         /// Each checkpoint with the reason.
         refused: Vec<String>,
     },
+    /// A model to start from has no parameter that the model of the configuration has too.
+    #[error(
+        "{} has no parameter of a name and shape that this model has: nothing would be taken from it\n\
+         help: set [model] to the shape of that model, or leave train.init_from out",
+        model.display()
+    )]
+    NothingToTake {
+        /// The model to start from.
+        model: PathBuf,
+    },
+    /// A run folder has fewer checkpoints than were asked for.
+    #[error(
+        "{} has {found} checkpoints {which}, expected {wanted}\n\
+         help: ask for fewer, or train with checkpoint.keep_last or checkpoint.keep_best of {wanted}",
+        run.display()
+    )]
+    TooFewCheckpoints {
+        /// The run folder.
+        run: PathBuf,
+        /// Which were looked for: those that verify, or those that were validated.
+        which: &'static str,
+        /// How many were asked for.
+        wanted: usize,
+        /// How many there are.
+        found: usize,
+    },
     /// A sealed folder or an atomic write failed.
     #[error(transparent)]
     Store(#[from] seqweave::Error),

@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 
 use crate::Result;
-use seqweave::{ModelFolder, TranslateOptions, Translator};
+use seqweave::{TranslateOptions, Translator};
 use seqweave_data::Pair;
 use seqweave_metrics::{
     Accuracy, Item, Measured, Metric, Perplexity, Score, Sentence, TextOptions, TextScores, group_references,
 };
-use seqweave_nn::Ctx;
 use seqweave_seq2seq::Batch;
 use serde::Serialize;
 
@@ -88,7 +87,7 @@ pub fn evaluate(translator: &Translator, pairs: &[Pair], options: &EvaluateOptio
     let measured = measure(&items, &answers, pairs, options)?;
     let forced = match options.metrics.iter().all(|metric| metric.is_of_text()) {
         true => Forced::default(),
-        false => forced(translator.model(), pairs, options.translate.batch)?,
+        false => forced(translator, pairs, options.translate.batch)?,
     };
     let score = |&metric: &Metric| match metric {
         Metric::Ppl => Some(Score::ppl(&forced.perplexity)),
@@ -101,7 +100,7 @@ pub fn evaluate(translator: &Translator, pairs: &[Pair], options: &EvaluateOptio
 }
 
 /// Metrics of texts over items or lines.
-fn measure(
+pub(crate) fn measure(
     items: &[Item<&str, &str>],
     answers: &[Answer],
     pairs: &[Pair],
@@ -137,16 +136,17 @@ struct Forced {
     sequences: Accuracy,
 }
 
-fn forced(folder: &ModelFolder, pairs: &[Pair], batch: usize) -> Result<Forced> {
+fn forced(translator: &Translator, pairs: &[Pair], batch: usize) -> Result<Forced> {
+    let (folder, ensemble) = (translator.model(), translator.ensemble()?);
     let encode = |pair: &Pair| (folder.source.encode(&pair.src), folder.target.encode(&pair.tgt));
     let rows: Vec<(Vec<u32>, Vec<u32>)> = pairs.iter().map(encode).collect();
     // Rows of like length share a batch; by batch invariance the sums do not depend on it, but for their order.
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|&i| (rows[i].0.len(), rows[i].1.len()));
-    let (cx, mut sums) = (Ctx::infer(&folder.params), Forced::default());
+    let mut sums = Forced::default();
     for part in order.chunks(batch.max(1)) {
         let batch: Vec<(&[u32], &[u32])> = part.iter().map(|&i| (&rows[i].0[..], &rows[i].1[..])).collect();
-        for (&sentence, row) in part.iter().zip(folder.model.forced(&cx, &Batch::from_rows(&batch)?)?) {
+        for (&sentence, row) in part.iter().zip(ensemble.forced(&Batch::from_rows(&batch)?)?) {
             if let Some(step) = row.log_probs.iter().position(|p| p.is_nan()) {
                 return Err(seqweave_seq2seq::Error::NotANumber { sentence, step }.into());
             }

@@ -1,7 +1,7 @@
 //! Batches for the trainer: what each step is made of, and where the data stands after it.
 
 use crate::Result;
-use seqweave_data::{BatchPlan, Example};
+use seqweave_data::{BatchPlan, Batches, Example, Examples, Position, Resampler};
 use seqweave_seq2seq::Batch;
 use std::sync::Arc;
 
@@ -21,16 +21,11 @@ pub(crate) struct Feed {
     pub(crate) tgt_tokens: u64,
 }
 
-/// A place in the data: epochs count from 0, steps from 0 within the epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Position {
-    pub(crate) epoch: u64,
-    pub(crate) step: u64,
-}
-
 /// Everything the order and the content of the batches depend on.
 pub(crate) struct FeedSource {
-    pub(crate) examples: Arc<Vec<Example>>,
+    pub(crate) examples: Examples,
+    /// Cuts the examples anew for each epoch; its batches then follow from the new lengths.
+    pub(crate) resampler: Option<Resampler>,
     pub(crate) plan: BatchPlan,
     pub(crate) seed: u64,
     /// Micro-batches a step.
@@ -38,58 +33,95 @@ pub(crate) struct FeedSource {
 }
 
 impl FeedSource {
+    /// The examples of the epoch of a position, and its batches from there on.
+    fn open(&self, at: Position) -> Result<(Examples, Batches)> {
+        let Some(resampler) = &self.resampler else {
+            return Ok((self.examples.clone(), self.plan.clone().batches(self.seed, at)?));
+        };
+        let examples = resampler.epoch(&self.examples, at.epoch)?;
+        let plan = BatchPlan::of(&examples, self.plan.config().clone())?;
+        Ok((examples, plan.batches(self.seed, at)?))
+    }
+
     /// Optimizer steps of an epoch, counted from 0. They are a few more or less than those of another, because the
-    /// batches are cut from another shuffle.
-    pub(crate) fn steps(&self, epoch: u64) -> u64 {
-        self.plan.epoch(self.seed, epoch).len().div_ceil(self.accumulate) as u64
+    /// batches are cut from another shuffle; of a corpus of several blocks, the first stands for all.
+    pub(crate) fn steps(&self, epoch: u64) -> Result<u64> {
+        let (_, batches) = self.open(Position { epoch, block: 0, batch: 0 })?;
+        let plan = batches.plan();
+        let batches = plan.block(self.seed, epoch, 0).len() as u64 * plan.blocks();
+        Ok(batches.div_ceil(self.accumulate as u64))
+    }
+
+    /// Optimizer steps of the first `epochs` epochs: exact unless to cut them all into batches would take a while, as it does
+    /// where each epoch cuts its text anew, and then as if each were as long as the first.
+    pub(crate) fn steps_of(&self, epochs: u64) -> Result<u64> {
+        /// Examples that are shuffled and cut in less than a second.
+        const QUICK: u64 = 4_000_000;
+        match epochs.saturating_mul(self.examples.len() as u64) {
+            ..=QUICK if self.resampler.is_none() => (0..epochs).map(|epoch| self.steps(epoch)).sum(),
+            _ => Ok(epochs.saturating_mul(self.steps(0)?)),
+        }
     }
 
     /// Refuses a position that the data do not have, such as one that was saved with others.
-    pub(crate) fn check(&self, Position { epoch, step }: Position) -> Result<()> {
-        let batches = self.plan.epoch(self.seed, epoch).len();
-        let batch = step.saturating_mul(self.accumulate as u64);
-        if batch >= batches as u64 {
-            return Err(seqweave_data::Error::Position { epoch, batch, batches }.into());
+    pub(crate) fn check(&self, position: Position) -> Result<()> {
+        let (_, batches) = self.open(position)?;
+        // After a step, the position is that of the batch which comes next, wherever that is.
+        if batches.at_end_of_block() {
+            let Position { epoch, block, batch } = position;
+            let (blocks, batches) = (self.plan.blocks(), batch as usize);
+            return Err(seqweave_data::Error::Position { epoch, block, batch, blocks, batches }.into());
         }
         Ok(())
     }
 
     /// The endless sequence of steps from `start` on.
+    ///
+    /// # Errors
+    /// A position that the data do not have.
     pub(crate) fn from(
         self: Arc<Self>,
         start: Position,
-    ) -> impl Iterator<Item = Result<Feed>> + Send + 'static {
-        let mut position = start;
-        let mut order = None;
-        std::iter::from_fn(move || {
-            let epoch = order.get_or_insert_with(|| self.plan.epoch(self.seed, position.epoch));
-            let first = position.step as usize * self.accumulate;
-            let last = (first + self.accumulate).min(epoch.len());
-            let feed = self.feed(&epoch[first..last]);
-            let (ends_epoch, epoch) = (last == epoch.len(), position.epoch + 1);
-            if ends_epoch {
-                position = Position { epoch, step: 0 };
-                order = None;
-            } else {
-                position.step += 1;
+    ) -> Result<impl Iterator<Item = Result<Feed>> + Send + 'static> {
+        let (mut examples, mut batches) = self.open(start)?;
+        Ok(std::iter::from_fn(move || {
+            // Examples are read before the next batch is looked for: going to another block gives back the pages of this one.
+            let mut parts = Vec::with_capacity(self.accumulate);
+            let (first, indices) = batches.next()?;
+            parts.push(read(&examples, &indices));
+            let mut ends_epoch = batches.begins_epoch();
+            while parts.len() < self.accumulate && !ends_epoch {
+                parts.push(read(&examples, &batches.next()?.1));
+                ends_epoch = batches.begins_epoch();
             }
-            Some(feed.map(|feed| Feed { next: position, epoch, ends_epoch, ..feed }))
-        })
+            let (next, epoch) = (batches.position(), first.epoch + 1);
+            let feed = feed(parts).map(|feed| Feed { next, epoch, ends_epoch, ..feed });
+            if ends_epoch && self.resampler.is_some() {
+                (examples, batches) = match self.open(next) {
+                    Ok(opened) => opened,
+                    Err(error) => return Some(Err(error)),
+                };
+            }
+            Some(feed)
+        }))
     }
+}
 
-    fn feed(&self, parts: &[Vec<u32>]) -> Result<Feed> {
-        let batch = |part: &Vec<u32>| {
-            let rows = part.iter().map(|&i| &self.examples[i as usize]);
-            let rows: Vec<(&[u32], &[u32])> =
-                rows.map(|example| (&example.src[..], &example.tgt[..])).collect();
-            Batch::from_rows(&rows)
-        };
-        let batches = parts.iter().map(batch).collect::<std::result::Result<Vec<_>, _>>()?;
-        let sum = |tokens: fn(&Batch) -> usize| batches.iter().map(|batch| tokens(batch) as u64).sum();
-        let (src_tokens, tgt_tokens) = (sum(Batch::src_tokens), sum(Batch::tgt_tokens));
-        let next = Position { epoch: 0, step: 0 };
-        Ok(Feed { batches, next, epoch: 0, ends_epoch: false, src_tokens, tgt_tokens })
-    }
+fn read(examples: &Examples, indices: &[usize]) -> Result<Vec<Example>> {
+    Ok(indices.iter().map(|&i| examples.get(i)).collect::<seqweave_data::Result<_>>()?)
+}
+
+fn feed(parts: Vec<Result<Vec<Example>>>) -> Result<Feed> {
+    let batch = |part: Result<Vec<Example>>| -> Result<Batch> {
+        let examples = part?;
+        let rows: Vec<(&[u32], &[u32])> =
+            examples.iter().map(|example| (&example.src[..], &example.tgt[..])).collect();
+        Ok(Batch::from_rows(&rows)?)
+    };
+    let batches = parts.into_iter().map(batch).collect::<Result<Vec<_>>>()?;
+    let sum = |tokens: fn(&Batch) -> usize| batches.iter().map(|batch| tokens(batch) as u64).sum();
+    let (src_tokens, tgt_tokens) = (sum(Batch::src_tokens), sum(Batch::tgt_tokens));
+    Ok(Feed { batches, next: Position::default(), epoch: 0, ends_epoch: false, src_tokens, tgt_tokens })
 }
 
 #[cfg(test)]
@@ -101,9 +133,9 @@ mod tests {
     fn source(accumulate: usize) -> Arc<FeedSource> {
         let example =
             |i: u32| Example { src: vec![4 + i; 1 + i as usize % 3], tgt: vec![5; 1 + i as usize % 4] };
-        let examples: Vec<Example> = (0..40).map(example).collect();
+        let examples = Examples::from((0..40).map(example).collect::<Vec<Example>>());
         let plan = BatchPlan::of(&examples, BatchConfig { tokens: 20, ..BatchConfig::default() }).unwrap();
-        Arc::new(FeedSource { examples: Arc::new(examples), plan, seed: 5, accumulate })
+        Arc::new(FeedSource { examples, resampler: None, plan, seed: 5, accumulate })
     }
 
     /// The source ids of each micro-batch, as one list.
@@ -114,8 +146,8 @@ mod tests {
     #[test]
     fn an_epoch_has_every_example_once_and_says_where_it_ends() {
         for accumulate in [1, 3, 100] {
-            let source = source(accumulate);
-            let mut feeds = source.clone().from(Position { epoch: 0, step: 0 }).map(|feed| feed.unwrap());
+            let (source, mut total) = (source(accumulate), 0);
+            let mut feeds = source.clone().from(Position::default()).unwrap().map(|feed| feed.unwrap());
             for epoch in 1..=3 {
                 let (mut seen, mut steps) = (Vec::new(), 0);
                 loop {
@@ -130,14 +162,18 @@ mod tests {
                     let sum: usize = feed.batches.iter().map(Batch::tgt_tokens).sum();
                     assert_eq!(feed.tgt_tokens, sum as u64);
                     if feed.ends_epoch {
-                        assert_eq!(feed.next, Position { epoch, step: 0 });
+                        assert_eq!(feed.next, Position { epoch, block: 0, batch: 0 });
                         break;
                     }
-                    assert_eq!(feed.next, Position { epoch: epoch - 1, step: steps });
+                    let batch = steps * accumulate as u64;
+                    assert_eq!(feed.next, Position { epoch: epoch - 1, block: 0, batch });
                 }
                 seen.sort_unstable();
                 assert_eq!(seen, (4..44).collect::<Vec<u32>>(), "epoch {epoch}, {accumulate} batches a step");
-                assert!(epoch > 1 || steps == source.steps(0));
+                assert!(epoch > 1 || steps == source.steps(0).unwrap());
+                total += steps;
+                let of_all = source.steps_of(epoch).unwrap();
+                assert_eq!(of_all, total, "{epoch} epochs, {accumulate} batches a step");
             }
         }
     }
@@ -145,15 +181,17 @@ mod tests {
     #[test]
     fn from_any_position_the_rest_is_the_same() {
         let source = source(2);
-        let take =
-            |start, n| source.clone().from(start).take(n).map(|feed| feed.unwrap()).collect::<Vec<Feed>>();
-        let whole = take(Position { epoch: 0, step: 0 }, 30);
+        let take = |start, n| {
+            source.clone().from(start).unwrap().take(n).map(|feed| feed.unwrap()).collect::<Vec<Feed>>()
+        };
+        let whole = take(Position::default(), 30);
         assert!(whole.iter().any(|feed| feed.epoch == 3), "the run crosses two ends of epochs");
         for (i, feed) in whole.iter().enumerate().take(29) {
             let rest = take(feed.next, 29 - i);
             assert!(rest.iter().map(ids).eq(whole[i + 1..].iter().map(ids)), "after step {}", i + 1);
         }
-        let order = |epoch| take(Position { epoch, step: 0 }, 1).iter().map(ids).collect::<Vec<_>>();
+        let order =
+            |epoch| take(Position { epoch, block: 0, batch: 0 }, 1).iter().map(ids).collect::<Vec<_>>();
         assert_ne!(order(0), order(1), "every epoch has its own order");
     }
 }

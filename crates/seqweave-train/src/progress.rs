@@ -6,7 +6,9 @@ use seqweave_tensor::Float;
 
 use crate::checkpoint::{Best, TrainState};
 use crate::event::StepReport;
-use crate::feed::{Feed, Position};
+use crate::feed::Feed;
+use crate::sums::Sums;
+use seqweave_data::Position;
 
 /// Where the run stands; with weights, optimizer, schedule and metric table, all there is to resume from.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,35 +27,11 @@ pub(crate) struct Progress {
     pub(crate) since_validation: Sums,
 }
 
-/// Sums over target tokens of the training data.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Sums {
-    pub(crate) nll: f64,
-    pub(crate) count: u64,
-    pub(crate) correct: u64,
-}
-
-impl Sums {
-    pub(crate) fn add(&mut self, nll: f64, count: u64, correct: u64) {
-        self.nll += nll;
-        self.count += count;
-        self.correct += correct;
-    }
-
-    pub(crate) fn xent(&self) -> Option<f64> {
-        (self.count > 0).then(|| self.nll / self.count as f64)
-    }
-
-    pub(crate) fn acc(&self) -> Option<f64> {
-        (self.count > 0).then(|| 100.0 * self.correct as f64 / self.count as f64)
-    }
-}
-
 impl Progress {
     pub(crate) fn new() -> Progress {
         Progress {
             step: 0,
-            position: Position { epoch: 0, step: 0 },
+            position: Position::default(),
             best: None,
             bad_validations: 0,
             bad_steps: 0,
@@ -62,19 +40,13 @@ impl Progress {
     }
 
     pub(crate) fn from_state(state: &TrainState) -> Progress {
-        let running =
-            |name: &str| state.running.iter().find(|(n, _)| n == name).map_or(0.0, |(_, value)| *value);
         Progress {
             step: state.step,
-            position: Position { epoch: state.epoch, step: state.next_batch },
+            position: Position { epoch: state.epoch, block: state.next_block, batch: state.next_batch },
             best: state.best,
             bad_validations: state.bad_validations,
             bad_steps: state.bad_steps,
-            since_validation: Sums {
-                nll: running("nll"),
-                count: running("count") as u64,
-                correct: running("correct") as u64,
-            },
+            since_validation: Sums::from_numbers(&state.running),
         }
     }
 }
@@ -106,14 +78,8 @@ impl Window {
         }
     }
 
-    pub(crate) fn add(
-        &mut self,
-        feed: &Feed,
-        (nll, count, correct): (f64, u64, u64),
-        grad_norm: f64,
-        lr: f64,
-    ) {
-        self.sums.add(nll, count, correct);
+    pub(crate) fn add(&mut self, feed: &Feed, sums: &Sums, grad_norm: f64, lr: f64) {
+        self.sums.add(sums);
         self.src_tokens += feed.src_tokens;
         self.tgt_tokens += feed.tgt_tokens;
         (self.grad_norm, self.lr) = (grad_norm, lr);

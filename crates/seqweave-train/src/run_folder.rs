@@ -2,28 +2,33 @@
 //!
 //! ```text
 //! RUN/config.toml     the resolved configuration, which loads again
-//! RUN/metrics.tsv     one row per log or validation; the same bytes for the same run, killed and resumed or not
+//! RUN/metrics.tsv     one row per validation; the same bytes for the same run, killed and resumed or not
 //! RUN/log.jsonl       one JSON object per event, with its time
 //! RUN/train.log       what the terminal showed
+//! RUN/tb/             event files for TensorBoard, unless `run.tensorboard` is off
 //! RUN/checkpoints/    see [`crate::checkpoint`]
 //! RUN/samples/        translations of a few validation sentences per step
+//! RUN/test.tsv        pairs that were set apart for a test, if the corpora have no file of their own for it
 //! RUN/run.lock        held by the one trainer of this folder
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use seqweave::store::{self, Disk};
 
 use crate::checkpoint::{self, MetricRow, MetricTable};
+use crate::timestamp::timestamp;
 use crate::{Error, Result};
 
 /// A run folder that this process holds; dropping it lets the next trainer in.
 #[derive(Debug)]
 pub struct RunFolder {
     root: PathBuf,
+    /// The topmost folder that was made for this one, if it was not there.
+    made: Option<PathBuf>,
     /// Closing the file ends the lock, also when the process is killed.
     _lock: File,
     /// Names of leftovers of an interrupted write that were removed on opening.
@@ -43,13 +48,44 @@ impl RunFolder {
             }
             _ => Error::Io { op: "create the run folder", path: root.into(), source },
         };
+        let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+        let made = root.ancestors().take_while(is_missing).last().map(Path::to_path_buf);
         for folder in [root.to_path_buf(), root.join("checkpoints"), root.join("samples")] {
             fs::create_dir_all(&folder).map_err(not_writable)?;
         }
         let lock = take_lock(root, not_writable)?;
         let mut cleaned = store::clean_temporaries(&Disk, root)?;
         cleaned.extend(store::clean_temporaries(&Disk, &root.join("checkpoints"))?);
-        Ok(RunFolder { root: root.into(), _lock: lock, cleaned })
+        Ok(RunFolder { root: root.into(), made, _lock: lock, cleaned })
+    }
+
+    /// Refuses a path at which no run folder can be, without making one: something else is there, or on the way there.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub fn check(root: &Path) -> Result<()> {
+        match root.ancestors().find(|path| path.exists()) {
+            Some(there) if !there.is_dir() => {
+                let source = io::ErrorKind::NotADirectory.into();
+                Err(Error::Io { op: "create the run folder", path: root.into(), source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the folder if it was made for a run that came to nothing, and the folders that were made for it.
+    ///
+    /// What has anything in it stays. The lock is still held, so nobody else can have begun to work here.
+    pub(crate) fn abandon(&self) {
+        let Some(made) = &self.made else { return };
+        // Best effort: what cannot be removed harms no one.
+        let _ = fs::remove_file(self.root.join("run.lock"));
+        for folder in ["checkpoints", "samples"] {
+            let _ = fs::remove_dir(self.root.join(folder));
+        }
+        for folder in self.root.ancestors().take_while(|folder| folder.starts_with(made)) {
+            let _ = fs::remove_dir(folder);
+        }
     }
 
     /// The folder itself.
@@ -82,6 +118,11 @@ impl RunFolder {
         self.root.join("train.log")
     }
 
+    /// The event files for TensorBoard.
+    pub fn tensorboard_path(&self) -> PathBuf {
+        self.root.join("tb")
+    }
+
     /// The pairs that the split set apart for a test.
     pub fn test_path(&self) -> PathBuf {
         self.root.join("test.tsv")
@@ -100,7 +141,7 @@ impl RunFolder {
         Ok(store::write_file_atomic(&Disk, path, text.as_bytes())?)
     }
 
-    /// Removes the checkpoints, samples and logs of an earlier run.
+    /// Removes the checkpoints, samples, logs and test pairs of an earlier run.
     ///
     /// # Errors
     /// [`Error::Io`] when one of them is there and cannot be removed.
@@ -110,10 +151,17 @@ impl RunFolder {
             let path = path.to_path_buf();
             move |source| Error::Io { op, path, source }
         };
-        let samples = self.root.join("samples");
-        let mut files = vec![self.metrics_path(), self.log_path(), self.train_log_path()];
-        for entry in fs::read_dir(&samples).map_err(failed("list", &samples))? {
-            files.push(entry.map_err(failed("list", &samples))?.path());
+        let mut files = vec![self.metrics_path(), self.log_path(), self.train_log_path(), self.test_path()];
+        for folder in [self.root.join("samples"), self.tensorboard_path()] {
+            match fs::read_dir(&folder) {
+                // A run need not have written for TensorBoard.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                entries => {
+                    for entry in entries.map_err(failed("list", &folder))? {
+                        files.push(entry.map_err(failed("list", &folder))?.path());
+                    }
+                }
+            }
         }
         for path in files {
             match fs::remove_file(&path) {
@@ -275,33 +323,8 @@ impl EventLog {
     }
 }
 
-/// A point in time as RFC 3339 in UTC with milliseconds.
-pub fn timestamp(time: SystemTime) -> String {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    let (year, month, day) = civil_date(days);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", since.subsec_millis())
-}
-
-/// The date in the Gregorian calendar so many days after 1970-01-01.
-///
-/// Years are counted from 1 March, so that the leap day is the last one of a year.
-fn civil_date(days: u64) -> (u64, u64, u64) {
-    const DAYS_OF_400_YEARS: u64 = 146_097;
-    let shifted = days + 719_468; // days since 0000-03-01
-    let (era, day_of_era) = (shifted / DAYS_OF_400_YEARS, shifted % DAYS_OF_400_YEARS);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (400 * era + year_of_era + u64::from(month <= 2), month, day)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use super::*;
 
@@ -335,6 +358,31 @@ mod tests {
         fs::write(root.join("run.lock"), "999999999999 a very long stale text").unwrap();
         drop(RunFolder::open(&root).unwrap());
         assert_eq!(fs::read_to_string(root.join("run.lock")).unwrap(), format!("{}\n", std::process::id()));
+    }
+
+    #[test]
+    fn a_run_that_came_to_nothing_leaves_only_what_was_there() {
+        let parent = tempfile::tempdir().unwrap();
+        let there = || fs::read_dir(parent.path()).unwrap().count();
+        let root = parent.path().join("runs/deep/a");
+        RunFolder::open(&root).unwrap().abandon();
+        assert_eq!(there(), 0);
+        let run = RunFolder::open(&root).unwrap();
+        run.write(&run.config_path(), "x").unwrap();
+        run.abandon();
+        assert!(root.join("config.toml").exists(), "what has something in it stays");
+        let empty = parent.path().join("mine");
+        fs::create_dir(&empty).unwrap();
+        RunFolder::open(&empty).unwrap().abandon();
+        assert!(empty.is_dir(), "a folder that was there stays");
+
+        fs::write(parent.path().join("file"), "").unwrap();
+        for name in ["file", "file/run"] {
+            let error = RunFolder::check(&parent.path().join(name)).unwrap_err();
+            assert!(matches!(error, Error::Io { .. }), "{error}");
+        }
+        RunFolder::check(&parent.path().join("new/run")).unwrap();
+        RunFolder::check(&empty).unwrap();
     }
 
     #[test]
@@ -396,17 +444,6 @@ mod tests {
         let event: serde_json::Value = serde_json::from_str(lines[1]).unwrap();
         assert_eq!((event["event"].as_str(), event["step"].as_u64()), (Some("resume"), Some(3)));
         assert!(event["time"].as_str().unwrap().ends_with('Z'));
-    }
-
-    #[test]
-    fn times_are_utc_dates() {
-        let at =
-            |seconds: u64, millis: u32| timestamp(UNIX_EPOCH + Duration::new(seconds, millis * 1_000_000));
-        assert_eq!(at(0, 0), "1970-01-01T00:00:00.000Z");
-        assert_eq!(at(951_782_400, 5), "2000-02-29T00:00:00.005Z");
-        assert_eq!(at(1_709_251_199, 999), "2024-02-29T23:59:59.999Z");
-        assert_eq!(at(4_102_444_800, 0), "2100-01-01T00:00:00.000Z");
-        assert_eq!(at(4_107_542_400, 0), "2100-03-01T00:00:00.000Z");
     }
 
     #[cfg(unix)]

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use crate::{Error, Result};
 
 /// The version of the payload's structure; it rises with every change of [`crate::checkpoint::TrainState`].
-pub const STATE_VERSION: u32 = 1;
+pub const STATE_VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"SWSTATE1";
 const HASHED_HEADER: usize = 20;

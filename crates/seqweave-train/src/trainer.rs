@@ -3,22 +3,29 @@
 //! Everything a step depends on is in [`TrainState`] and the model's files; whatever happens between two checkpoints is
 //! a pure function of the first. So a run that was killed and started again ends in the same bits.
 
-use crate::checkpoint::{self, Best, Checkpoint, MetricRow, Pointer, TrainState};
-use crate::config::{Config, Problem, ProblemKind, Problems, Sources};
+use crate::checkpoint::{self, Best, MetricRow, Pointer, TrainState};
+use crate::choice;
+use crate::config::Config;
 use crate::dataset::Dataset;
+use crate::describe::{describe, describe_machine};
 use crate::event::{Event, Outcome, Sample, Started, Validation};
 use crate::feed::{Feed, FeedSource};
+use crate::initial::Initial;
+use crate::plan::{is_due, planned_schedule, planned_steps};
 use crate::progress::{Progress, Window, decimal};
+use crate::resume::{check_same, check_settings, newest, restore_weights, settings_hash};
 use crate::run_folder::{EventLog, MetricsFile, RunFolder};
+use crate::tensorboard::Tensorboard;
 use crate::update::{Update, UpdateOptions, update};
-use crate::{Error, EvaluateOptions, Evaluation, Result, evaluate};
+use crate::word_dropout::WordDropout;
+use crate::{EvaluateOptions, Evaluation, Result, evaluate};
 use seqweave::store::Disk;
 use seqweave::{ModelFolder, TranslateOptions, Translator};
 use seqweave_data::{Pair, prefetch};
 use seqweave_metrics::{Metric, TextOptions};
-use seqweave_nn::{Optimizer, ParamsBuilder, Schedule, ScheduleKind};
+use seqweave_nn::{MovingAverage, Optimizer, ParamsBuilder, Schedule};
 use seqweave_seq2seq::Seq2Seq;
-use seqweave_tensor::{Device, Philox, Precision, machine};
+use seqweave_tensor::{Device, Philox};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,15 +37,18 @@ const AHEAD: usize = 4;
 /// A training run that is ready to go, or to go on.
 pub struct Trainer {
     config: Config,
-    run: RunFolder,
+    run: Arc<RunFolder>,
     translator: Translator,
     optimizer: Optimizer,
+    /// The mean of the weights, and of the model's weights while it stands in for them.
+    average: Option<MovingAverage>,
     schedule: Schedule,
     source: Arc<FeedSource>,
     dev: Vec<Pair>,
     metrics: Vec<Metric>,
     table: MetricsFile,
     log: EventLog,
+    board: Option<Tensorboard>,
     progress: Progress,
     total_steps: u64,
     started: Started,
@@ -68,20 +78,43 @@ impl Trainer {
         options: OpenOptions,
     ) -> Result<Trainer> {
         let resolved = config.resolved()?;
-        let run = RunFolder::open(run)?;
-        let mut data = Dataset::open(&config)?;
-        let (config_hash, data_fingerprint) = (settings_hash(&config), data.fingerprint());
-        let (device, why) = device;
-        let sizes = (data.source.vocab.len(), data.target.vocab.len());
-        let mut builder = ParamsBuilder::new();
-        let model = Seq2Seq::new(&config.model, sizes.0, sizes.1, &mut builder.root())?;
-        // Value, two layouts of it, gradient and the optimizer's vectors; while a checkpoint is written, value and vectors
-        // once more.
-        builder.check_memory(&device, 5 + 2 * config.train.optimizer.vectors().len())?;
+        let run = Arc::new(RunFolder::open(run)?);
+        let opened = Trainer::open_in(config, &resolved, run.clone(), device, options);
+        if opened.is_err() {
+            run.abandon();
+        }
+        opened
+    }
+
+    fn open_in(
+        config: Config,
+        resolved: &str,
+        run: Arc<RunFolder>,
+        (device, why): (Device, String),
+        options: OpenOptions,
+    ) -> Result<Trainer> {
         let (found, refused) = if options.overwrite { (None, Vec::new()) } else { newest(&run)? };
-        let (folder, state) = match found {
+        if let Some(found) = &found {
+            check_settings(&run, found, &config)?;
+        }
+        let initial = match (&config.train.init_from, &found) {
+            (None, _) => None,
+            (Some(path), None) => Some(Initial::open(path)?),
+            // What the run started from is in its checkpoint, and may have been moved or trained further since.
+            (Some(_), Some(found)) => Some(Initial::resumed(found)?),
+        };
+        let mut data = Dataset::open(&config, initial.as_ref().map(Initial::known))?;
+        let (config_hash, data_fingerprint) = (settings_hash(&config), data.fingerprint());
+        let (src, tgt) = (&data.source.vocab, &data.target.vocab);
+        let mut builder = ParamsBuilder::new();
+        let model =
+            Seq2Seq::with_tags(&config.model, src.len(), data.source.tags(), tgt.len(), &mut builder.root())?;
+        // Value, two layouts of it, gradient, their mean and the optimizer's vectors; while a checkpoint is written, value,
+        // mean and vectors once more.
+        let average = if config.train.ema > 0.0 { 2 } else { 0 };
+        builder.check_memory(&device, 5 + average + 2 * config.train.optimizer.vectors().len())?;
+        let (mut folder, state) = match found {
             Some(found) => {
-                check_settings(&run, &found, &config)?;
                 check_same(&found.folder, "training data", &found.state.data_fingerprint, &data_fingerprint)?;
                 let mut folder = ModelFolder::from_sealed(&found.files, &device)?;
                 // How to decode may be changed between two starts; it decides no weight.
@@ -89,25 +122,39 @@ impl Trainer {
                 (folder, Some(found.state))
             }
             None => {
-                let params = builder.build(&device, config.seed)?;
+                let mut params = builder.build(&device, config.seed)?;
+                if let Some(initial) = initial {
+                    let facts = initial.give(&mut params, &data.source, &data.target)?;
+                    data.facts.splice(0..0, facts);
+                }
                 let generation = config.decode.clone();
                 (ModelFolder { model, params, source: data.source, target: data.target, generation }, None)
             }
         };
         let source = Arc::new(FeedSource {
-            examples: Arc::new(data.examples),
+            examples: data.examples,
+            resampler: data.resampler,
             plan: data.plan,
             seed: config.seed,
             accumulate: config.train.accumulate as usize,
         });
-        let total_steps = planned_steps(&config, source.steps(0));
+        folder.params.freeze(&config.train.freeze)?;
+        let total_steps = planned_steps(&config, &source)?;
         let mut optimizer = Optimizer::new(&config.train.optimizer, &folder.params)?;
         let mut schedule = planned_schedule(&config, total_steps)?;
         let metrics = config.valid.metrics.clone();
         let mut table = checkpoint::MetricTable { columns: columns(&metrics), rows: Vec::new() };
         let mut progress = Progress::new();
         let mut resumed = None;
+        let average = match config.train.ema {
+            0.0 => None,
+            decay => Some(MovingAverage::new(decay, &folder.params)?),
+        };
         if let Some(state) = state {
+            if average.is_some() {
+                // The model of a checkpoint is the mean; what goes on to be trained is beside it.
+                restore_weights(&mut folder.params, state.trained.as_deref().unwrap_or_default())?;
+            }
             optimizer.load_state(&state.optimizer)?;
             schedule.load_state(&state.schedule);
             progress = Progress::from_state(&state);
@@ -130,24 +177,34 @@ impl Trainer {
             model: describe(&config),
             parameters,
             data: data.facts,
+            data_fingerprint: data_fingerprint.clone(),
+            config_hash: config_hash.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            machine: describe_machine(),
             total_steps,
         };
         if options.overwrite {
             run.start_over()?;
         }
-        run.write(&run.config_path(), &resolved)?;
+        run.write(&run.config_path(), resolved)?;
         if !data.test.is_empty() {
             let lines = data.test.iter().map(|pair| format!("{}\t{}\n", pair.src, pair.tgt));
             run.write(&run.test_path(), &lines.collect::<String>())?;
         }
+        let board = match config.run.tensorboard {
+            true => Some(Tensorboard::open(&run.tensorboard_path(), progress.step)?),
+            false => None,
+        };
         Ok(Trainer {
             table: run.metrics(table)?,
             log: run.event_log()?,
+            board,
             translator: Translator::new(folder),
             dev: data.dev,
             config,
             run,
             optimizer,
+            average,
             schedule,
             source,
             metrics,
@@ -196,7 +253,7 @@ impl Trainer {
         if self.stopped_early() {
             return Ok(Outcome::StoppedEarly);
         }
-        let mut feeds = prefetch(self.source.clone().from(self.progress.position), AHEAD)?;
+        let mut feeds = prefetch(self.source.clone().from(self.progress.position)?, AHEAD)?;
         let mut window = Window::new();
         let mut saved = self.resumed_step();
         let outcome = loop {
@@ -241,6 +298,12 @@ impl Trainer {
         Ok(outcome)
     }
 
+    fn word_dropout(&self) -> WordDropout {
+        let source = &self.translator.model().source;
+        let first_tag = (source.vocab.len() - source.tags()) as u32;
+        WordDropout { p: self.config.train.word_dropout, first_tag }
+    }
+
     /// One optimizer step over one feed.
     fn step(&mut self, feed: &Feed, window: &mut Window, on_event: &mut dyn FnMut(&Event)) -> Result<()> {
         let train = &self.config.train;
@@ -249,6 +312,7 @@ impl Trainer {
             smoothing: train.label_smoothing,
             clip: (train.clip > 0.0).then_some(train.clip),
             lr: self.schedule.lr(step),
+            word_dropout: self.word_dropout(),
             dropout: Philox { seed: self.config.seed, step },
         };
         let ModelFolder { model, params, .. } = self.translator.model_mut();
@@ -256,10 +320,13 @@ impl Trainer {
         self.progress.step = step;
         self.progress.position = feed.next;
         match outcome {
-            Update::Done { nll, count, correct, grad_norm } => {
+            Update::Done { sums, grad_norm } => {
+                if let Some(average) = &mut self.average {
+                    average.update(params, self.optimizer.steps())?;
+                }
                 self.progress.bad_steps = 0;
-                self.progress.since_validation.add(nll, count, correct);
-                window.add(feed, (nll, count, correct), grad_norm, decimal(options.lr));
+                self.progress.since_validation.add(&sums);
+                window.add(feed, &sums, grad_norm, decimal(options.lr));
             }
             Update::NotFinite { tensor } => {
                 self.progress.bad_steps += 1;
@@ -273,7 +340,7 @@ impl Trainer {
     /// Measures the model on the development data, writes a row of metrics, and returns whether it is the best so far.
     fn validate(&mut self, epoch: u64, on_event: &mut dyn FnMut(&Event)) -> Result<bool> {
         let step = self.progress.step;
-        let (evaluation, samples) = match self.measure() {
+        let (evaluation, samples) = match self.averaged(|trainer| trainer.measure()) {
             Ok(measured) => measured,
             // A model that gives NaN is no good, but whether to go on is for the steps in a row to say.
             Err(error) if error.is_not_a_number() => {
@@ -328,7 +395,7 @@ impl Trainer {
     fn measure(&self) -> Result<(Evaluation, Vec<Sample>)> {
         let valid = &self.config.valid;
         let mut search = self.config.decode.clone();
-        (search.beam, search.n_best) = (valid.beam as usize, 1);
+        (search.beam, search.n_best, search.sampling.on) = (valid.beam as usize, 1, false);
         let translate = TranslateOptions { search, ..TranslateOptions::default() };
         let options =
             EvaluateOptions { translate, metrics: self.metrics.clone(), text: TextOptions::default() };
@@ -385,6 +452,24 @@ impl Trainer {
     /// Writes a checkpoint, points to it, and removes checkpoints nobody needs any more; `false` if the weights are not
     /// finite and therefore not saved.
     fn save(&mut self, best: bool, on_event: &mut dyn FnMut(&Event)) -> Result<bool> {
+        self.averaged(|trainer| trainer.write(best, on_event))
+    }
+
+    /// Does `work` with the moving average, where there is one, as the weights of the model.
+    fn averaged<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.swap_average()?;
+        let done = work(self);
+        self.swap_average()?;
+        done
+    }
+
+    fn swap_average(&mut self) -> Result<()> {
+        let params = &mut self.translator.model_mut().params;
+        Ok(self.average.as_mut().map_or(Ok(()), |average| average.swap(params))?)
+    }
+
+    /// [`Trainer::save`] of the model as it is now; the weights that are trained stand in the place of their average.
+    fn write(&mut self, best: bool, on_event: &mut dyn FnMut(&Event)) -> Result<bool> {
         let (step, run) = (self.progress.step, self.run.root());
         let files = match self.translator.model().to_files() {
             Ok(files) => files,
@@ -403,8 +488,14 @@ impl Trainer {
             checkpoint::set_pointer(&Disk, run, Pointer::Best, step)?;
         }
         checkpoint::set_pointer(&Disk, run, Pointer::Last, step)?;
-        let best_step = self.progress.best.map(|best| checkpoint::folder_name(best.step));
-        let keep: Vec<String> = best_step.into_iter().collect();
+        // A validation whose checkpoint was not saved takes nobody's place.
+        let there = checkpoint::list(&Disk, run)?;
+        let ranked = choice::ranked(self.table.table(), self.config.valid.best_by);
+        let ranked = ranked.into_iter().filter(|&step| there.contains(&checkpoint::folder_name(step)));
+        let best = ranked.take(self.config.checkpoint.keep_best as usize);
+        // The best is that of the pointer, also where a row of the same score came first and was not saved.
+        let keep: Vec<String> =
+            best.chain(self.progress.best.map(|best| best.step)).map(checkpoint::folder_name).collect();
         checkpoint::prune(&Disk, run, self.config.checkpoint.keep_last as usize, &keep)?;
         self.report(on_event, Event::Saved { path })?;
         Ok(true)
@@ -416,18 +507,16 @@ impl Trainer {
         TrainState {
             step,
             epoch: position.epoch,
-            next_batch: position.step,
+            next_block: position.block,
+            next_batch: position.batch,
             seed: self.config.seed,
             optimizer: self.optimizer.state(),
             schedule: self.schedule.state().clone(),
+            trained: self.average.as_ref().map(|average| average.values().to_vec()),
             best,
             bad_validations,
             bad_steps,
-            running: vec![
-                ("nll".to_owned(), sums.nll),
-                ("count".to_owned(), sums.count as f64),
-                ("correct".to_owned(), sums.correct as f64),
-            ],
+            running: sums.to_numbers(),
             metrics: self.table.table().clone(),
             config_hash: self.config_hash.clone(),
             data_fingerprint: self.data_fingerprint.clone(),
@@ -437,6 +526,9 @@ impl Trainer {
 
     fn report(&mut self, on_event: &mut dyn FnMut(&Event), event: Event) -> Result<()> {
         on_event(&event);
+        if let Some(board) = &mut self.board {
+            board.take(&event)?;
+        }
         let serde_json::Value::Object(mut fields) = serde_json::to_value(&event)? else {
             unreachable!("an event is a tagged object");
         };
@@ -445,101 +537,10 @@ impl Trainer {
     }
 }
 
-/// Steps the run will make: exact for a step limit, to a few steps for an epoch limit.
-fn planned_steps(config: &Config, steps_per_epoch: u64) -> u64 {
-    let limits = [config.train.max_steps, config.train.epochs * steps_per_epoch];
-    limits.into_iter().filter(|&limit| limit > 0).min().unwrap_or(u64::MAX)
-}
-
-/// The schedule of a run of `total_steps` steps, which is the length of a cosine unless it has its own.
-fn planned_schedule(config: &Config, total_steps: u64) -> Result<Schedule> {
-    let mut planned = config.train.schedule.clone();
-    if planned.total == 0 {
-        planned.total = total_steps;
-    }
-    if planned.kind == ScheduleKind::Cosine && planned.warmup >= planned.total {
-        let rule =
-            format!("all the run has {total_steps} steps, at the last of which the cosine ends: take fewer");
-        let kind = ProblemKind::Conflict { found: planned.warmup.to_string(), rule };
-        let problem = Problem { key: "train.schedule.warmup".into(), kind, place: None };
-        return Err(Error::Config(Problems(vec![problem])));
-    }
-    Ok(Schedule::new(&planned, config.train.optimizer.lr)?)
-}
-
-/// Every `every` steps, or at the end of each epoch if that is zero.
-fn is_due(every: u64, step: u64, ends_epoch: bool) -> bool {
-    if every == 0 { ends_epoch } else { step.is_multiple_of(every) }
-}
-
 /// The columns of `metrics.tsv` after step and epoch.
 fn columns(metrics: &[Metric]) -> Vec<String> {
     let fixed = ["lr", "train_xent", "train_acc"].map(str::to_owned);
     fixed.into_iter().chain(metrics.iter().map(Metric::to_string)).chain(["best".to_owned()]).collect()
-}
-
-/// The newest checkpoint that verifies, and newer ones with the reasons why they do not.
-fn newest(run: &RunFolder) -> Result<(Option<Checkpoint>, Vec<String>)> {
-    let latest = checkpoint::load_latest(&Disk, run.root())?;
-    let refused: Vec<String> = latest
-        .refused
-        .iter()
-        .map(|r| format!("{}: {}", r.folder.display(), r.error.without_help()))
-        .collect();
-    if latest.checkpoint.is_none() && !refused.is_empty() {
-        return Err(Error::NoGoodCheckpoint { run: run.root().into(), refused });
-    }
-    Ok((latest.checkpoint, refused))
-}
-
-/// Refuses a checkpoint that was made with other settings, and names them if the run folder still has them.
-fn check_settings(run: &RunFolder, found: &Checkpoint, config: &Config) -> Result<()> {
-    let (hash, expected) = (&found.state.config_hash, settings_hash(config));
-    let sources = Sources { files: vec![run.config_path()], sets: Vec::new() };
-    match Config::load(&sources) {
-        Ok(then) if *hash != expected && settings_hash(&then.value) == *hash => {
-            let (then, now) = then.value.differences(config);
-            check_same(&found.folder, "settings", &then.join(", "), &now.join(", "))
-        }
-        _ => check_same(&found.folder, "settings", hash, &expected),
-    }
-}
-
-/// [`Config::hash`], and in bf16 and f32-fast how this machine makes its products: another way gives other last bits, so a
-/// run that went on with it would not end as if it had not been interrupted.
-fn settings_hash(config: &Config) -> String {
-    match Precision::from(config.train.precision) {
-        Precision::F32 => config.hash(),
-        Precision::F32Fast => {
-            format!("{}, f32-fast products {}", config.hash(), machine::f32_fast_kernels())
-        }
-        Precision::Bf16 => format!("{}, bf16 products {}", config.hash(), machine::bf16_kernels()),
-    }
-}
-
-fn check_same(folder: &Path, what: &'static str, found: &str, expected: &str) -> Result<()> {
-    if found == expected {
-        return Ok(());
-    }
-    Err(Error::OtherRun { folder: folder.into(), what, found: found.into(), expected: expected.into() })
-}
-
-/// The model in one line: `LSTM 1×256 bi → LSTM 1×256, attention general`.
-fn describe(config: &Config) -> String {
-    let model = &config.model;
-    let (encoder, decoder) = (&model.encoder, &model.decoder);
-    let cell = format!("{:?}", model.cell).to_uppercase();
-    let attention = serde_json::to_value(model.attention).unwrap_or_default();
-    format!(
-        "{cell} {}×{}{} → {cell} {}×{}{}, attention {}",
-        encoder.layers,
-        model.hidden,
-        if encoder.bidirectional { " bidirectional" } else { "" },
-        decoder.layers,
-        model.hidden,
-        if decoder.input_feeding { " with input feeding" } else { "" },
-        attention.as_str().unwrap_or_default(),
-    )
 }
 
 #[cfg(test)]

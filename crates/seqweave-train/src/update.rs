@@ -1,9 +1,13 @@
 //! One optimizer step: forward, backward, look, update.
 
 use crate::Result;
-use seqweave_nn::{Ctx, Optimizer, Params};
+use crate::sums::Sums;
+use crate::word_dropout::{WordDropout, drop_words};
+use seqweave_autograd::CrossEntropyStats;
+use seqweave_nn::{Ctx, Error as Nn, Optimizer, Params};
 use seqweave_seq2seq::{Batch, Seq2Seq};
-use seqweave_tensor::{Float, Philox, on_pool};
+use seqweave_tensor::{Float, Pending, Philox, on_pool};
+use std::borrow::Cow;
 
 /// How a step is made.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +18,8 @@ pub(crate) struct UpdateOptions {
     pub(crate) clip: Option<Float>,
     /// Learning rate.
     pub(crate) lr: Float,
+    /// Words that the model reads and that are replaced by `<unk>`.
+    pub(crate) word_dropout: WordDropout,
     /// Key of this step's dropout.
     pub(crate) dropout: Philox,
 }
@@ -23,12 +29,8 @@ pub(crate) struct UpdateOptions {
 pub(crate) enum Update {
     /// The weights were updated.
     Done {
-        /// Negative log-likelihood summed over target tokens, without smoothing.
-        nll: f64,
-        /// Target tokens.
-        count: u64,
-        /// Target tokens that were the most probable ones.
-        correct: u64,
+        /// What the target tokens sum up to.
+        sums: Sums,
         /// Norm of the gradient before clipping.
         grad_norm: f64,
     },
@@ -50,7 +52,8 @@ pub(crate) fn update(
     batches: &[Batch],
     options: &UpdateOptions,
 ) -> Result<Update> {
-    on_pool(|| update_here(model, params, optimizer, batches, options))
+    let device = params.device().clone();
+    on_pool(|| device.together(|| update_here(model, params, optimizer, batches, options)))
 }
 
 /// [`update`] on the calling thread.
@@ -62,35 +65,38 @@ fn update_here(
     options: &UpdateOptions,
 ) -> Result<Update> {
     let tokens: usize = batches.iter().map(Batch::tgt_tokens).sum();
-    let (mut nll, mut count, mut correct) = (0.0, 0, 0);
     params.zero_grad()?;
+    let mut losses: Vec<CrossEntropyStats> = Vec::with_capacity(batches.len());
     for (i, batch) in batches.iter().enumerate() {
         // Micro-batches of one step draw different masks: the seed's high half tells them apart.
         let dropout = Philox { seed: options.dropout.seed ^ ((i as u64) << 48), ..options.dropout };
+        let batch = match options.word_dropout {
+            WordDropout { p: 0.0, .. } => Cow::Borrowed(batch),
+            words => Cow::Owned(drop_words(batch, words, dropout)?),
+        };
         let stats =
-            accumulate_gradient(model, params, batch, options.smoothing, 1.0 / tokens as Float, dropout)?;
+            accumulate_gradient(model, params, &batch, options.smoothing, 1.0 / tokens as Float, dropout)?;
         let Some(stats) = stats else { return Ok(Update::NotFinite { tensor: "loss".to_owned() }) };
-        nll += stats.0;
-        count += stats.1;
-        correct += stats.2;
+        losses.push(stats);
     }
-    // Without a limit on the norm, squares of a finite gradient may overflow, and Adam would keep the infinity for ever.
-    if options.clip.is_none() {
-        let norm = params.grad_norm()?;
-        if norm.is_finite() && !((norm * norm) as Float).is_finite() {
-            return Ok(Update::NotFinite { tensor: "the square of the gradient".to_owned() });
+    let pending: Vec<&Pending> = losses.iter().map(|stats| stats.totals.pending()).collect();
+    let grad_norm = match optimizer.step_if_finite(params, options.lr, options.clip, &pending) {
+        Ok(report) => report.grad_norm,
+        Err(error) => {
+            let tensor = match error {
+                Nn::NonFiniteLoss => "loss".to_owned(),
+                Nn::NonFiniteGradient { name } => format!("the gradient of {name}"),
+                Nn::GradientTooLarge { .. } => "the square of the gradient".to_owned(),
+                error => return Err(error.into()),
+            };
+            return Ok(Update::NotFinite { tensor });
         }
-    }
-    match optimizer.step(params, options.lr, options.clip) {
-        Ok(report) => Ok(Update::Done { nll, count, correct, grad_norm: report.grad_norm }),
-        Err(seqweave_nn::Error::NonFiniteGradient { name }) => {
-            Ok(Update::NotFinite { tensor: format!("the gradient of {name}") })
-        }
-        Err(error) => Err(error.into()),
-    }
+    };
+    Ok(Update::Done { sums: Sums::of(&losses)?, grad_norm })
 }
 
-/// Adds the gradient of `scale · Σ loss` to the parameters' gradients; `None` if the loss is not finite.
+/// Adds the gradient of `scale · Σ loss` to the parameters' gradients; `None` if the host sees at once that the loss is not
+/// finite, which on a CUDA device it does not.
 fn accumulate_gradient(
     model: &Seq2Seq,
     params: &mut Params,
@@ -98,17 +104,17 @@ fn accumulate_gradient(
     smoothing: Float,
     scale: Float,
     dropout: Philox,
-) -> Result<Option<(f64, u64, u64)>> {
+) -> Result<Option<CrossEntropyStats>> {
     let tape = seqweave_autograd::Tape::new();
     let (loss, stats) = {
         let cx = Ctx::train(params, tape.clone(), Some(dropout));
         model.loss(&cx, batch, smoothing, scale)?
     };
-    if !loss.value().item()?.is_finite() {
+    if stats.totals.pending().peek().is_some_and(|totals| !(totals[0] as Float).is_finite()) {
         return Ok(None);
     }
     tape.backward(&loss, Some(params.grads_mut()))?;
-    Ok(Some((stats.nll, stats.count as u64, stats.correct as u64)))
+    Ok(Some(stats))
 }
 
 #[cfg(test)]
@@ -137,8 +143,13 @@ mod tests {
 
     impl Setup {
         fn update(&mut self, batches: &[Batch], clip: Option<Float>) -> Update {
-            let options =
-                UpdateOptions { smoothing: 0.1, clip, lr: 0.5, dropout: Philox { seed: 9, step: 4 } };
+            let options = UpdateOptions {
+                smoothing: 0.1,
+                clip,
+                lr: 0.5,
+                word_dropout: WordDropout::NONE,
+                dropout: Philox { seed: 9, step: 4 },
+            };
             update(&self.model, &mut self.params, &mut self.optimizer, batches, &options).unwrap()
         }
 
@@ -169,8 +180,7 @@ mod tests {
         let rows = rows(12);
         let mut whole = setup(0.0, OptimizerKind::Sgd);
         let before = whole.params.values().to_vec();
-        let Update::Done { nll, count, correct, grad_norm } = whole.update(&batches(&rows, &[12]), Some(1.0))
-        else {
+        let Update::Done { sums, grad_norm } = whole.update(&batches(&rows, &[12]), Some(1.0)) else {
             panic!("a finite step")
         };
         assert!(grad_norm > 0.0 && whole.params.values().to_vec() != before);
@@ -178,16 +188,11 @@ mod tests {
         for sizes in [&[4, 4, 4][..], &[1, 11], &[1; 12], &[7, 2, 3]] {
             let mut parts = setup(0.0, OptimizerKind::Sgd);
             let done = parts.update(&batches(&rows, sizes), Some(1.0));
-            let Update::Done { nll: part_nll, count: part_count, correct: part_correct, grad_norm: norm } =
-                done
-            else {
-                panic!("a finite step")
-            };
-            assert_eq!((part_count, part_correct), (count, correct), "{sizes:?}");
-            assert!(
-                (part_nll / nll - 1.0).abs() < 1e-6 && (norm / grad_norm - 1.0).abs() < 1e-5,
-                "{sizes:?}"
-            );
+            let Update::Done { sums: found, grad_norm: norm } = done else { panic!("a finite step") };
+            assert_eq!(found.acc(), sums.acc(), "{sizes:?}");
+            let close = |a: f64, b: f64, by: f64| (a / b - 1.0).abs() < by;
+            let (found, sums) = (found.xent().unwrap(), sums.xent().unwrap());
+            assert!(close(found, sums, 1e-6) && close(norm, grad_norm, 1e-5), "{sizes:?}");
             let what = format!("weights after micro-batches of {sizes:?}");
             assert_close(&parts.params.values().to_vec(), &whole.params.values().to_vec(), 1e-5, 1e-6, &what);
         }

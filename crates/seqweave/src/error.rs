@@ -18,6 +18,56 @@ pub enum Error {
     /// The model refused its input, or gave NaN.
     #[error(transparent)]
     Model(#[from] seqweave_seq2seq::Error),
+    /// A model of an ensemble cuts or numbers tokens otherwise than the first.
+    #[error(
+        "the {side} side is not that of the first model: {what} is {found}, expected {expected}\n\
+         help: average models that were trained with the same data settings"
+    )]
+    OtherTokens {
+        /// `source` or `target`.
+        side: &'static str,
+        /// Where they differ.
+        what: String,
+        /// What the first model has there.
+        expected: String,
+        /// What this one has.
+        found: String,
+    },
+    /// A prefix or phrase is not one that the model could say.
+    #[error("{}{flaw}\nhelp: {}", phrase_of(list, *sentence, *number), flaw.help())]
+    Phrase {
+        /// `forbidden phrase`, `required phrase` or `prefix`.
+        list: &'static str,
+        /// Index of the line whose wish it is, where each has its own.
+        sentence: Option<usize>,
+        /// Index of the phrase.
+        number: usize,
+        /// What is wrong with it.
+        flaw: PhraseFlaw,
+    },
+    /// A required phrase contains a forbidden one.
+    #[error(
+        "required phrase {number} of sentence {sentence}, {required:?}, contains {forbidden:?}, which is never said\n\
+         help: remove one of the two"
+    )]
+    Contradiction {
+        /// Index of the line.
+        sentence: usize,
+        /// Index of the phrase among those of the line.
+        number: usize,
+        /// The phrase.
+        required: String,
+        /// The forbidden part of it.
+        forbidden: String,
+    },
+    /// Something needs attention weights, and the model has none.
+    #[error(
+        "{what} needs a model with attention, and this one has none (model.attention is none)\nhelp: train one with another kind"
+    )]
+    NoAttention {
+        /// What needs it.
+        what: &'static str,
+    },
     /// The parameters of the model do not fit.
     #[error(transparent)]
     Params(#[from] seqweave_nn::Error),
@@ -59,6 +109,31 @@ pub enum Error {
         /// The pointer file.
         path: PathBuf,
         /// What it holds.
+        found: String,
+    },
+    /// A mean of models was asked for, of less than two.
+    #[error("a mean needs at least two models, found {found}\nhelp: name more model folders or checkpoints")]
+    TooFewModels {
+        /// How many were named.
+        found: usize,
+    },
+    /// Models whose weights do not correspond were to be averaged.
+    #[error(
+        "{} has another {what} than {}: {found} in place of {expected}\n\
+         help: average models that were trained with one configuration on one vocabulary, such as checkpoints of one run",
+        folder.display(),
+        first.display()
+    )]
+    OtherModel {
+        /// The folder that does not fit.
+        folder: PathBuf,
+        /// The folder that it was compared with.
+        first: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// What the first has.
+        expected: String,
+        /// What this one has.
         found: String,
     },
     /// The operating system refused an operation on a file or folder.
@@ -247,6 +322,48 @@ pub enum Error {
         /// The value.
         value: f32,
     },
+}
+
+/// Why a prefix or phrase cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PhraseFlaw {
+    /// It has no tokens.
+    Empty,
+    /// It holds a token that the vocabulary does not have.
+    Unknown {
+        /// The phrase.
+        phrase: String,
+        /// The token.
+        token: String,
+    },
+}
+
+impl std::fmt::Display for PhraseFlaw {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            PhraseFlaw::Empty => f.write_str("is empty"),
+            PhraseFlaw::Unknown { phrase, token } => {
+                write!(f, "is {phrase:?}, and the model does not know {token:?}")
+            }
+        }
+    }
+}
+
+impl PhraseFlaw {
+    fn help(&self) -> &'static str {
+        match self {
+            PhraseFlaw::Empty => "remove it",
+            PhraseFlaw::Unknown { .. } => "use tokens of the target vocabulary",
+        }
+    }
+}
+
+fn phrase_of(list: &str, sentence: Option<usize>, number: usize) -> String {
+    match sentence {
+        None => format!("{list} {number} "),
+        Some(sentence) if list == "prefix" => format!("the prefix of sentence {sentence} "),
+        Some(sentence) => format!("{list} {number} of sentence {sentence} "),
+    }
 }
 
 /// A number of values that may be too large to count.

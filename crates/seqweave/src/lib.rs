@@ -23,11 +23,17 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod alignment;
+mod average;
+mod dictionary;
 mod error;
 mod model_folder;
+mod phrases;
 pub mod store;
 mod translator;
 
-pub use error::{Count, Error, Result};
+pub use average::average;
+pub use dictionary::Dictionary;
+pub use error::{Count, Error, PhraseFlaw, Result};
 pub use model_folder::ModelFolder;
-pub use translator::{Output, PairScore, TranslateOptions, Translation, Translator};
+pub use translator::{Line, Output, PairScore, TranslateOptions, Translation, Translator};

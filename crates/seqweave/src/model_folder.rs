@@ -152,8 +152,8 @@ impl ModelFolder {
         let target = codec(folder, config.target, "target.vocab.json", "target.tokenizer.json")?;
         let generation: SearchOptions = from_json(folder, "generation.json")?;
         generation.check()?;
-        let (sizes, cfg) = ((source.vocab.len(), target.vocab.len()), &config.model);
-        let (model, mut params) = Seq2Seq::build(cfg, sizes.0, sizes.1, device, 0)?;
+        let (src, tags, tgt) = (source.vocab.len(), source.tags(), target.vocab.len());
+        let (model, mut params) = Seq2Seq::build_with_tags(&config.model, src, tags, tgt, device, 0)?;
         load_weights(folder, &mut params)?;
         Ok(ModelFolder { model, params, source, target, generation })
     }

@@ -103,7 +103,8 @@ static bool refusals() {
     float host[N + 1] = {};
     void* arguments[] = {&y, &n};
     need(cuMemAlloc_v2(&y, N * 4));
-    void *f = kernel("out_of_bounds"), *stream, *module, *function;
+    // The second has 1,024 bytes of shared memory of its own.
+    void *f = kernel("out_of_bounds"), *own = kernel("missing_barrier"), *stream, *module, *function;
     need(cuStreamCreate(&stream, 0));
     // (what, the code it gave, the code it should give)
     struct { const char* what; int code, want; } rows[] = {
@@ -114,6 +115,9 @@ static bool refusals() {
         {"an empty grid", cuLaunchKernel(f, 0, 1, 1, 256, 1, 1, 0, nullptr, arguments, nullptr), 1},
         {"shared memory that was not asked for", cuLaunchKernel(f, 1, 1, 1, 256, 1, 1, 50000, nullptr, arguments, nullptr), 1},
         {"more shared memory than there is", cuFuncSetAttribute(f, 8, 200000), 1},
+        {"shared memory that only fits without the kernel's own", cuLaunchKernel(own, 1, 1, 1, 256, 1, 1, 49152 - 1008, nullptr, arguments, nullptr), 1},
+        {"more shared memory than the kernel's own leaves", cuFuncSetAttribute(own, 8, (163 << 10) - 1008), 1},
+        {"as much as the kernel's own leaves, which is granted", cuFuncSetAttribute(own, 8, (163 << 10) - 1024), 0},
         {"a cooperative grid that is not resident", cuLaunchCooperativeKernel(f, 5000, 1, 1, 256, 1, 1, 0, nullptr, arguments), 720},
         {"a kernel that the image lacks", cuModuleLoadData(&module, ".version 8.0") + cuModuleGetFunction(&function, module, "out_of_bounds"), 500},
         {"an image that is none", cuModuleLoadData(&module, "nonsense"), 200},

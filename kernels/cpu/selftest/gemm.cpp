@@ -63,16 +63,42 @@ static void in_bf16(Bf16 kernel, int tile, int threads, size_t shared, Case x, i
     expect_close("gemm_bf16", c, reference(x, a, b, bias), 3e-6 * std::sqrt(x.k));
 }
 
-static void in_tf32(F32 kernel, int tile, int threads, size_t shared, Case x, int seed) {
-    Floats a = wave(x.size_a(), 0.1), b = wave(x.size_b(), 0.2), bias = wave(x.n, 0.3), c(x.m * x.n, 0.5f);
-    RUN(kernel, dim3(ceil_div(x.n, tile), ceil_div(x.m, tile)), threads, shared, seed, a.data(), b.data(), bias.data(), c.data(), x.m,
-        x.n, x.k, x.lda(), x.ldb(), x.n, x.ta, x.tb, x.add);
-    for (float& y : a) y = __uint_as_float(to_tf32(y));
-    for (float& y : b) y = __uint_as_float(to_tf32(y));
-    expect_close("gemm_tf32", c, reference(x, a, b, bias), 3e-6 * std::sqrt(x.k));
+/// The largest error against f64 of the operands as they are, in units of Σ|a·b|·2⁻²⁴, the rounding of one f32; with
+/// `rounded`, the kernel is given operands that one TF32 part holds.
+static double error_in_ulps(F32 kernel, int tile, int threads, size_t shared, Case x, int seed, bool rounded = false) {
+    Floats a = wave(x.size_a(), 0.1), b = wave(x.size_b(), 0.2), c(x.m * x.n, 0.5f);
+    std::vector<double> want = reference(x, a, b, Floats(x.n, 0.0f));
+    Floats exact_a = a, exact_b = b;
+    if (rounded) {
+        for (float& y : a) y = __uint_as_float(to_tf32(y));
+        for (float& y : b) y = __uint_as_float(to_tf32(y));
+    }
+    RUN(kernel, dim3(ceil_div(x.n, tile), ceil_div(x.m, tile)), threads, shared, seed, a.data(), b.data(), (const float*)nullptr,
+        c.data(), x.m, x.n, x.k, x.lda(), x.ldb(), x.n, x.ta, x.tb, x.add);
+    double worst = 0;
+    for (int i = 0; i < x.m; i++) {
+        for (int j = 0; j < x.n; j++) {
+            double size = 0, error = std::fabs(double(c[i * x.n + j]) - want[i * x.n + j]);
+            for (int k = 0; k < x.k; k++) size += std::fabs(double(x.a(exact_a, i, k)) * x.b(exact_b, k, j));
+            worst = std::max(worst, error / (size + 0.5) * 16777216);
+        }
+    }
+    return worst;
+}
+
+/// Split operands keep what f32 keeps: the error is that of the sum, as in f32; operands that are rounded to one part lose bits.
+static void errors(Case x, int seed, double worst[3]) {
+    double f32 = error_in_ulps(gemm_f32_64x64, 64, 256, 0, x, seed);
+    double rounded = error_in_ulps(gemm_split_64x64, 64, 128, 40960, x, seed, true);
+    double split = error_in_ulps(gemm_split_64x64, 64, 128, 40960, x, seed);
+    EXPECT(split <= 4 + 2 * f32, "split: %g, f32: %g", split, f32);
+    EXPECT(x.k < 64 || rounded > 16 * split, "rounded: %g, split: %g", rounded, split);
+    EXPECT(error_in_ulps(gemm_split_128x128, 128, 256, 81920, x, seed) == split, "tiles of another size");
+    worst[0] = std::max(worst[0], f32), worst[1] = std::max(worst[1], split), worst[2] = std::max(worst[2], rounded);
 }
 
 int main() {
+    double worst[3] = {};
     for (int transposed = 0; transposed < 4; transposed++) {
         for (auto [m, n, k] : {std::tuple{1, 1, 1}, {31, 33, 17}, {33, 65, 129}, {130, 140, 72}, {5, 200, 1025}}) {
             int seed = transposed + m;
@@ -82,9 +108,9 @@ int main() {
             in_f32(gemm_f32_16x64, 16, 64, x, seed);
             in_bf16(gemm_bf16_128x128, 128, 256, 81920, x, seed);
             in_bf16(gemm_bf16_64x64, 64, 128, 40960, x, seed);
-            in_tf32(gemm_tf32_128x128, 128, 256, 81920, x, seed);
-            in_tf32(gemm_tf32_64x64, 64, 128, 40960, x, seed);
+            errors(x, seed, worst);
         }
     }
-    printf("gemm: %d checks\n", checks);
+    printf("gemm: %d checks; errors in units of 2^-24 of the sum of magnitudes: f32 %.2f, split %.2f, tf32 %.2f\n", checks, worst[0],
+           worst[1], worst[2]);
 }

@@ -27,8 +27,16 @@ static void sums(int n, int c, int seed) {
     RUN(chunk_sums, ceil_div(chunks, 8), 256, 0, seed, x.data(), partials.data(), n * c, 1);
     RUN(sum_partials, 1, 256, 0, seed, partials.data(), chunks, 1, total.data(), out.data());
     EXPECT(std::fabs(total[0] / squares - 1) < 1e-12, "%g %g", total[0], squares);
-    RUN(clip_factor, 1, 32, 0, seed, total.data(), 0.5f, out.data());
-    expect_close("clip", out, Doubles{std::min(1.0, 0.5 / (std::sqrt(squares) + 1e-6)), std::sqrt(squares)}, 1e-6);
+    double factor = std::min(1.0, 0.5 / (std::sqrt(squares) + 1e-6));
+    Doubles losses = {1.5, NAN};
+    for (int count = 0; count <= 2; count++) {
+        Doubles numbers(2, NAN);
+        Floats one = unwritten(1);
+        RUN(clip_factor, 1, 32, 0, seed, total.data(), losses.data(), count, 0.5f, numbers.data(), one.data());
+        bool usable = count < 2;
+        EXPECT(usable ? std::fabs(one[0] / factor - 1) < 1e-6 : std::isnan(one[0]), "%d losses: %g %g", count, one[0], factor);
+        EXPECT(numbers[0] == total[0] && (usable ? numbers[1] == one[0] : std::isnan(numbers[1])), "%g %g", numbers[0], numbers[1]);
+    }
 
     x[size_t(n - 1) * c] = 2, x[size_t(n) * c - 1] = c > 1 ? 2 : x[size_t(n) * c - 1];
     if (n > 1) x[c - 1] = NAN;
@@ -44,8 +52,8 @@ static void sums(int n, int c, int seed) {
 static void probabilities(int n, int v, int seed) {
     Floats x = wave(size_t(n) * v, 0.4), dy = wave(size_t(n) * v, 1.4), y = unwritten(n * v), dx = y, logs = y;
     for (float& x : x) x *= 5;
-    std::vector<u32> targets(n), marks(n), counts(2), never = {1};
-    Doubles p(n * v), lp(n * v), want_dx(n * v), losses(2 * n, NAN), totals(2, NAN), want_d(n * v);
+    std::vector<u32> targets(n), marks(n), never = {1};
+    Doubles p(n * v), lp(n * v), want_dx(n * v), losses(2 * n, NAN), totals(3, NAN), want_d(n * v);
     double loss = 0;
     int counted = 0;
     const float eps = 0.1f;
@@ -74,9 +82,11 @@ static void probabilities(int n, int v, int seed) {
     expect_close("log_softmax", logs, lp, 2e-6);
     Floats stats = unwritten(2 * n), total = unwritten(1);
     RUN(cross_entropy, n, 256, 0, seed, x.data(), targets.data(), 999999, eps, v, stats.data(), losses.data(), marks.data());
-    RUN(cross_entropy_totals, 1, 256, 0, seed, losses.data(), marks.data(), n, totals.data(), counts.data(), total.data());
+    RUN(cross_entropy_totals, 1, 256, 0, seed, losses.data(), marks.data(), n, totals.data(), total.data());
     expect_close("loss", total, Doubles{loss}, 2e-6);
-    EXPECT(int(counts[0]) == counted, "%u", counts[0]);
+    int marked = 0, hits = 0;
+    for (u32 mark : marks) marked += mark & 1, hits += mark >> 1;
+    EXPECT(marked == counted && int(totals[2]) == hits && float(totals[0]) == total[0], "%d %g", marked, totals[2]);
     Floats d = x;
     RUN(cross_entropy_backward, n, 256, 0, seed, d.data(), targets.data(), 999999, stats.data(), eps / v, 0.5f, 0.5f * (1 - eps), v, d.data(), 0);
     expect_close("dlogits", d, want_d, 1e-6);

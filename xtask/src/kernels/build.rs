@@ -239,7 +239,7 @@ fn texts(sources: &Sources, manifest: &Value) -> Result<Vec<Output>> {
     let text = table::replace(&text, &table::table(sources, manifest))
         .ok_or_else(|| Error::Content { path: guide.clone(), expected: table::MARKERS.join(" and ") })?;
     Ok(vec![
-        rust("kernels/src/entries.rs", generate::entries(&sources.families))?,
+        rust("kernels/src/entries.rs", generate::entries(&sources.families, manifest))?,
         rust("crates/seqweave-tensor/src/cuda/launchers.rs", generate::launchers(&sources.families))?,
         Output { path: guide, bytes: text.into_bytes() },
     ])

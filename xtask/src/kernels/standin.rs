@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::generate::Family;
-use super::scan;
+use serde_json::{Value, json};
+
+use super::generate::{self, Family};
 use super::sources::{self, Sources};
+use super::{build, scan};
 use crate::error::{Error, Result};
 use crate::{process, workspace};
 
@@ -47,16 +49,22 @@ impl StandIn {
         std::fs::create_dir_all(folder).map_err(Error::io("creating", folder))?;
 
         let mut objects = vec![standin.object("driver", "#include \"driver.cpp\"\n")?];
+        let manifest = build::read_manifest()?;
         for family in families(&sources) {
-            objects.push(standin.object(&family.name, &wrapper(family, "../cu"))?);
+            objects.push(standin.object(&family.name, &wrapper(family, "../cu", &manifest))?);
         }
-        standin.link(&objects, &["-shared", "-Wl,-soname,libcuda.so"], &standin.library())?;
+        standin.link(&objects, &["-shared", "-Wl,-soname,libcuda.so"], &folder.join("libcuda.so"))?;
+        // In a folder of its own, since most tests are of our own kernels: they find the driver and no library.
+        std::fs::create_dir_all(standin.cublaslt()).map_err(Error::io("creating", &standin.cublaslt()))?;
+        let object = standin.object("cublaslt", "#include \"cublaslt.cpp\"\n")?;
+        let library = standin.cublaslt().join("libcublasLt.so");
+        standin.link(&[object], &["-shared", "-Wl,-soname,libcublasLt.so"], &library)?;
         Ok(standin)
     }
 
-    /// The library to open.
-    pub fn library(&self) -> PathBuf {
-        self.folder.join("libcuda.so")
+    /// The folder with the stand-in for cuBLASLt.
+    fn cublaslt(&self) -> PathBuf {
+        self.folder.join("cublaslt")
     }
 
     /// What a program needs in its environment to load the library.
@@ -68,7 +76,9 @@ impl StandIn {
             command.env("ASAN_OPTIONS", "detect_leaks=0:abort_on_error=0:exitcode=97");
             command.env("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1");
         }
-        command.env("SEQWEAVE_CUDA_LIBRARY", self.library());
+        // The loader looks here before anywhere else, so what asks for a driver gets this one.
+        command.env("LD_LIBRARY_PATH", &self.folder).env("SEQWEAVE_STANDIN", "1");
+        command.env("SEQWEAVE_STANDIN_CUBLASLT", self.cublaslt());
         Ok(())
     }
 
@@ -83,9 +93,11 @@ impl StandIn {
             let path = folder.join(format!("{name}.cu"));
             let text = std::fs::read_to_string(&path).map_err(Error::io("reading", &path))?;
             let kernels = scan::kernels(&path.display().to_string(), &text)?;
-            objects.push(
-                self.object(name, &wrapper(&Family { name: name.into(), kernels, targets: &[] }, "faults"))?,
-            );
+            let family = Family { name: name.into(), kernels, targets: &[] };
+            // One of them has shared memory of its own.
+            let usage = json!({"missing_barrier": {"sm_80": {"shared": 1024}}});
+            let manifest = json!({"families": {"missing_barrier": {"kernels": usage}}});
+            objects.push(self.object(name, &wrapper(&family, "faults", &manifest))?);
         }
         let program = self.folder.join("faults");
         self.link(&objects, &[], &program)?;
@@ -167,16 +179,21 @@ impl StandIn {
     }
 }
 
-/// The file in a namespace of its own, as helpers of two files may have one name, and its kernels registered.
-fn wrapper(family: &Family, folder: &str) -> String {
+/// The file in a namespace of its own, as helpers of two files may have one name, and its kernels registered, with the
+/// shared memory that their images declare.
+fn wrapper(family: &Family, folder: &str, manifest: &Value) -> String {
     let name = &family.name;
     let mut text = format!(
         "#include \"prelude.cuh\"\n#include \"standin.h\"\nnamespace family_{name} {{\n#include \"{folder}/{name}.cu\"\n}}\n"
     );
     for kernel in &family.kernels {
         text += &format!(
-            "STANDIN_KERNEL(family_{name}, {}, {}, {}, {});\n",
-            kernel.name, kernel.threads, kernel.min_blocks, kernel.cooperative
+            "STANDIN_KERNEL(family_{name}, {}, {}, {}, {}, {});\n",
+            kernel.name,
+            kernel.threads,
+            kernel.min_blocks,
+            kernel.cooperative,
+            generate::static_shared(manifest, name, &kernel.name)
         );
     }
     text
@@ -200,10 +217,11 @@ mod tests {
         let text = "KERNEL(a, 64, 2)(int n) {}\nKERNEL(b, 32, 1)(u32* c) { grid_barrier(c); }\n";
         let family =
             Family { name: "toy".into(), kernels: scan::kernels("toy.cu", text).unwrap(), targets: &[] };
-        let text = wrapper(&family, "../cu");
+        let manifest = json!({"families": {"toy": {"kernels": {"a": {"sm_80": {"shared": 96}}}}}});
+        let text = wrapper(&family, "../cu", &manifest);
         assert!(text.contains("#include \"../cu/toy.cu\""), "{text}");
-        assert!(text.contains("STANDIN_KERNEL(family_toy, a, 64, 2, false);"), "{text}");
-        assert!(text.contains("STANDIN_KERNEL(family_toy, b, 32, 1, true);"), "{text}");
+        assert!(text.contains("STANDIN_KERNEL(family_toy, a, 64, 2, false, 96);"), "{text}");
+        assert!(text.contains("STANDIN_KERNEL(family_toy, b, 32, 1, true, 0);"), "{text}");
     }
 
     #[test]

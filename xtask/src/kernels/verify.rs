@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use super::nvrtc;
 use super::standin::{self, Sanitizer, StandIn};
 use crate::error::{Error, Result};
 use crate::test::{self, Count};
@@ -79,6 +80,13 @@ pub fn run(options: &Options, count: &mut Count) -> Result<()> {
         let mut command = in_tests(&executable, if seed == 0 { &[] } else { &[ON_DEVICE] });
         standin.prepare(&mut command)?;
         command.env("SEQWEAVE_REQUIRE_CUDA", "1").env("SEQWEAVE_STANDIN_SEED", seed.to_string());
+        match nvrtc::find()? {
+            Ok(library) => drop(command.env("SEQWEAVE_NVRTC_LIBRARY", library)),
+            Err(reason) if seed == 0 => {
+                println!("no NVRTC ({reason}): kernels are not compiled at run time here")
+            }
+            Err(_) => {}
+        }
         on_device = 0;
         count.cargo_test_watched(&mut command, |line| {
             rows = rows_of(line).unwrap_or(rows);

@@ -29,10 +29,11 @@ pub struct Finding {
 /// A check of one file.
 type Check = fn(&File) -> Vec<Finding>;
 
-const FILE_CHECKS: [Check; 7] = [
+const FILE_CHECKS: [Check; 8] = [
     sources::header,
     sources::size,
     sources::no_unsafe,
+    sources::one_map,
     sources::unfinished,
     sources::machine_paths,
     markdown::sentences,

@@ -12,3 +12,12 @@ pub fn dropout(x: &Var, p: Float, key: Philox, op: u32) -> Result<Var> {
         g.give(x, ops::dropout(&dy, p, key, op)?)
     })
 }
+
+/// [`dropout`] of x: `[T,..]` with one mask for all steps: `y[t] = x[t] ∘ m`. dx is the same function of dy.
+///
+/// (Gal and Ghahramani 2016, "A theoretically grounded application of dropout in recurrent neural networks", section 4.)
+pub fn dropout_steps(x: &Var, p: Float, key: Philox, op: u32) -> Result<Var> {
+    record(ops::dropout_steps(x.value(), p, key, op)?, [x], move |dy, [x], g| {
+        g.give(x, ops::dropout_steps(&dy, p, key, op)?)
+    })
+}

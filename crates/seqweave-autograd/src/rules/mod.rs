@@ -15,12 +15,12 @@ mod shape;
 mod softmax;
 
 pub use attention::{additive_attention, dot_attention};
-pub use dropout::dropout;
+pub use dropout::{dropout, dropout_steps};
 pub use elementwise::{add, add_bias, mul, relu, scale, sigmoid, sub, tanh};
 pub use embedding::embedding;
 pub use matmul::{linear, matmul};
 pub use norm::layer_norm;
-pub use recurrent::{gru, lstm, rnn};
+pub use recurrent::{GruVars, LstmVars, gru, gru_both, lstm, lstm_both, rnn};
 pub use reduce::{mean, sum};
 pub use shape::{concat_first, concat_last, reshape, rows, slice_last, stack, step, swap01};
 pub use softmax::{CrossEntropyStats, cross_entropy, linear_cross_entropy, log_softmax, softmax};

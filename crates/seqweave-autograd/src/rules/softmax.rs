@@ -1,7 +1,8 @@
 //! Rules of softmax and of the cross entropy on top of it.
 
 use crate::{Result, Var, record};
-use seqweave_tensor::{Float, Ids, ops};
+use seqweave_tensor::ops::{self, LossTotals};
+use seqweave_tensor::{Float, Ids};
 
 /// yᵢ = e^xᵢ / Σⱼ e^xⱼ along the last axis: `[..,C]` → `[..,C]`. dxᵢ = yᵢ·(dyᵢ − Σⱼ yⱼ·dyⱼ).
 pub fn softmax(x: &Var) -> Result<Var> {
@@ -19,15 +20,25 @@ pub fn log_softmax(x: &Var) -> Result<Var> {
     })
 }
 
-/// What a cross entropy counts beside the loss itself.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// What a cross entropy counts beside the loss itself: without label smoothing, without scale.
+#[derive(Clone, Debug)]
 pub struct CrossEntropyStats {
-    /// Σ −ln p(target) over the counted rows, in nats, without label smoothing and without scale.
-    pub nll: f64,
     /// Number of rows whose target is not the ignored id.
     pub count: usize,
-    /// Number of counted rows whose most probable class is the target.
-    pub correct: usize,
+    /// Σ −ln p(target) in nats and the number of hits, which a CUDA device may still be computing.
+    pub totals: LossTotals,
+}
+
+impl CrossEntropyStats {
+    /// Σ −ln p(target) over the counted rows, in nats. It waits for a CUDA device.
+    pub fn nll(&self) -> Result<f64> {
+        Ok(self.totals.nll()?)
+    }
+
+    /// Number of counted rows whose most probable class is the target. It waits for a CUDA device.
+    pub fn correct(&self) -> Result<usize> {
+        Ok(self.totals.correct()?)
+    }
 }
 
 /// Label-smoothed cross entropy, summed over the rows whose target is not `ignore`, times `scale`.
@@ -45,7 +56,7 @@ pub fn cross_entropy(
 ) -> Result<(Var, CrossEntropyStats)> {
     let (lv, targets) = (logits.value().clone(), targets.clone());
     let saved = ops::cross_entropy(&lv, &targets, ignore, smoothing)?;
-    let stats = CrossEntropyStats { nll: saved.nll, count: saved.count, correct: saved.correct };
+    let stats = CrossEntropyStats { count: saved.count, totals: saved.totals.clone() };
     let loss = record(ops::scale(&saved.loss, scale)?, [logits], move |dy, [logits], g| {
         let scale = scale * dy.item()?;
         g.accumulate(logits, |dl, acc| {
@@ -72,7 +83,7 @@ pub fn linear_cross_entropy(
     let (weight, bias) = (w.weight()?, b.map(Var::value));
     let scaled = recorded.then_some(scale);
     let out = ops::linear_cross_entropy(x.value(), &weight, bias, targets, ignore, smoothing, scaled)?;
-    let stats = CrossEntropyStats { nll: out.nll, count: out.count, correct: out.correct };
+    let stats = CrossEntropyStats { count: out.count, totals: out.totals };
     let grads = out.grads;
     let loss = record(ops::scale(&out.loss, scale)?, [Some(x), Some(w), b], move |dy, [x, w, b], g| {
         let grads = grads.expect("a recorded operation has made its gradients");

@@ -40,7 +40,8 @@ impl Scoring {
 #[command(after_help = "\
 The first system is the baseline. Each other one is tested against it by paired
 bootstrap resampling: a p-value below 0.05 says that the difference is hardly
-the luck of these sentences.
+the luck of these sentences. With --src, wer, per, cer and acc take the lines of
+one source as one item with several references, as `evaluate` does.
 
 Examples:
   seqweave compare --ref test.en first.en second.en

@@ -10,11 +10,13 @@ pub enum TokenizerVerb {
     /// Learn pieces of words from text
     Train(TokenizerTrain),
     /// Lines of text to lines of pieces
-    Encode(TokenizerFilter),
+    Encode(TokenizerEncode),
     /// Lines of pieces to lines of text
-    Decode(TokenizerFilter),
+    Decode(TokenizerDecode),
     /// What a tokenizer file holds
     Info(TokenizerInfo),
+    /// Take over a tokenizer file of another program
+    Import(TokenizerImport),
 }
 
 /// How pieces are learnt.
@@ -43,7 +45,7 @@ pub enum FormName {
 Example:
   seqweave tokenizer train --input train.de train.en -o joint.json")]
 pub struct TokenizerTrain {
-    /// Files of text, one sentence a line; plain or gzip
+    /// Files of text, one sentence a line; plain, gzip or zstd
     #[arg(long, value_name = "FILE", required = true, num_args = 1.., value_hint = ValueHint::FilePath)]
     pub input: Vec<PathBuf>,
     /// The file to write, in the format of Hugging Face's tokenizer.json
@@ -66,12 +68,27 @@ pub struct TokenizerTrain {
     pub lowercase: bool,
 }
 
-/// `tokenizer encode` and `tokenizer decode`
+/// `tokenizer encode`
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
+Pieces are joined by spaces. The same text always gives the same pieces.
+
 Example:
-  seqweave tokenizer encode -t joint.json < test.de")]
-pub struct TokenizerFilter {
+  seqweave tokenizer encode -t joint.json < test.de > test.pieces")]
+pub struct TokenizerEncode {
+    /// A tokenizer.json; standard input is read, standard output written
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub tokenizer: PathBuf,
+}
+
+/// `tokenizer decode`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Pieces are what stands between spaces, as `tokenizer encode` writes them.
+
+Example:
+  seqweave tokenizer decode -t joint.json < test.pieces > test.de")]
+pub struct TokenizerDecode {
     /// A tokenizer.json; standard input is read, standard output written
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub tokenizer: PathBuf,
@@ -86,4 +103,36 @@ pub struct TokenizerInfo {
     /// Also list the pieces, one a line with its number
     #[arg(long)]
     pub pieces: bool,
+}
+
+/// Programs whose tokenizer files can be taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProgramName {
+    /// A tokenizer.json of Hugging Face's library.
+    Huggingface,
+    /// A .model of SentencePiece.
+    Sentencepiece,
+    /// Codes of subword-nmt, version 0.2.
+    SubwordNmt,
+}
+
+/// `tokenizer import`
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  seqweave tokenizer import spm.model -o tokenizer.json
+  seqweave tokenizer import codes.bpe --alphabet train.de -o tokenizer.json")]
+pub struct TokenizerImport {
+    /// The file: a tokenizer.json, a SentencePiece .model, or codes of subword-nmt
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// The file to write, in the format of Hugging Face's tokenizer.json
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: PathBuf,
+    /// The program that wrote the file; without it, what the file looks like
+    #[arg(long, value_name = "NAME", value_enum)]
+    pub from: Option<ProgramName>,
+    /// Texts whose characters are pieces too; codes of subword-nmt do not say which characters there are
+    #[arg(long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath)]
+    pub alphabet: Vec<PathBuf>,
 }

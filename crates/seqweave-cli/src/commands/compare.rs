@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use seqweave_data::{SourceSpec, load};
-use seqweave_metrics::{Measured, Metric, Sentence};
+use seqweave_data::load_lines;
+use seqweave_metrics::{Measured, Metric, Sentence, group_references};
 
 use super::{open_translator, start_pool, translate_options};
 use crate::exit::{Exit, Failure, Outcome};
@@ -19,29 +19,23 @@ use crate::ui::Ui;
 pub fn run(ui: &Ui, context: &Context, job: Compare) -> Outcome {
     start_pool(context.threads.unwrap_or(0))?;
     let references: Vec<Vec<String>> = columns(&job)?;
-    let sources = match &job.src {
-        Some(src) => Some(beside(src, &job.references[0])?),
-        None => None,
-    };
+    let beside_references = |file: &Path| beside(file, &job.references[0], references.len());
+    let sources = job.src.as_deref().map(beside_references).transpose()?;
     let mut reports: Vec<SystemReport> = Vec::new();
     let mut baseline: Vec<Measured> = Vec::new();
     for system in &job.systems {
         let outputs = if system.is_dir() {
             translated(ui, context, &job, system, sources.as_deref())?
         } else {
-            beside(system, &job.references[0])?
+            beside_references(system)?
         };
         let measured = measure(&job, sources.as_deref(), &outputs, &references)?;
-        let mut metrics = Vec::new();
-        for (i, measured) in measured.iter().enumerate() {
-            let p_value = match (baseline.get(i), job.scoring.bootstrap()) {
-                (Some(base), Some((samples, seed))) => {
-                    base.against(measured, samples, seed).map_err(Failure::from)?.map(|paired| paired.p_value)
-                }
-                _ => None,
-            };
-            metrics.push(Measurement { p_value, ..Measurement::of(measured, job.scoring.bootstrap()) });
-        }
+        let bootstrap = job.scoring.bootstrap();
+        let metrics = measured.iter().enumerate().map(|(i, measured)| match baseline.get(i) {
+            Some(base) => Measurement::against(base, measured, bootstrap),
+            None => Ok(Measurement::of(measured, bootstrap)),
+        });
+        let metrics = metrics.collect::<Result<Vec<Measurement>, _>>()?;
         if baseline.is_empty() {
             baseline = measured;
         }
@@ -55,20 +49,29 @@ pub fn run(ui: &Ui, context: &Context, job: Compare) -> Outcome {
 
 /// The references of each line.
 fn columns(job: &Compare) -> Outcome<Vec<Vec<String>>> {
-    let first = &job.references[0];
-    let mut rows: Vec<Vec<String>> = beside(first, first)?.into_iter().map(|line| vec![line]).collect();
-    for file in &job.references[1..] {
-        for (row, line) in rows.iter_mut().zip(beside(file, first)?) {
+    let (first, others) =
+        job.references.split_first().ok_or_else(|| Failure::usage("expected --ref FILE"))?;
+    let mut rows: Vec<Vec<String>> = load_lines(first)?.into_iter().map(|line| vec![line]).collect();
+    for file in others {
+        let lines = beside(file, first, rows.len())?;
+        for (row, line) in rows.iter_mut().zip(lines) {
             row.push(line);
         }
     }
     Ok(rows)
 }
 
-/// The lines of a file, which must be as many as those of `other`.
-fn beside(file: &Path, other: &Path) -> Outcome<Vec<String>> {
-    let pairs = load(&SourceSpec::Parallel { src: file.into(), tgt: other.into() })?;
-    Ok(pairs.into_iter().map(|pair| pair.src).collect())
+/// The lines of a file, which must be as many as the `expected` ones of the references.
+fn beside(file: &Path, references: &Path, expected: usize) -> Outcome<Vec<String>> {
+    let lines = load_lines(file)?;
+    if lines.len() != expected {
+        let (found, other) = (lines.len(), references.display());
+        let what = format!("expected {expected} lines, as in {other}, found {found}");
+        return Err(Failure::new(Exit::Data, what)
+            .at(file.display())
+            .help("the lines of all files must correspond; look for a lost or doubled one"));
+    }
+    Ok(lines)
 }
 
 fn translated(
@@ -107,7 +110,21 @@ fn measure(
         output: &outputs[i],
         references: &references[i],
     };
-    let sentences: Vec<Sentence<'_>> = (0..outputs.len()).map(sentence).collect();
-    let over = |&metric: &Metric| Measured::over(metric, job.scoring.options(), &sentences);
+    let of_line: Vec<Sentence<'_>> = (0..outputs.len()).map(sentence).collect();
+    // As in `evaluate`: lines of one source are one item, which is right if any of them is met.
+    let lines = (0..outputs.len()).map(|i| (sources.map_or(Err(i), |sources| Ok(&sources[i])), i));
+    let items: Vec<(usize, Vec<&str>)> = group_references(lines)
+        .into_iter()
+        .map(|item| {
+            let all = item.references.iter().flat_map(|&i| references[i].iter().copied());
+            (item.references[0], all.collect())
+        })
+        .collect();
+    let of_item: Vec<Sentence<'_>> =
+        items.iter().map(|(i, references)| Sentence { references, ..sentence(*i) }).collect();
+    let over = |&metric: &Metric| {
+        let sentences = if metric.is_of_items() { &of_item } else { &of_line };
+        Measured::over(metric, job.scoring.options(), sentences)
+    };
     job.metrics.iter().map(over).collect::<Result<_, _>>().map_err(Failure::from)
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use seqweave_train::config::{Config, Key, Loaded, Sources, json_schema, keys};
+use seqweave_train::config::{Config, Key, Loaded, Sources, json_schema, keys, suggested_keys};
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::resolve::ConfigSources;
@@ -65,11 +65,9 @@ pub fn explain(key: Option<&str>) -> Outcome {
     let meant: Vec<&Key> = keys.iter().filter(is_meant).collect();
     if meant.is_empty() {
         let key = key.unwrap_or_default();
-        let last = key.rsplit('.').next().unwrap_or_default();
-        let near: Vec<&str> =
-            keys.iter().map(|known| known.key.as_str()).filter(|k| k.ends_with(last)).collect();
+        let near = suggested_keys(key);
         let failure = Failure::usage(format!("there is no key `{key}`"));
-        return Err(match near.is_empty() || last.is_empty() {
+        return Err(match near.is_empty() {
             true => failure.help("`seqweave config explain` lists every key"),
             false => failure.help(format!("did you mean {}?", near.join(", "))),
         });
@@ -93,6 +91,15 @@ mod tests {
         let failure = explain(Some("train.hidden")).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(failure.render(str::to_owned).contains("did you mean model.hidden?"));
+        for (given, meant) in [
+            ("train.optimiser.lr", "train.optimizer.lr"),
+            ("model.hiden", "model.hidden"),
+            ("hiden", "model.hidden"),
+            ("train.optimiser", "train.optimizer"),
+        ] {
+            let text = explain(Some(given)).unwrap_err().render(str::to_owned);
+            assert!(text.contains(&format!("did you mean {meant}")), "{given}: {text}");
+        }
         let failure = explain(Some("colour")).unwrap_err();
         assert!(failure.render(str::to_owned).contains("lists every key"));
     }

@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 use std::time::Instant;
 
-use seqweave_data::{SourceSpec, load};
+use seqweave_data::{SourceSpec, pairs};
 use seqweave_metrics::Score;
 use seqweave_train::{EvaluateOptions, Evaluation};
 
-use super::{open_model, translate_options};
+use super::{names, open_ensemble, translate_options};
 use crate::args::Scoring;
 use crate::exit::{Exit, Outcome};
 use crate::output::{EvaluationReport, GateResult, Measurement};
@@ -19,16 +19,17 @@ use crate::ui::Ui;
 /// # Errors
 /// When the model or the data is refused.
 pub fn run(ui: &Ui, context: &Context, job: Evaluate) -> Outcome {
-    let pairs = load(&job.pairs)?;
-    let translator = open_model(ui, context, &job.model)?;
+    let translator = open_ensemble(ui, context, &job.models)?;
+    let tags = translator.model().source.tokenizer.tags.is_some();
+    let pairs = pairs(&job.pairs)?.with_tags(tags).collect::<Result<Vec<_>, _>>()?;
     let translate = translate_options(&translator, &job.search);
     let beam = translate.search.beam;
-    ui.note(format!("evaluating {} on {} lines, beam {beam}", job.model.display(), pairs.len()));
+    ui.note(format!("evaluating {} on {} lines, beam {beam}", names(&job.models), pairs.len()));
     let clock = Instant::now();
     let options = EvaluateOptions { translate, metrics: job.metrics, text: job.scoring.options() };
     let evaluation = seqweave_train::evaluate(&translator, &pairs, &options)?;
     let report = EvaluationReport {
-        model: job.model.display().to_string(),
+        model: names(&job.models),
         data: name(&job.pairs),
         items: evaluation.items,
         references: evaluation.lines,
@@ -55,9 +56,7 @@ fn measurement(evaluation: &Evaluation, score: Score, scoring: Scoring) -> Measu
     }
 }
 
-fn name(pairs: &SourceSpec) -> String {
-    match pairs {
-        SourceSpec::Tsv { path } => path.display().to_string(),
-        SourceSpec::Parallel { src, tgt } => format!("{} {}", src.display(), tgt.display()),
-    }
+/// Where pairs come from, in words.
+pub(super) fn name(pairs: &SourceSpec) -> String {
+    pairs.paths().iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" ")
 }

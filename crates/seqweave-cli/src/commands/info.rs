@@ -233,14 +233,20 @@ struct System {
     /// Why AMX tiles are not used; nothing where they are.
     tiles_unused: Option<&'static str>,
     device: String,
+    /// Who makes the matrix products of training on a GPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    training_products: Option<String>,
     chinese_font: bool,
 }
 
 impl System {
     fn of(context: &Context) -> Self {
-        let device = match context.device.unwrap_or(DeviceChoice::Auto).open() {
-            Ok((_, why)) => why,
-            Err(error) => error.to_string(),
+        let (device, training_products) = match context.device.unwrap_or(DeviceChoice::Auto).open() {
+            Ok((Device::Cuda(cuda), why)) => {
+                (why, Some(cuda.training_products().unwrap_or_else(|error| error.to_string())))
+            }
+            Ok((Device::Cpu(_), why)) => (why, None),
+            Err(error) => (error.to_string(), None),
         };
         Self {
             version: env!("CARGO_PKG_VERSION"),
@@ -252,13 +258,16 @@ impl System {
             f32_fast: machine::f32_fast_kernels(),
             tiles_unused: machine::tiles_unused(),
             device,
+            training_products,
             chinese_font: Fonts::load(None).is_ok_and(|fonts| fonts.can_show('文')),
         }
     }
 
     fn text(&self) -> String {
         let Self { version, system, cores, cpu_features, device, chinese_font, .. } = self;
-        let Self { kernels, bf16, f32_fast, tiles_unused, .. } = self;
+        let Self { kernels, bf16, f32_fast, tiles_unused, training_products, .. } = self;
+        let products =
+            training_products.as_ref().map_or(String::new(), |who| format!("products  {who}, in training\n"));
         let tiles = match tiles_unused {
             None => "AMX, for bf16 and, in two parts a number, for f32-fast".to_owned(),
             Some(reason) => format!("not used ({reason}); without them f32-fast gains nothing and is f32"),
@@ -267,7 +276,7 @@ impl System {
         let fonts =
             if *chinese_font { "show Chinese" } else { "do not show Chinese (plots: use --font FILE)" };
         format!(
-            "seqweave  {version}\nsystem    {system}, {cores} cores\nfeatures  {features}\nkernels   {kernels}, bf16 {bf16}, f32-fast {f32_fast}\ntiles     {tiles}\ndevice    {device}\nfonts     {fonts}"
+            "seqweave  {version}\nsystem    {system}, {cores} cores\nfeatures  {features}\nkernels   {kernels}, bf16 {bf16}, f32-fast {f32_fast}\ntiles     {tiles}\ndevice    {device}\n{products}fonts     {fonts}"
         )
     }
 }
@@ -294,7 +303,7 @@ mod tests {
     #[test]
     fn structs_inside_have_their_own_lines() {
         let lines = settings(&SearchOptions::default());
-        assert_eq!(lines.len(), 2);
+        assert_eq!(lines.len(), 3);
         assert!(lines[0].contains("beam 1, ") && lines[0].contains("length_penalty average"), "{lines:?}");
         assert_eq!(lines[1], "max_len: add 10, ratio 2.0");
         let length_penalty = LengthPenalty::Gnmt { alpha: 0.6 };

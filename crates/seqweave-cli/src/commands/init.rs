@@ -1,11 +1,13 @@
 //! `init`: a folder in which the next command works.
 
+mod own;
+
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::args::Preset;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::resolve::{Contents, Init};
 use crate::ui::Ui;
 
 /// The configuration of the toy.
@@ -17,8 +19,9 @@ const TOY_LINES: [(&str, usize); 3] = [("train", 10_000), ("dev", 500), ("test",
 /// Makes the folder.
 ///
 /// # Errors
-/// When the folder has something in it or cannot be written.
-pub fn run(ui: &Ui, seed: Option<u64>, dir: &Path, preset: Preset) -> Outcome {
+/// When the folder has something in it or cannot be written, or the user's data cannot be read.
+pub fn run(ui: &Ui, job: &Init) -> Outcome {
+    let dir = job.dir.as_path();
     let refuse =
         |e: io::Error| Failure::new(Exit::Failed, format!("cannot make the folder: {e}")).at(dir.display());
     let is_taken = match fs::read_dir(dir) {
@@ -33,19 +36,33 @@ pub fn run(ui: &Ui, seed: Option<u64>, dir: &Path, preset: Preset) -> Outcome {
             .at(dir.display())
             .help("name a new one; init never overwrites"));
     }
-    let Preset::ToyReverse = preset;
-    fs::create_dir_all(dir.join("data")).map_err(refuse)?;
-    fs::write(dir.join("config.toml"), TOY_REVERSE).map_err(refuse)?;
-    let mut random = SplitMix64(seed.unwrap_or(1));
-    for (name, lines) in TOY_LINES {
-        let text: String = (0..lines).map(|_| toy_pair(&mut random)).collect();
-        fs::write(dir.join("data").join(format!("{name}.tsv")), text).map_err(refuse)?;
-    }
-    let counts = TOY_LINES.map(|(_, lines)| lines.to_string()).join("/");
-    ui.note(format!("created {}: config.toml, data/{{train,dev,test}}.tsv ({counts} lines)", dir.display()));
+    let made = match &job.contents {
+        Contents::ToyReverse { seed } => toy(*seed, dir).map_err(refuse)?,
+        Contents::Own { pairs } => {
+            // The pairs are read first: a mistake in their names makes no folder.
+            let text = own::config(&job.name, pairs)?;
+            fs::create_dir_all(dir).map_err(refuse)?;
+            fs::write(dir.join("config.toml"), text).map_err(refuse)?;
+            "config.toml, which says why it is as it is".to_string()
+        }
+    };
+    ui.note(format!("created {}: {made}", dir.display()));
     let config = dir.join("config.toml");
     ui.note(format!("next: seqweave train -c {}", config.display()));
     Ok(Exit::Good)
+}
+
+/// Writes the toy and says what it is.
+fn toy(seed: u64, dir: &Path) -> io::Result<String> {
+    fs::create_dir_all(dir.join("data"))?;
+    fs::write(dir.join("config.toml"), TOY_REVERSE)?;
+    let mut random = SplitMix64(seed);
+    for (name, lines) in TOY_LINES {
+        let text: String = (0..lines).map(|_| toy_pair(&mut random)).collect();
+        fs::write(dir.join("data").join(format!("{name}.tsv")), text)?;
+    }
+    let counts = TOY_LINES.map(|(_, lines)| lines.to_string()).join("/");
+    Ok(format!("config.toml, data/{{train,dev,test}}.tsv ({counts} lines)"))
 }
 
 /// A line: three to ten of twelve letters, a tab, the same letters in reverse order.
@@ -82,6 +99,10 @@ mod tests {
         Ui::new(&crate::args::Args::try_parse_from(["seqweave", "-q", "info", "--system"]).unwrap().global)
     }
 
+    fn init(dir: &Path) -> Init {
+        Init { dir: dir.into(), name: "toy".to_owned(), contents: Contents::ToyReverse { seed: 1 } }
+    }
+
     #[test]
     fn the_configuration_is_good_and_says_nothing_in_vain() {
         let loaded = Config::from_toml("toy-reverse.toml", TOY_REVERSE, Path::new("")).unwrap();
@@ -93,7 +114,7 @@ mod tests {
     fn the_folder_holds_what_the_configuration_names() {
         let dir = tempfile::tempdir().unwrap();
         let demo = dir.path().join("demo");
-        run(&quiet(), None, &demo, Preset::ToyReverse).unwrap();
+        run(&quiet(), &init(&demo)).unwrap();
         for (name, lines) in TOY_LINES {
             let path = demo.join("data").join(format!("{name}.tsv"));
             assert!(
@@ -114,7 +135,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("mine.txt"), "x").unwrap();
         for place in [dir.path().to_path_buf(), dir.path().join("mine.txt")] {
-            let failure = run(&quiet(), None, &place, Preset::ToyReverse).unwrap_err();
+            let failure = run(&quiet(), &init(&place)).unwrap_err();
             assert_eq!(failure.exit, Exit::Usage);
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);

@@ -1,23 +1,29 @@
 //! One module a verb: each takes resolved values, calls the libraries, and prints.
 
+pub mod average;
 pub mod bench;
 pub mod compare;
 pub mod completions;
 pub mod config;
+pub mod doctor;
 pub mod evaluate;
 pub mod figure;
 pub mod info;
 pub mod init;
 pub mod plot_attention;
 pub mod plot_curves;
+pub mod prepare;
+pub mod report;
 pub mod score;
 pub mod tokenizer;
 pub mod train;
 pub mod translate;
+pub mod watch;
+mod wishes;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use seqweave::{TranslateOptions, Translator};
+use seqweave::{ModelFolder, TranslateOptions, Translator};
 use seqweave_tensor::Device;
 use seqweave_tensor::machine::check_override;
 
@@ -57,7 +63,25 @@ fn open_translator(ui: &Ui, context: &Context, dir: &Path) -> Outcome<Translator
     Ok(translator)
 }
 
+/// Opens models on the device that was asked for; several are an ensemble.
+fn open_ensemble(ui: &Ui, context: &Context, dirs: &[PathBuf]) -> Outcome<Translator> {
+    let (first, others) = dirs.split_first().ok_or_else(|| Failure::usage("expected --model DIR"))?;
+    let mut translator = open_model(ui, context, first)?;
+    for dir in others {
+        let other = ModelFolder::open(dir, translator.model().params.device())?;
+        ui.detail(format!("model  {}: {} parameters", dir.display(), other.params.numel()));
+        translator = translator.join(other).map_err(|e| Failure::from(e).at(dir.display()))?;
+    }
+    Ok(translator)
+}
+
+/// The names of models as one.
+fn names(dirs: &[PathBuf]) -> String {
+    dirs.iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>().join(" + ")
+}
+
 /// The model's own search options, with those of the command line in their place.
 fn translate_options(translator: &Translator, search: &Search) -> TranslateOptions {
-    TranslateOptions { search: search.over(translator.defaults().search), batch: search.batch }
+    let own = translator.defaults();
+    TranslateOptions { search: search.over(own.search.clone()), batch: search.batch, ..own }
 }

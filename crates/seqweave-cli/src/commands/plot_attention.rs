@@ -18,27 +18,19 @@ pub fn run(ui: &Ui, context: &Context, job: PlotAttention) -> Outcome {
     let texts: Vec<&str> = job.texts.iter().map(|(text, _)| text.as_str()).collect();
     let translations = translator.translate(&texts, &options)?;
     for ((text, place), translation) in job.texts.iter().zip(translations) {
-        let map = attention_map(text, translation, place.title.as_deref())?;
+        let map = attention_map(text, &translation, place.title.as_deref())?;
         figure::write(ui, place, &map.to_svg()?)?;
     }
     Ok(Exit::Good)
 }
 
-fn attention_map(text: &str, translation: Translation, title: Option<&str>) -> Outcome<AttentionMap> {
-    let Translation { source_tokens, outputs } = translation;
-    let Some(best) = outputs.into_iter().next() else {
+fn attention_map(text: &str, translation: &Translation, title: Option<&str>) -> Outcome<AttentionMap> {
+    if translation.best().is_none() {
         return Err(Failure::usage(format!("--text {text:?} has no tokens, so there is nothing to draw")));
-    };
-    if best.attention.iter().all(Vec::is_empty) {
-        return Err(Failure::usage("this model has no attention (model.attention is none)")
-            .help("train a model with another kind, for example --set model.attention=general"));
     }
-    let end_marked = |tokens: Vec<String>| tokens.into_iter().chain(["</s>".to_owned()]).collect();
-    Ok(AttentionMap {
-        title: title.map_or_else(|| format!("{text} → {}", best.text), str::to_owned),
-        source: end_marked(source_tokens),
-        target: end_marked(best.tokens),
-        weights: best.attention,
+    AttentionMap::of(text, translation, title).ok_or_else(|| {
+        Failure::usage("this model has no attention (model.attention is none)")
+            .help("train a model with another kind, for example --set model.attention=general")
     })
 }
 
@@ -56,12 +48,12 @@ mod tests {
             token_log_probs: vec![0.0, 0.0],
             attention,
         };
-        Translation { source_tokens: vec!["a".to_owned()], outputs: vec![output] }
+        Translation { source_tokens: vec!["a".to_owned()], source_tags: 0, outputs: vec![output] }
     }
 
     #[test]
     fn end_marks_are_part_of_the_map() {
-        let map = attention_map("a", translation(vec![vec![0.9, 0.1], vec![0.2, 0.8]]), None).unwrap();
+        let map = attention_map("a", &translation(vec![vec![0.9, 0.1], vec![0.2, 0.8]]), None).unwrap();
         assert_eq!(map.source, ["a", "</s>"]);
         assert_eq!(map.target, ["A", "</s>"]);
         assert_eq!(map.title, "a → A");
@@ -70,10 +62,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_drawn_is_said() {
-        let failure = attention_map("a", translation(vec![vec![], vec![]]), None).unwrap_err();
+        let failure = attention_map("a", &translation(vec![vec![], vec![]]), None).unwrap_err();
         assert!(failure.render(str::to_owned).contains("this model has no attention"));
-        let empty = Translation { source_tokens: Vec::new(), outputs: Vec::new() };
-        let failure = attention_map(" ", empty, None).unwrap_err();
+        let empty = Translation::default();
+        let failure = attention_map(" ", &empty, None).unwrap_err();
         assert!(failure.render(str::to_owned).contains("has no tokens"));
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use seqweave_data::{Pair, pairs};
 use seqweave_metrics::Perplexity;
 
-use super::open_model;
+use super::open_ensemble;
 use crate::exit::{Exit, Outcome};
 use crate::output::{ScoreRecord, ScoreSummary};
 use crate::resolve::{Context, Score};
@@ -19,8 +19,9 @@ const BATCHES: usize = 8;
 /// # Errors
 /// When the model or the data is refused; pairs before a bad line are scored.
 pub fn run(ui: &Ui, context: &Context, job: Score) -> Outcome {
-    let mut source = pairs(&job.pairs)?;
-    let translator = open_model(ui, context, &job.model)?;
+    let translator = open_ensemble(ui, context, &job.models)?;
+    let tags = translator.model().source.tokenizer.tags.is_some();
+    let mut source = pairs(&job.pairs)?.with_tags(tags);
     let mut output = BufWriter::new(io::stdout().lock());
     let (mut id, mut log_prob, mut perplexity) = (0, 0.0, Perplexity::default());
     loop {

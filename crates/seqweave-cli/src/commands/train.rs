@@ -10,6 +10,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use seqweave::store::Disk;
 use seqweave_train::checkpoint::{self, Pointer};
+use seqweave_train::run_folder::RunFolder;
 use seqweave_train::{Event, OpenOptions, Outcome as RunOutcome, Started, Trainer};
 
 use super::{config, open_device, start_pool};
@@ -37,6 +38,7 @@ pub fn run(ui: &Ui, job: Train) -> Outcome {
     let run = config.run_folder();
     let options = OpenOptions { overwrite: job.overwrite };
     if job.dry_run {
+        RunFolder::check(&run)?;
         // A trainer needs a folder to work in; the real one must stay as it is.
         let folder = tempfile::tempdir()?;
         let trainer = Trainer::open(config, folder.path(), device, OpenOptions::default())?;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use seqweave_metrics::{Interval, Measured, Score};
+use seqweave_metrics::{Interval, Measured, Paired, Result, Score};
 use serde::Serialize;
 
 /// One value with its signature, its interval, and how sure it is.
@@ -28,13 +28,35 @@ pub struct Measurement {
 impl Measurement {
     /// What was measured, with an interval by so many samples from a seed.
     pub fn of(measured: &Measured, bootstrap: Option<(usize, u64)>) -> Self {
+        let interval = bootstrap.and_then(|(samples, seed)| measured.interval(samples, seed));
+        Self { interval, ..Self::signed(measured, bootstrap) }
+    }
+
+    /// The same beside a baseline: the corpora that the paired test draws are those of the interval, so that they are drawn
+    /// once.
+    ///
+    /// # Errors
+    /// When the two are not over the same sentences.
+    pub fn against(base: &Measured, own: &Measured, bootstrap: Option<(usize, u64)>) -> Result<Self> {
+        let paired = match bootstrap {
+            Some((samples, seed)) => base.against(own, samples, seed)?,
+            None => None,
+        };
+        Ok(match paired {
+            Some(Paired { p_value, interval }) => {
+                Self { interval: Some(interval), p_value: Some(p_value), ..Self::signed(own, bootstrap) }
+            }
+            None => Self::of(own, bootstrap),
+        })
+    }
+
+    /// The value with all that needs no draws.
+    fn signed(measured: &Measured, bootstrap: Option<(usize, u64)>) -> Self {
         let published = measured.metric().is_in_points();
         Self {
-            score: measured.score(),
-            interval: bootstrap.and_then(|(samples, seed)| measured.interval(samples, seed)),
-            p_value: None,
             signature: published.then(|| measured.signature(bootstrap)),
             details: measured.bleu().map(|bleu| bleu.to_string()),
+            ..Self::plain(measured.score())
         }
     }
 
@@ -80,6 +102,8 @@ impl ComparisonReport {
                 let value = found.score.value.map_or("undefined".to_owned(), |value| format!("{value:.2}"));
                 let note = match (row, found.p_value) {
                     (0, _) => "baseline".to_owned(),
+                    // A p-value is never 0, so that of no difference would read like one of a sure difference.
+                    _ if found.score.value == first.score.value => "same".to_owned(),
                     (_, Some(p)) => format!("p = {p:.4}{}", if p < 0.05 { " *" } else { "" }),
                     _ => String::new(),
                 };
@@ -98,7 +122,22 @@ impl ComparisonReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use seqweave_metrics::Metric;
+    use seqweave_metrics::{Metric, Sentence, TextOptions};
+
+    #[test]
+    fn the_interval_beside_a_baseline_is_that_of_the_system_alone() {
+        let measured = |outputs: [&str; 3]| {
+            let of = |output| Sentence { source: "", output, references: &["a b c d e"] };
+            Measured::over(Metric::Bleu, TextOptions::default(), &outputs.map(of)).unwrap()
+        };
+        let (base, own) =
+            (measured(["a b c d e", "a b", "x"]), measured(["a b c d e", "a b c d", "b c d e"]));
+        let draws = Some((200, 7));
+        let found = Measurement::against(&base, &own, draws).unwrap();
+        let p_value = base.against(&own, 200, 7).unwrap().unwrap().p_value;
+        assert_eq!(found, Measurement { p_value: Some(p_value), ..Measurement::of(&own, draws) });
+        assert_eq!(Measurement::against(&base, &own, None).unwrap(), Measurement::of(&own, None));
+    }
 
     #[test]
     fn text_has_a_block_for_each_metric() {

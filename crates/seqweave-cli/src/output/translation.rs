@@ -59,13 +59,13 @@ pub fn alignment(links: &[(usize, usize)]) -> String {
 }
 
 impl Candidate {
-    /// An output with the fields that were asked for.
-    pub fn of(output: &Output, fields: Fields) -> Self {
+    /// An output of a translation with the fields that were asked for.
+    pub fn of(translation: &Translation, output: &Output, fields: Fields) -> Self {
         Self {
             tgt: output.text.clone(),
             score: fields.score.then_some(output.score),
             log_prob: fields.score.then_some(output.log_prob),
-            align: fields.align.then(|| alignment(&output.alignment())),
+            align: fields.align.then(|| alignment(&translation.alignment(output))),
             tgt_tokens: fields.tokens.then(|| output.tokens.clone()),
             token_log_probs: fields.tokens.then(|| output.token_log_probs.clone()),
         }
@@ -75,7 +75,8 @@ impl Candidate {
 impl TranslationRecord {
     /// The record of an input line. A line without tokens has an empty translation and no other field of it.
     pub fn of(id: u64, src: String, translation: &Translation, fields: Fields, n_best: usize) -> Self {
-        let candidates = || translation.outputs.iter().map(|output| Candidate::of(output, fields));
+        let candidates =
+            || translation.outputs.iter().map(|output| Candidate::of(translation, output, fields));
         Self {
             id,
             src,
@@ -182,6 +183,7 @@ mod tests {
         };
         let translation = Translation {
             source_tokens: vec!["a".to_owned(), "b".to_owned()],
+            source_tags: 0,
             outputs: vec![output("B", -0.5), output("A", -0.75)],
         };
         let all = Fields { score: true, align: true, tokens: true };
@@ -191,7 +193,7 @@ mod tests {
         assert_eq!(record.src_tokens.as_deref(), Some(&["a".to_owned(), "b".to_owned()][..]));
         let bare = TranslationRecord::of(0, "a b".to_owned(), &translation, Fields::default(), 1);
         assert_eq!(serde_json::to_string(&bare).unwrap(), r#"{"id":0,"src":"a b","tgt":"B"}"#);
-        let empty = Translation { source_tokens: Vec::new(), outputs: Vec::new() };
+        let empty = Translation::default();
         let record = TranslationRecord::of(4, String::new(), &empty, all, 2);
         assert_eq!(serde_json::to_string(&record).unwrap(), r#"{"id":4,"src":"","src_tokens":[],"tgt":""}"#);
     }

@@ -1,5 +1,7 @@
 //! Attention heat map: how much each target token looked at each source token.
 
+use seqweave::Translation;
+
 use super::canvas::{Align, Canvas, FRAME, INK, MUTED, Type, draw, ems, printable, shorten};
 use super::shade::{shade, wants_light_text};
 use super::{Error, Result, ticks};
@@ -38,6 +40,22 @@ const BAR_WIDTH: f64 = 12.0;
 const BAR_GAP: f64 = 20.0;
 
 impl AttentionMap {
+    /// The map of the best output for a text, end marks included; `None` if the text has no tokens or the model no
+    /// attention. Without a title, the text and its output are one.
+    pub fn of(text: &str, translation: &Translation, title: Option<&str>) -> Option<AttentionMap> {
+        let best = translation.best()?;
+        if best.attention.iter().all(Vec::is_empty) {
+            return None;
+        }
+        let end_marked = |tokens: &[String]| tokens.iter().cloned().chain(["</s>".to_owned()]).collect();
+        Some(AttentionMap {
+            title: title.map_or_else(|| format!("{text} → {}", best.text), str::to_owned),
+            source: end_marked(&translation.source_tokens),
+            target: end_marked(&best.tokens),
+            weights: best.attention.clone(),
+        })
+    }
+
     /// Draws the map; cell and figure size follow from the number of tokens.
     ///
     /// # Errors

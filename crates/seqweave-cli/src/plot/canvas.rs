@@ -209,7 +209,7 @@ fn unit(x: f64, y: f64) -> (i32, i32) {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 fn backend(error: impl std::fmt::Display) -> Error {

@@ -10,7 +10,7 @@ use super::{Error, Result, ticks};
 /// use seqweave_cli::plot::{Best, Curves, Panel, Scale, Series};
 /// let valid = Series { name: "valid".into(), colour: 1, faint: false, points: vec![(0.0, 3.2), (100.0, 1.1)] };
 /// let loss = Panel { label: "loss".into(), scale: Scale::Auto, best: Some(Best::Lowest), series: vec![valid] };
-/// let svg = Curves { title: "run".into(), x_label: "step".into(), panels: vec![loss] }.to_svg()?;
+/// let svg = Curves { title: "run".into(), x_label: "step".into(), width: Curves::PAGE, panels: vec![loss] }.to_svg()?;
 /// assert!(svg.contains("valid"));
 /// # Ok::<(), seqweave_cli::plot::Error>(())
 /// ```
@@ -20,6 +20,8 @@ pub struct Curves {
     pub title: String,
     /// Name of the common horizontal axis.
     pub x_label: String,
+    /// In pixels, at least 300.
+    pub width: f64,
     /// From top to bottom.
     pub panels: Vec<Panel>,
 }
@@ -70,7 +72,6 @@ pub enum Best {
     Highest,
 }
 
-const WIDTH: f64 = 860.0;
 const MARGIN: f64 = 20.0;
 /// Room for the numbers left of a panel, and right of it for half a number of the horizontal axis.
 const LEFT: f64 = 78.0;
@@ -87,6 +88,9 @@ const FOOT: f64 = 46.0;
 const FEW_POINTS: usize = 30;
 
 impl Curves {
+    /// The width of a figure that has a page for itself.
+    pub const PAGE: f64 = 860.0;
+
     /// Draws the figure.
     ///
     /// # Errors
@@ -99,20 +103,20 @@ impl Curves {
             return Err(Error::TooLarge { what: "panels", limit: 12, found: self.panels.len() });
         }
         let title_height = if self.title.is_empty() { 0.0 } else { 28.0 };
-        let heads: f64 = self.panels.iter().map(Panel::head_height).sum();
+        let heads: f64 = self.panels.iter().map(|panel| panel.head_height(self.width)).sum();
         let count = self.panels.len() as f64;
         let height = MARGIN + title_height + heads + PANEL_HEIGHT * count + PANEL_GAP * (count - 1.0) + FOOT;
         let (x_low, x_high) = self.x_range();
-        draw(WIDTH, height, &self.title, |canvas| {
-            let title = shorten(&printable(&self.title), (WIDTH - 2.0 * MARGIN) / 16.0);
+        draw(self.width, height, &self.title, |canvas| {
+            let title = shorten(&printable(&self.title), (self.width - 2.0 * MARGIN) / 16.0);
             if !title.is_empty() {
                 canvas.text(MARGIN, MARGIN + 6.0, Align::Left, Type::new(16.0, INK).bold(), &title)?;
             }
             let mut top = MARGIN + title_height;
             for (i, panel) in self.panels.iter().enumerate() {
-                top += panel.head_height();
+                top += panel.head_height(self.width);
                 let last = i + 1 == self.panels.len();
-                let frame = Frame::of(panel, top, (x_low, x_high));
+                let frame = Frame::of(panel, (self.width, top), (x_low, x_high));
                 frame.draw_grid(canvas, last.then_some(self.x_label.as_str()))?;
                 panel.draw_head(canvas, &frame)?;
                 panel.draw_series(canvas, &frame)?;
@@ -149,8 +153,8 @@ impl Panel {
     }
 
     /// The legend in rows: beside the heading if it fits there, else below it.
-    fn legend(&self) -> Legend<'_> {
-        let room = WIDTH - LEFT - RIGHT;
+    fn legend(&self, width: f64) -> Legend<'_> {
+        let room = width - LEFT - RIGHT;
         let named = || self.series.iter().filter(|series| !series.name.is_empty());
         let total: f64 = named().map(Series::entry_width).sum();
         if total <= room - ems(&self.heading()) * 13.0 - 24.0 {
@@ -169,14 +173,14 @@ impl Panel {
         Legend { beside: false, rows }
     }
 
-    fn head_height(&self) -> f64 {
-        let legend = self.legend();
+    fn head_height(&self, width: f64) -> f64 {
+        let legend = self.legend(width);
         HEAD + if legend.beside { 0.0 } else { LEGEND_ROW * legend.rows.len() as f64 }
     }
 
     /// Heading at the left, legend at the right of it or below.
     fn draw_head(&self, canvas: &Canvas<'_>, frame: &Frame) -> Result<()> {
-        let legend = self.legend();
+        let legend = self.legend(frame.width);
         let extra = if legend.beside { 0.0 } else { LEGEND_ROW * legend.rows.len() as f64 };
         let mut y = frame.top - 13.0 - extra;
         canvas.text(LEFT, y, Align::Left, Type::new(13.0, INK).bold(), &self.heading())?;
@@ -184,7 +188,7 @@ impl Panel {
             let mut x = LEFT;
             if legend.beside {
                 // The gap after the last name is not needed at the right edge.
-                x = WIDTH - RIGHT - row.iter().map(|s| s.entry_width()).sum::<f64>() + 16.0;
+                x = frame.width - RIGHT - row.iter().map(|s| s.entry_width()).sum::<f64>() + 16.0;
             } else {
                 y += LEGEND_ROW;
             }
@@ -203,7 +207,7 @@ impl Panel {
 
     fn draw_series(&self, canvas: &Canvas<'_>, frame: &Frame) -> Result<()> {
         if self.series.iter().all(|s| s.points.is_empty()) {
-            let (x, y) = ((LEFT + WIDTH - RIGHT) / 2.0, frame.top + PANEL_HEIGHT / 2.0);
+            let (x, y) = ((LEFT + frame.width - RIGHT) / 2.0, frame.top + PANEL_HEIGHT / 2.0);
             return canvas.text(x, y, Align::Centre, Type::new(12.0, MUTED), "no values yet");
         }
         for series in &self.series {
@@ -298,7 +302,7 @@ impl Series {
         let text = format!("best {} at {}", ticks::number(point.1), ticks::number(point.0));
         let style = Type::new(11.0, palette(self.colour)).bold();
         let half = ems(&text) * style.size * 0.55;
-        let x = x.clamp(LEFT + half + 4.0, WIDTH - RIGHT - half - 4.0);
+        let x = x.clamp(LEFT + half + 4.0, frame.width - RIGHT - half - 4.0);
         // The curve comes from the bad side, so the good side of the mark is free, unless the frame is there.
         let below = frame.top + PANEL_HEIGHT - y > 26.0;
         let above = y - frame.top > 26.0;
@@ -313,6 +317,7 @@ impl Series {
 
 /// One panel's axes: data to pixels.
 struct Frame {
+    width: f64,
     top: f64,
     log: bool,
     /// No value is below zero, so no number on the axis is either.
@@ -323,7 +328,7 @@ struct Frame {
 }
 
 impl Frame {
-    fn of(panel: &Panel, top: f64, x: (f64, f64)) -> Self {
+    fn of(panel: &Panel, (width, top): (f64, f64), x: (f64, f64)) -> Self {
         let log = panel.is_log();
         let ys = panel.series.iter().flat_map(|s| &s.points).map(|p| p.1);
         let ys = ys.filter(|y| y.is_finite() && (!log || *y > 0.0));
@@ -342,7 +347,7 @@ impl Frame {
             (true, _) => 0.0,
             (false, _) => f64::NEG_INFINITY,
         };
-        Self { top, log, never_negative, x, y: ((low - pad_low).max(floor), high + pad_high) }
+        Self { width, top, log, never_negative, x, y: ((low - pad_low).max(floor), high + pad_high) }
     }
 
     fn place(&self, (x, y): (f64, f64)) -> Option<(f64, f64)> {
@@ -351,7 +356,7 @@ impl Frame {
     }
 
     fn place_x(&self, x: f64) -> f64 {
-        LEFT + (WIDTH - LEFT - RIGHT) * (x - self.x.0) / (self.x.1 - self.x.0)
+        LEFT + (self.width - LEFT - RIGHT) * (x - self.x.0) / (self.x.1 - self.x.0)
     }
 
     fn place_y(&self, y: f64) -> f64 {
@@ -360,9 +365,9 @@ impl Frame {
 
     /// Grid, frame and numbers; the horizontal numbers and their name only where `x_label` is given.
     fn draw_grid(&self, canvas: &Canvas<'_>, x_label: Option<&str>) -> Result<()> {
-        let (right, bottom) = (WIDTH - RIGHT, self.top + PANEL_HEIGHT);
+        let (right, bottom) = (self.width - RIGHT, self.top + PANEL_HEIGHT);
         let small = Type::new(11.0, MUTED);
-        for tick in ticks::linear(self.x.0, self.x.1, 8) {
+        for tick in ticks::linear(self.x.0, self.x.1, (self.width / 105.0) as usize) {
             let x = self.place_x(tick.at);
             canvas.path(&[(x, self.top), (x, bottom)], 1.0, GRID, 1.0)?;
             if x_label.is_some() {
@@ -417,7 +422,9 @@ mod tests {
     }
 
     fn svg(panels: Vec<Panel>) -> String {
-        Curves { title: "t".to_owned(), x_label: "step".to_owned(), panels }.to_svg().unwrap()
+        Curves { title: "t".to_owned(), x_label: "step".to_owned(), width: Curves::PAGE, panels }
+            .to_svg()
+            .unwrap()
     }
 
     #[test]
@@ -449,7 +456,7 @@ mod tests {
     fn values_that_cannot_be_drawn_cut_the_line() {
         let points = [(1.0, 4.0), (2.0, 3.0), (3.0, f64::NAN), (4.0, 2.0), (5.0, 1.0)];
         let panel = panel(Scale::Linear, None, &points);
-        let frame = Frame::of(&panel, 0.0, (1.0, 5.0));
+        let frame = Frame::of(&panel, (Curves::PAGE, 0.0), (1.0, 5.0));
         let lengths: Vec<_> = panel.series[0].stretches(&frame).iter().map(Vec::len).collect();
         assert_eq!(lengths, [2, 2]);
     }
@@ -466,17 +473,18 @@ mod tests {
     #[test]
     fn a_long_legend_gets_its_own_rows() {
         let mut wide = panel(Scale::Linear, None, &[(0.0, 1.0)]);
-        assert!(wide.legend().beside);
+        assert!(wide.legend(Curves::PAGE).beside);
         wide.series = vec![series(&[(0.0, 1.0)]); 12];
-        let legend = wide.legend();
+        let legend = wide.legend(Curves::PAGE);
         assert!(!legend.beside && legend.rows.len() == 2, "{} rows", legend.rows.len());
         assert_eq!(legend.rows.iter().map(Vec::len).sum::<usize>(), 12);
-        assert_eq!(wide.head_height(), HEAD + 2.0 * LEGEND_ROW);
+        assert_eq!(wide.head_height(Curves::PAGE), HEAD + 2.0 * LEGEND_ROW);
     }
 
     #[test]
     fn a_figure_needs_panels() {
-        let none = Curves { title: String::new(), x_label: String::new(), panels: Vec::new() };
+        let none =
+            Curves { title: String::new(), x_label: String::new(), width: Curves::PAGE, panels: Vec::new() };
         assert!(matches!(none.to_svg(), Err(Error::Empty { .. })));
     }
 }

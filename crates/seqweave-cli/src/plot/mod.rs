@@ -1,17 +1,19 @@
 //! Figures: pure functions from plain data to an SVG string, and SVG to PNG.
 //!
 //! [`AttentionMap::to_svg`] draws a heat map, [`Curves::to_svg`] stacked panels of training curves, [`Fonts::render`]
-//! turns either into PNG bytes. Nothing here reads a file except [`Fonts::load`], and nothing prints.
+//! turns either into PNG bytes, [`inline`] into a part of an HTML page. Nothing here reads a file except [`Fonts::load`], and nothing prints.
 
 mod attention;
 mod canvas;
 mod curves;
+mod inline;
 mod png;
 mod shade;
 mod ticks;
 
 pub use attention::AttentionMap;
 pub use curves::{Best, Curves, Panel, Scale, Series};
+pub use inline::{PALETTE, inline};
 pub use png::{Fonts, Png};
 
 /// The families tried for every label, in order; the first ones cover Chinese, Japanese and Korean.

@@ -4,3 +4,5 @@ mod config;
 mod corpora;
 mod faults;
 mod properties;
+mod shards;
+mod unspaced;

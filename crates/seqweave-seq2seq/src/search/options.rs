@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Sampling;
 use crate::{Error, Result};
 
 /// How to search, and how hypotheses are ranked.
@@ -12,7 +13,7 @@ pub struct SearchOptions {
     /// Hypotheses kept alive per sentence, K; 1 is greedy search.
     #[schemars(range(min = 1, max = 1024))]
     pub beam: usize,
-    /// Hypotheses returned per sentence; at most `beam`.
+    /// Hypotheses returned per sentence; at most `beam`, unless they are drawn at random.
     #[schemars(range(min = 1, max = 1024))]
     pub n_best: usize,
     /// How a hypothesis of many tokens is compared with one of few: `"none"`, `"average"`, or
@@ -27,6 +28,17 @@ pub struct SearchOptions {
     /// The fewest tokens of an output, EOS not counted; `max_len` wins where the two disagree.
     #[schemars(range(max = 1_000_000))]
     pub min_len: usize,
+    /// No sequence of so many tokens is said twice in an output; 0 allows every repetition.
+    #[schemars(range(max = 1_000_000))]
+    pub no_repeat_ngram: usize,
+    /// What the log-probability of a token is multiplied by if the output holds it already (after Keskar et al. 2019,
+    /// section 4.1); 1 is no penalty.
+    #[schemars(range(min = 1.0, max = 100.0))]
+    pub repetition_penalty: f64,
+    /// Whether the token for unknown words is never said.
+    pub no_unk: bool,
+    /// Outputs drawn at random instead of searched for.
+    pub sampling: Sampling,
 }
 
 /// How a hypothesis of many tokens is compared with one of few. `len` counts EOS.
@@ -67,6 +79,10 @@ impl Default for SearchOptions {
             coverage_penalty: 0.0,
             max_len: MaxLen::default(),
             min_len: 0,
+            no_repeat_ngram: 0,
+            repetition_penalty: 1.0,
+            no_unk: false,
+            sampling: Sampling::default(),
         }
     }
 }
@@ -90,7 +106,7 @@ impl SearchOptions {
         if !(1..=MAX_BEAM).contains(&self.beam) {
             return wrong("beam", "1 to 1024", self.beam.to_string());
         }
-        if !(1..=self.beam).contains(&self.n_best) {
+        if !(1..=if self.sampling.on { MAX_BEAM } else { self.beam }).contains(&self.n_best) {
             return wrong("n_best", "1 to `beam`", format!("{} with beam {}", self.n_best, self.beam));
         }
         if let LengthPenalty::Gnmt { alpha } = self.length_penalty
@@ -108,7 +124,27 @@ impl SearchOptions {
         if self.max_len.add > 1_000_000 {
             return wrong("max_len.add", "0 to 1000000", self.max_len.add.to_string());
         }
+        if !(1.0..=100.0).contains(&self.repetition_penalty) {
+            return wrong("repetition_penalty", "1 to 100", self.repetition_penalty.to_string());
+        }
+        let Sampling { temperature, top_p, .. } = self.sampling;
+        if !(0.01..=100.0).contains(&temperature) {
+            return wrong("sampling.temperature", "0.01 to 100", temperature.to_string());
+        }
+        if !(0.001..=1.0).contains(&top_p) {
+            return wrong("sampling.top_p", "0.001 to 1", top_p.to_string());
+        }
         Ok(())
+    }
+
+    /// Hypotheses a sentence begins with.
+    pub(super) fn lanes(&self) -> usize {
+        if self.sampling.on { self.n_best } else { 1 }
+    }
+
+    /// How many tokens of a hypothesis a search may look at: 2K, and one more because EOS may be barred.
+    pub(super) fn room(&self) -> usize {
+        2 * self.beam + 1
     }
 
     /// The final score of a hypothesis of `len` tokens, EOS counted, with log-probability `log_prob` and attention sum

@@ -2,8 +2,10 @@
 #![allow(dead_code)] // each test binary uses a part of it
 #![allow(clippy::unnecessary_cast)] // `as Float` is a cast in one of the two builds only
 
-use seqweave_nn::{AttentionKind, CellKind, Params};
-use seqweave_seq2seq::{BridgeKind, DecoderConfig, EncoderConfig, ModelConfig, Seq2Seq, Tie};
+use seqweave_nn::{AttentionKind, CellKind, DropoutKind, Params};
+use seqweave_seq2seq::{
+    BridgeKind, DecoderConfig, EncoderConfig, FeaturesConfig, Merge, ModelConfig, Seq2Seq, Tie,
+};
 use seqweave_tensor::{Device, Float};
 use seqweave_testkit::SplitMix64;
 
@@ -55,11 +57,13 @@ pub fn config(
         bridge,
         tie: Tie::None,
         dropout: 0.0,
+        dropout_kind: DropoutKind::Step,
+        features: FeaturesConfig::default(),
     }
 }
 
-/// Every cell × attention × bridge × input feeding, with layer counts, directions, residuals and tying varied on the
-/// way.
+/// Every cell × attention × bridge × input feeding, with layer counts, directions, residuals, tying and tags varied on
+/// the way.
 pub fn every_shape() -> Vec<ModelConfig> {
     let mut shapes = Vec::new();
     for cell in CELLS {
@@ -75,6 +79,7 @@ pub fn every_shape() -> Vec<ModelConfig> {
                     config.decoder.residual = n % 5 == 3;
                     config.tie = [Tie::None, Tie::Softmax, Tie::All][n % 7 % 3];
                     config.emb = [6, 8][n % 3 % 2];
+                    config.features.merge = [Merge::Tokens, Merge::Sum, Merge::Concat][n % 11 % 3];
                     shapes.push(config);
                 }
             }
@@ -85,8 +90,10 @@ pub fn every_shape() -> Vec<ModelConfig> {
 
 /// A model with weights of up to `scale` in size: larger than a fresh model's, so that its outputs differ.
 pub fn random_model(config: &ModelConfig, seed: u64, scale: f64) -> (Seq2Seq, Params) {
+    // The last ids of a source vocabulary that is not shared are tags.
+    let tags = if config.tie == Tie::All { 0 } else { 3 };
     let (model, mut params) =
-        Seq2Seq::build(config, VOCAB, VOCAB, &Device::cpu(), seed).expect("a valid shape");
+        Seq2Seq::build_with_tags(config, VOCAB, tags, VOCAB, &Device::cpu(), seed).expect("a valid shape");
     draw(&mut params, seed, scale);
     (model, params)
 }

@@ -2,7 +2,7 @@
 
 use super::device::{CudaDevice, Inner};
 use super::launch::{Ptr, PtrMut};
-use crate::device::size_class;
+use crate::pool::size_class;
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,8 +13,8 @@ const BLOCK: usize = 512;
 /// Memory that returns to its device's pool when dropped.
 pub(crate) struct CudaBuffer {
     device: CudaDevice,
-    /// 0 if it could not be had: whoever asks for the address gets an error.
-    address: u64,
+    /// Where it lies, or why it could not be had: whoever asks for the address gets that.
+    address: Result<u64>,
     bytes: usize,
 }
 
@@ -23,18 +23,15 @@ impl CudaBuffer {
     /// filled with NaN, so that reading before writing shows.
     pub(super) fn new(device: &CudaDevice, elements: usize) -> CudaBuffer {
         let bytes = size_class(elements.saturating_mul(4).div_ceil(BLOCK)) * BLOCK;
-        let address = match device.inner().take(bytes) {
-            Ok(address) => address,
-            Err(error) => {
-                device.remember(error);
-                0
+        let address = device.inner().take(bytes);
+        match &address {
+            Ok(address) if cfg!(debug_assertions) => {
+                device.attempt(|stream| stream.set_bytes(*address, 0xff, bytes));
             }
-        };
-        let buffer = CudaBuffer { device: device.clone(), address, bytes };
-        if cfg!(debug_assertions) && address != 0 {
-            device.attempt(|stream| stream.set_bytes(address, 0xff, bytes));
+            Ok(_) => {}
+            Err(error) => device.remember(error.clone()),
         }
-        buffer
+        CudaBuffer { device: device.clone(), address, bytes }
     }
 
     /// The device it lies on.
@@ -59,17 +56,15 @@ impl CudaBuffer {
     }
 
     fn address(&self) -> Result<u64> {
-        match self.address {
-            0 => Err(self.device.trouble().unwrap_or(Error::CudaMemory { bytes: self.bytes, free: 0 })),
-            address => Ok(address),
-        }
+        // What the device remembers may be this very error, which is told once, or one from before.
+        self.address.clone().map_err(|error| self.device.trouble().unwrap_or(error))
     }
 }
 
 impl Drop for CudaBuffer {
     fn drop(&mut self) {
-        if self.address != 0 {
-            self.device.inner().give(self.address, self.bytes);
+        if let Ok(address) = self.address {
+            self.device.inner().give(address, self.bytes);
         }
     }
 }
@@ -102,9 +97,10 @@ impl Inner {
             return Ok(address);
         }
         self.trim()?;
-        self.stream
-            .allocate(bytes)
-            .map_err(|_| Error::CudaMemory { bytes, free: self.stream.free_memory().unwrap_or(0) })
+        self.stream.allocate(bytes).map_err(|_| match self.stream.free_memory() {
+            Ok(free) => Error::CudaMemory { bytes, free },
+            Err(error) => error,
+        })
     }
 
     fn give(&self, address: u64, bytes: usize) {

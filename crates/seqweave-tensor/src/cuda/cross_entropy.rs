@@ -1,11 +1,14 @@
 //! Cross entropy straight from logits: `kernels/cu/cross_entropy.cu`. A block a row.
 
-use super::launch::{Ptr, PtrMut, flag, int};
+use super::launch::{flag, int};
 use super::{CudaDevice, launchers};
-use crate::ops::CrossEntropy;
-use crate::{Acc, Float, Ids, Result, Tensor, TensorMut};
+use crate::ops::{CrossEntropy, LossTotals};
+use crate::{Acc, Float, Ids, Pending, Result, Tensor, TensorMut};
 
-/// The loss of a batch. The host waits for its totals, once.
+/// Numbers in [`LossTotals`].
+const TOTALS: usize = 3;
+
+/// The loss of a batch. Its totals stay on the device until the host asks for them.
 pub(crate) fn cross_entropy(
     cuda: &CudaDevice,
     logits: &Tensor,
@@ -17,9 +20,8 @@ pub(crate) fn cross_entropy(
     let (mut loss, mut stats) =
         (Tensor::scratch(logits.device(), [1]), Tensor::scratch(logits.device(), [n, 2]));
     let (mut losses, mut marks) = (cuda.room::<f64>(2 * n), cuda.room::<u32>(n));
-    // Two sums in f64 and two counts in u32: one piece of memory, so that one copy brings them.
-    let mut totals = cuda.room::<u32>(6);
-    let (sums, counts): (PtrMut<f64>, PtrMut<u32>) = (totals.ptr_mut(0)?, totals.ptr_mut(4)?);
+    let mut totals = cuda.room::<f64>(TOTALS);
+    let totals_out = totals.ptr_mut(0)?;
     let (loss_out, stats_out) = (loss.fresh_mut().ptr_mut()?, stats.fresh_mut().ptr_mut()?);
     let (losses_out, marks_out) = (losses.ptr_mut(0)?, marks.ptr_mut(0)?);
     targets.on(cuda, |ids| {
@@ -39,20 +41,12 @@ pub(crate) fn cross_entropy(
                 marks_out,
             )?;
             let (losses, marks) = (losses_out.read(), marks_out.read());
-            launchers::cross_entropy_totals(stream, [1; 3], 0, losses, marks, int(n)?, sums, counts, loss_out)
+            launchers::cross_entropy_totals(stream, [1; 3], 0, losses, marks, int(n)?, totals_out, loss_out)
         }
     })?;
-    let mut words = [0u32; 6];
-    let from: Ptr<u32> = totals.ptr(0)?;
-    cuda.download(from, &mut words)?;
-    let sum = |at: usize| f64::from_bits(u64::from(words[at]) | u64::from(words[at + 1]) << 32);
-    Ok(CrossEntropy {
-        loss: loss.knowing(Some(sum(0) as f32 as Float)),
-        nll: sum(2),
-        count: words[4] as usize,
-        correct: words[5] as usize,
-        stats,
-    })
+    let count = targets.as_slice().iter().filter(|&&target| target != ignore).count();
+    let totals = LossTotals::new(Pending::on_device(cuda, totals, TOTALS));
+    Ok(CrossEntropy { loss, count, totals, stats })
 }
 
 pub(crate) fn backward(

@@ -5,13 +5,13 @@
 
 use cudarc::driver::result::DriverError;
 use cudarc::driver::{CudaContext, result, sys};
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::{Error, Result};
+use seqweave_kernels::FAMILIES;
 
-/// Every entry of the driver that is called, here or inside `cudarc`.
-const SYMBOLS: [&str; 29] = [
+/// Every entry of the driver that is called, here or inside `cudarc`; but for graphs, which are done without.
+const SYMBOLS: [&str; 31] = [
     "cuInit",
     "cuDriverGetVersion",
     "cuGetErrorName",
@@ -31,6 +31,8 @@ const SYMBOLS: [&str; 29] = [
     "cuMemAlloc_v2",
     "cuMemFree_v2",
     "cuMemGetInfo_v2",
+    "cuMemHostAlloc",
+    "cuMemFreeHost",
     "cuMemcpyHtoDAsync_v2",
     "cuMemcpyDtoHAsync_v2",
     "cuMemcpyDtoDAsync_v2",
@@ -45,6 +47,44 @@ const SYMBOLS: [&str; 29] = [
 
 /// The oldest driver that runs the kernels' images, as CUDA counts: 1000·major + 10·minor.
 const OLDEST_DRIVER: i32 = 12_000;
+
+/// The oldest driver that translates the kernels' PTX, which is of this version.
+const OLDEST_FOR_PTX: i32 = 12_080;
+
+/// Whether there are images of all kernels for a device of this compute capability, or PTX that its driver translates; else
+/// why not.
+pub(super) fn images((major, minor): (u32, u32)) -> std::result::Result<(), String> {
+    for family in FAMILIES {
+        match family.fitting(major, minor) {
+            None => return Err(format!("its compute capability is {major}.{minor}, 8.0 or later is needed")),
+            Some(image) if !image.is_ptx() => {}
+            Some(_) => match driver_version() {
+                Ok(version) if version >= OLDEST_FOR_PTX => {}
+                Ok(version) => {
+                    let (found, wanted) = (in_words(version), in_words(OLDEST_FOR_PTX));
+                    return Err(format!(
+                        "for compute capability {major}.{minor} a driver for CUDA {wanted} or later is needed, this one is for {found}"
+                    ));
+                }
+                Err(reason) => return Err(reason),
+            },
+        }
+    }
+    Ok(())
+}
+
+/// The CUDA version that the driver is for; its entry has been looked for.
+fn driver_version() -> std::result::Result<i32, String> {
+    let mut version = 0;
+    // SAFETY: the symbol is there, and `version` lives through the call.
+    let asked = unsafe { sys::cuDriverGetVersion(&mut version) }.result();
+    asked.map_err(|e| format!("the driver does not tell its version: {}", describe(e)))?;
+    Ok(version)
+}
+
+fn in_words(version: i32) -> String {
+    format!("{}.{}", version / 1000, version % 1000 / 10)
+}
 
 /// The context of device number `ordinal`.
 ///
@@ -62,13 +102,9 @@ pub(super) fn context(ordinal: usize) -> Result<Arc<CudaContext>> {
             return Err(none(format!("the driver library lacks {symbol}, so it is a stub or too old")));
         }
     }
-    let mut version = 0;
-    // SAFETY: the symbol is there, and `version` lives through the call.
-    let asked = unsafe { sys::cuDriverGetVersion(&mut version) }.result();
-    asked.map_err(|e| none(format!("the driver does not tell its version: {}", describe(e))))?;
+    let version = driver_version().map_err(none)?;
     if version < OLDEST_DRIVER {
-        let words = |v: i32| format!("{}.{}", v / 1000, v % 1000 / 10);
-        let (found, wanted) = (words(version), words(OLDEST_DRIVER));
+        let (found, wanted) = (in_words(version), in_words(OLDEST_DRIVER));
         return Err(none(format!("the driver is for CUDA {found}, {wanted} or later is needed")));
     }
     result::init().map_err(|e| none(format!("the driver does not start: {}", describe(e))))?;
@@ -87,23 +123,6 @@ pub(super) fn describe(error: DriverError) -> String {
     match text {
         Ok(text) => format!("{text} ({:?})", error.0),
         Err(_) => format!("{:?}", error.0),
-    }
-}
-
-/// Opens a driver library by its path, before anything looks for a device: for a driver that lies where the loader does not
-/// look, and for tests.
-///
-/// # Errors
-/// [`Error::NoCuda`] with the loader's reason.
-pub fn open_library(path: &Path) -> Result<()> {
-    // SAFETY: its initialisers run; the caller names a driver.
-    match unsafe { libloading::Library::new(path) } {
-        Ok(library) => {
-            // It stays open, so that a search by its name finds it.
-            std::mem::forget(library);
-            Ok(())
-        }
-        Err(error) => Err(Error::NoCuda { ordinal: 0, reason: error.to_string() }),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::buffer::{CudaBuffer, Pool};
 use super::detect;
+use super::jit;
 use super::launch::{Ptr, PtrMut};
+use super::queue::GraphReport;
 use super::stream::Stream;
 use crate::{Error, Precision, Result};
 use std::collections::HashMap;
@@ -15,6 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 pub struct CudaDevice {
     inner: Arc<Inner>,
     precision: Precision,
+    /// Whether products may be made by cuBLASLt, which gives a row other last bits in other company.
+    training: bool,
 }
 
 /// What the clones share.
@@ -27,6 +31,9 @@ pub(super) struct Inner {
     /// What failed where no error could be returned.
     trouble: Mutex<Option<Error>>,
 }
+
+/// Compute capabilities of the GPUs on which `cargo xtask test kernels --device cuda` has passed.
+const TESTED: &[(u32, u32)] = &[];
 
 /// The devices that are in use, by number.
 static OPEN: Mutex<Option<HashMap<usize, Weak<Inner>>>> = Mutex::new(None);
@@ -44,12 +51,16 @@ impl CudaDevice {
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         let open = open.get_or_insert_default();
         if let Some(inner) = open.get(&ordinal).and_then(Weak::upgrade) {
-            return Ok(CudaDevice { inner, precision: Precision::F32 });
+            return Ok(CudaDevice { inner, precision: Precision::F32, training: false });
         }
         let stream = Stream::new(detect::context(ordinal)?).map_err(|error| match error {
             Error::NoCuda { .. } => error,
             error => Error::NoCuda { ordinal, reason: error.to_string() },
         })?;
+        // Kernels that are compiled here are for this very device; a wrong word in the switch shows at the first launch.
+        if let Ok(false) = jit::wanted() {
+            detect::images(stream.capability()).map_err(|reason| Error::NoCuda { ordinal, reason })?;
+        }
         let inner = Arc::new(Inner {
             ordinal,
             stream,
@@ -58,7 +69,7 @@ impl CudaDevice {
             trouble: Mutex::new(None),
         });
         open.insert(ordinal, Arc::downgrade(&inner));
-        Ok(CudaDevice { inner, precision: Precision::F32 })
+        Ok(CudaDevice { inner, precision: Precision::F32, training: false })
     }
 
     pub(crate) fn with_precision(self, precision: Precision) -> CudaDevice {
@@ -67,6 +78,30 @@ impl CudaDevice {
 
     pub(crate) fn precision(&self) -> Precision {
         self.precision
+    }
+
+    /// The same device for the tensors of a training step.
+    pub(crate) fn in_training(self) -> CudaDevice {
+        CudaDevice { training: true, ..self }
+    }
+
+    /// Whether products of tensors with this value may be made by cuBLASLt.
+    pub(super) fn is_training(&self) -> bool {
+        self.training
+    }
+
+    /// Who makes the matrix products of training steps in f32 and bf16: cuBLASLt with its version, or our own kernels and
+    /// why. All other products are always made by our own.
+    ///
+    /// # Errors
+    /// [`Error::GemmSwitch`]; [`Error::NoCublasLt`] if it was asked for and cannot be used.
+    pub fn training_products(&self) -> Result<String> {
+        self.inner.stream.products()
+    }
+
+    /// Products that cuBLASLt made since the device was opened.
+    pub fn products_by_library(&self) -> u64 {
+        self.inner.stream.products_by_library()
     }
 
     /// Its number, from 0.
@@ -79,6 +114,12 @@ impl CudaDevice {
         format!("cuda:{} ({})", self.inner.ordinal, self.inner.stream.name())
     }
 
+    /// Its kind in words, if the kernels have not been tested on one of its kind.
+    pub(crate) fn untested(&self) -> Option<String> {
+        let (major, minor) = self.inner.stream.capability();
+        (!TESTED.contains(&(major, minor))).then(|| format!("a GPU of compute capability {major}.{minor}"))
+    }
+
     /// Whether tensors of both may meet in one operation.
     pub(crate) fn is(&self, other: &CudaDevice) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
@@ -86,12 +127,31 @@ impl CudaDevice {
 
     /// Bytes that new tensors can take.
     pub(crate) fn available_memory(&self) -> u64 {
-        (self.inner.stream.free_memory().unwrap_or(0) + self.inner.pool.bytes()) as u64
+        let free = self.inner.stream.free_memory().unwrap_or_else(|error| {
+            self.remember(error);
+            0
+        });
+        (free + self.inner.pool.bytes()) as u64
     }
 
     /// Times that the host waited for values since the device was opened.
     pub(crate) fn host_reads(&self) -> u64 {
         self.inner.reads.load(Ordering::Relaxed)
+    }
+
+    /// Runs `work`, whose launches go to the device together where graphs are used.
+    pub(crate) fn together<R>(&self, work: impl FnOnce() -> R) -> R {
+        let ends = self.inner.stream.record();
+        let result = work();
+        if ends {
+            self.attempt(Stream::end_recording);
+        }
+        result
+    }
+
+    /// How often CUDA graphs were used since the device was opened, and why they are not.
+    pub fn graph_report(&self) -> GraphReport {
+        self.inner.stream.graph_report()
     }
 
     pub(super) fn inner(&self) -> &Inner {

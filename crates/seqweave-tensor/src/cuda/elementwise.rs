@@ -54,10 +54,3 @@ pub(crate) fn add_bias(cuda: &CudaDevice, x: &Tensor, b: &Tensor, mut y: TensorM
     // SAFETY: `x` and `y` have `n` elements in rows of `c`, `b` has `c`.
     unsafe { launchers::add_bias(stream, grid(n), 0, x.ptr()?, b.ptr()?, y.ptr_mut()?, int(n)?, int(c)?) }
 }
-
-/// `y[n,c] = b[c]`: where the chains of a product with a bias start.
-pub(crate) fn fill_rows(cuda: &CudaDevice, b: &Tensor, mut y: TensorMut<'_>) -> Result<()> {
-    let (n, c, stream) = (y.numel(), b.numel(), cuda.stream()?);
-    // SAFETY: `y` has `n` elements in rows of `c`, `b` has `c`.
-    unsafe { launchers::fill_rows(stream, grid(n), 0, b.ptr()?, y.ptr_mut()?, int(n)?, int(c)?) }
-}

@@ -311,7 +311,6 @@ pub(crate) unsafe fn cross_entropy_totals(
     marks: Ptr<u32>,
     n: i32,
     totals: PtrMut<f64>,
-    counts: PtrMut<u32>,
     loss: PtrMut<f32>,
 ) -> Result<()> {
     // SAFETY: one argument a parameter, in order and of its type; the rest is the caller's promise.
@@ -320,7 +319,7 @@ pub(crate) unsafe fn cross_entropy_totals(
             &entries::CROSS_ENTROPY_TOTALS,
             grid,
             shared,
-            &[arg(&losses), arg(&marks), arg(&n), arg(&totals), arg(&counts), arg(&loss)],
+            &[arg(&losses), arg(&marks), arg(&n), arg(&totals), arg(&loss)],
         )
     }
 }
@@ -625,23 +624,6 @@ pub(crate) unsafe fn add_bias(
     }
 }
 
-/// `fill_rows` of `kernels/cu/elementwise.cu`: 256 threads a block.
-///
-/// # Safety
-/// Grid, shared memory and extents as the kernel's comment demands, for the memory behind the pointers.
-pub(crate) unsafe fn fill_rows(
-    stream: &Stream,
-    grid: [u32; 3],
-    shared: u32,
-    b: Ptr<f32>,
-    y: PtrMut<f32>,
-    n: i32,
-    columns: i32,
-) -> Result<()> {
-    // SAFETY: one argument a parameter, in order and of its type; the rest is the caller's promise.
-    unsafe { stream.launch(&entries::FILL_ROWS, grid, shared, &[arg(&b), arg(&y), arg(&n), arg(&columns)]) }
-}
-
 /// `gather_rows` of `kernels/cu/embedding.cu`: 128 threads a block.
 ///
 /// # Safety
@@ -923,11 +905,11 @@ pub(crate) unsafe fn gemm_bf16_64x64(
     }
 }
 
-/// `gemm_tf32_128x128` of `kernels/cu/gemm_tensor.cu`: 256 threads a block.
+/// `gemm_split_128x128` of `kernels/cu/gemm_tensor.cu`: 256 threads a block.
 ///
 /// # Safety
 /// Grid, shared memory and extents as the kernel's comment demands, for the memory behind the pointers.
-pub(crate) unsafe fn gemm_tf32_128x128(
+pub(crate) unsafe fn gemm_split_128x128(
     stream: &Stream,
     grid: [u32; 3],
     shared: u32,
@@ -948,7 +930,7 @@ pub(crate) unsafe fn gemm_tf32_128x128(
     // SAFETY: one argument a parameter, in order and of its type; the rest is the caller's promise.
     unsafe {
         stream.launch(
-            &entries::GEMM_TF32_128X128,
+            &entries::GEMM_SPLIT_128X128,
             grid,
             shared,
             &[
@@ -970,11 +952,11 @@ pub(crate) unsafe fn gemm_tf32_128x128(
     }
 }
 
-/// `gemm_tf32_64x64` of `kernels/cu/gemm_tensor.cu`: 128 threads a block.
+/// `gemm_split_64x64` of `kernels/cu/gemm_tensor.cu`: 128 threads a block.
 ///
 /// # Safety
 /// Grid, shared memory and extents as the kernel's comment demands, for the memory behind the pointers.
-pub(crate) unsafe fn gemm_tf32_64x64(
+pub(crate) unsafe fn gemm_split_64x64(
     stream: &Stream,
     grid: [u32; 3],
     shared: u32,
@@ -995,7 +977,7 @@ pub(crate) unsafe fn gemm_tf32_64x64(
     // SAFETY: one argument a parameter, in order and of its type; the rest is the caller's promise.
     unsafe {
         stream.launch(
-            &entries::GEMM_TF32_64X64,
+            &entries::GEMM_SPLIT_64X64,
             grid,
             shared,
             &[
@@ -1131,11 +1113,21 @@ pub(crate) unsafe fn clip_factor(
     grid: [u32; 3],
     shared: u32,
     squares: Ptr<f64>,
+    losses: Ptr<f64>,
+    count: i32,
     clip: f32,
-    out: PtrMut<f32>,
+    numbers: PtrMut<f64>,
+    factor: PtrMut<f32>,
 ) -> Result<()> {
     // SAFETY: one argument a parameter, in order and of its type; the rest is the caller's promise.
-    unsafe { stream.launch(&entries::CLIP_FACTOR, grid, shared, &[arg(&squares), arg(&clip), arg(&out)]) }
+    unsafe {
+        stream.launch(
+            &entries::CLIP_FACTOR,
+            grid,
+            shared,
+            &[arg(&squares), arg(&losses), arg(&count), arg(&clip), arg(&numbers), arg(&factor)],
+        )
+    }
 }
 
 /// `adam` of `kernels/cu/optim.cu`: 256 threads a block.
@@ -1497,6 +1489,24 @@ pub(crate) unsafe fn gru_persistent_backward(
                 arg(&reverse),
             ],
         )
+    }
+}
+
+/// `grid_barriers` of `kernels/cu/probe.cu`: 256 threads a block, launched cooperatively.
+///
+/// # Safety
+/// Grid, shared memory and extents as the kernel's comment demands, for the memory behind the pointers.
+pub(crate) unsafe fn grid_barriers(
+    stream: &Stream,
+    grid: [u32; 3],
+    shared: u32,
+    counter: PtrMut<u32>,
+    done: PtrMut<u32>,
+    rounds: i32,
+) -> Result<()> {
+    // SAFETY: one argument a parameter, in order and of its type; the rest is the caller's promise.
+    unsafe {
+        stream.launch(&entries::GRID_BARRIERS, grid, shared, &[arg(&counter), arg(&done), arg(&rounds)])
     }
 }
 

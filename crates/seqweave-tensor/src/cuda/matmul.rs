@@ -1,12 +1,17 @@
-//! Matrix products: `kernels/cu/gemm.cu` in f32, `kernels/cu/gemm_tensor.cu` with operands in bfloat16.
+//! Matrix products: `kernels/cu/gemm.cu` in f32, `kernels/cu/gemm_tensor.cu` on tensor cores.
 //!
-//! In f32 an element is the same chain of fused multiply-adds as on the CPU, with the same bits.
+//! In f32 an element is the same chain of fused multiply-adds as on the CPU, with the same bits. `f32-fast` splits operands
+//! in two TF32 parts: an error like that of f32, and other last bits. A weight in bfloat16 is made once and kept.
+//!
+//! A product of a training step is made by cuBLASLt where it is found: see [`library`](super::library).
 
 use super::elementwise::grid;
-use super::launch::{Ptr, PtrMut, flag, int};
+use super::launch::{Ptr, PtrMut, int};
+use super::library::{Product, alignment};
 use super::stream::Stream;
 use super::{CudaBuffer, CudaDevice, launchers};
-use crate::{Acc, Precision, Result, Tensor, TensorMut, Trans};
+use crate::{Acc, Device, Precision, Result, Tensor, TensorMut, Trans};
+use std::sync::{Arc, OnceLock};
 
 /// The launcher of a product kernel, for elements of type `T`.
 type Kernel<T> = unsafe fn(
@@ -36,131 +41,223 @@ struct Tile<T> {
     shared: u32,
 }
 
-/// `c (+)= op(a)·op(b)`; `[m, n, k]` are the extents of the product.
+/// Where the sums of a product start.
+#[derive(Clone, Copy)]
+pub(crate) enum Start<'a> {
+    /// At zero.
+    Zero,
+    /// At the bias of their column.
+    Bias(&'a Tensor),
+    /// At what the destination holds.
+    There,
+}
+
+impl From<Acc> for Start<'_> {
+    fn from(acc: Acc) -> Self {
+        match acc {
+            Acc::Set => Start::Zero,
+            Acc::Add => Start::There,
+        }
+    }
+}
+
+/// The left-hand side of a product, as stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Left<T> {
+    at: Ptr<T>,
+    /// Elements from one row to the next.
+    ld: usize,
+    trans: Trans,
+    /// Whether cuBLASLt may make the product.
+    training: bool,
+}
+
+impl Left<f32> {
+    /// `op(a)`.
+    pub(crate) fn of(a: &Tensor, trans: Trans) -> Result<Left<f32>> {
+        let training = matches!(a.device(), Device::Cuda(cuda) if cuda.is_training());
+        Ok(Left { at: a.ptr()?, ld: a.shape().rows_and_columns().1, trans, training })
+    }
+
+    /// Rows of a walk in time, `ld` elements apart: always by our kernels, so that a walk in one launch is the same.
+    pub(super) fn rows(at: Ptr<f32>, ld: usize) -> Left<f32> {
+        Left { at, ld, trans: Trans::N, training: false }
+    }
+}
+
+/// `c (+)= op(a)·op(b)`.
 pub(crate) fn gemm(
     cuda: &CudaDevice,
-    [m, n, k]: [usize; 3],
     a: &Tensor,
     ta: Trans,
     b: &Tensor,
     tb: Trans,
-    acc: Acc,
+    start: Start<'_>,
     mut c: TensorMut<'_>,
 ) -> Result<()> {
-    let right = Right::new(cuda, b, tb)?;
-    let (stored, lda) = a.shape().rows_and_columns();
-    debug_assert!(right.extents() == (k, n) && stored * lda == m * k);
-    right.multiply(m, a.ptr()?, lda, ta, acc, c.ptr_mut()?)
+    let right = Right::new(b, tb, Rounded::default());
+    let (rows, columns) = a.shape().rows_and_columns();
+    let m = if ta == Trans::N { rows } else { columns };
+    right.multiply(cuda, m, Left::of(a, ta)?, start, c.ptr_mut()?)
 }
 
-/// The right-hand side of products, as the kernels of the device's precision take it.
-pub(crate) struct Right<'a> {
-    cuda: &'a CudaDevice,
-    address: Ptr<f32>,
-    /// Rows and columns as stored.
-    stored: (usize, usize),
-    tb: Trans,
-    /// The operand in bfloat16, and elements from one row to the next.
-    rounded: Option<(CudaBuffer, usize)>,
-}
+/// A matrix in bfloat16, and elements from one row to the next: made when a product first wants it. Clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct Rounded(Arc<OnceLock<(CudaBuffer, usize)>>);
 
-impl<'a> Right<'a> {
-    pub(crate) fn new(cuda: &'a CudaDevice, b: &Tensor, tb: Trans) -> Result<Right<'a>> {
-        let (address, stored) = (b.ptr()?, b.shape().rows_and_columns());
-        let rounded = match cuda.precision() {
-            // Parts in bfloat16 are a way of the CPU's; here f32 is f32.
-            Precision::F32 | Precision::F32Fast => None,
-            Precision::Bf16 => Some(round(cuda, address, stored)?),
+impl Rounded {
+    /// Where it lies and its row length, of the matrix `x` in f32.
+    fn of(&self, cuda: &CudaDevice, x: &Tensor) -> Result<(Ptr<u16>, usize)> {
+        let (made, ld) = match self.0.get() {
+            Some(made) => made,
+            None => {
+                let made = round(cuda, x.ptr()?, x.shape().rows_and_columns())?;
+                self.0.get_or_init(|| made)
+            }
         };
-        Ok(Right { cuda, address, stored, tb, rounded })
+        Ok((made.ptr(0)?, *ld))
+    }
+}
+
+/// The right-hand side of products.
+pub(crate) struct Right {
+    b: Tensor,
+    tb: Trans,
+    rounded: Rounded,
+}
+
+impl Right {
+    /// `op(b)`, with the place of its copy in bfloat16.
+    pub(crate) fn new(b: &Tensor, tb: Trans, rounded: Rounded) -> Right {
+        Right { b: b.clone(), tb, rounded }
+    }
+
+    /// The matrix as it lies.
+    pub(crate) fn matrix(&self) -> &Tensor {
+        &self.b
     }
 
     /// Rows and columns of `op(b)`: K and N.
-    fn extents(&self) -> (usize, usize) {
+    pub(crate) fn extents(&self) -> (usize, usize) {
+        let (rows, columns) = self.b.shape().rows_and_columns();
         match self.tb {
-            Trans::N => self.stored,
-            Trans::T => (self.stored.1, self.stored.0),
+            Trans::N => (rows, columns),
+            Trans::T => (columns, rows),
         }
     }
 
-    /// `c (+)= op(a)·op(b)`, `op(a)`: `[m,K]` with rows `lda` elements apart as stored, `c`: `[m,N]`.
+    /// `c (+)= op(a)·op(b)`, `op(a)`: `[m,K]`, `c`: `[m,N]`; in the precision of `cuda`.
     pub(crate) fn multiply(
         &self,
+        cuda: &CudaDevice,
         m: usize,
-        a: Ptr<f32>,
-        lda: usize,
-        ta: Trans,
-        acc: Acc,
+        a: Left<f32>,
+        start: Start<'_>,
         c: PtrMut<f32>,
     ) -> Result<()> {
         let (k, n) = self.extents();
-        let extents = [m, n, k];
-        let Some((b, ldb)) = &self.rounded else {
-            let tile = self.tile_f32(m, n);
-            return self.launch(tile, extents, (a, lda, ta), (self.address, self.stored.1), acc, c);
-        };
-        let stored = if ta == Trans::N { (m, k) } else { (k, m) };
-        debug_assert_eq!(lda, stored.1, "an operand's rows lie one behind the other");
-        let (a, lda) = round(self.cuda, a, stored)?;
-        self.launch(self.tile_bf16(m, n), extents, (a.ptr(0)?, lda, ta), (b.ptr(0)?, *ldb), acc, c)
+        let (extents, columns) = ([m, n, k], self.b.shape().rows_and_columns().1);
+        match cuda.precision() {
+            Precision::F32 => {
+                let b = (self.b.ptr()?, columns);
+                self.make(cuda, tile_f32(cuda, m, n), extents, a, b, start, c)
+            }
+            Precision::F32Fast => {
+                let kernels = [launchers::gemm_split_128x128, launchers::gemm_split_64x64];
+                let b = (self.b.ptr()?, columns);
+                // The library has nothing that keeps as many bits.
+                let a = Left { training: false, ..a };
+                self.make(cuda, tile_tensor(cuda, kernels, m, n), extents, a, b, start, c)
+            }
+            Precision::Bf16 => {
+                let stored = if a.trans == Trans::N { (m, k) } else { (k, m) };
+                debug_assert_eq!(a.ld, stored.1, "an operand's rows lie one behind the other");
+                let (rounded, ld) = round(cuda, a.at, stored)?;
+                let kernels = [launchers::gemm_bf16_128x128, launchers::gemm_bf16_64x64];
+                let a = Left { at: rounded.ptr(0)?, ld, trans: a.trans, training: a.training };
+                let b = self.rounded.of(cuda, &self.b)?;
+                self.make(cuda, tile_tensor(cuda, kernels, m, n), extents, a, b, start, c)
+            }
+        }
     }
 
-    fn launch<T>(
+    /// The product by cuBLASLt, where it may and can, else by the kernel of `tile`.
+    fn make<T>(
         &self,
+        cuda: &CudaDevice,
         tile: Tile<T>,
         [m, n, k]: [usize; 3],
-        (a, lda, ta): (Ptr<T>, usize, Trans),
+        a: Left<T>,
         (b, ldb): (Ptr<T>, usize),
-        acc: Acc,
+        start: Start<'_>,
         c: PtrMut<f32>,
     ) -> Result<()> {
+        if a.training && m > 0 && n > 0 && k > 0 {
+            let (ta, tb, bf16) = (a.trans, self.tb, size_of::<T>() == 2);
+            let bias = if let Start::Bias(bias) = start { bias.ptr()?.address() } else { 0 };
+            // No bias is aligned to everything, as the address 0 is.
+            let of_c = alignment(c.address() | bias);
+            let aligned = [alignment(a.at.address()), alignment(b.address()), of_c];
+            let product = Product { m, n, k, lda: a.ld, ldb, ta, tb, bf16, bias: bias != 0, aligned };
+            let places = [a.at.address(), b.address(), bias, c.address()];
+            // SAFETY: the operands have the extents given, with rows that many elements apart; a bias has N elements.
+            if unsafe { cuda.stream()?.product(product, places, matches!(start, Start::There))? } {
+                return Ok(());
+            }
+        }
         let grid = [n.div_ceil(tile.n) as u32, m.div_ceil(tile.m) as u32, 1];
         let transposed = |t| i32::from(t == Trans::T);
-        // SAFETY: the operands have the extents given, with rows that many elements apart; there is no bias.
+        let (bias, add) = match start {
+            Start::Zero => (Ptr::null(), 0),
+            Start::Bias(bias) => (bias.ptr()?, 0),
+            Start::There => (Ptr::null(), 1),
+        };
+        // SAFETY: the operands have the extents given, with rows that many elements apart; a bias has N elements.
         unsafe {
             (tile.kernel)(
-                self.cuda.stream()?,
+                cuda.stream()?,
                 grid,
                 tile.shared,
-                a,
+                a.at,
                 b,
-                Ptr::null(),
+                bias,
                 c,
                 int(m)?,
                 int(n)?,
                 int(k)?,
-                int(lda)?,
+                int(a.ld)?,
                 int(ldb)?,
                 int(n)?,
-                transposed(ta),
+                transposed(a.trans),
                 transposed(self.tb),
-                flag(acc),
+                add,
             )
         }
     }
+}
 
-    /// Large tiles reuse more of what they read, if there are enough of them to keep the device busy.
-    fn tile_f32(&self, m: usize, n: usize) -> Tile<f32> {
-        if m <= 32 {
-            return Tile { kernel: launchers::gemm_f32_16x64, m: 16, n: 64, shared: 0 };
-        }
-        match self.fills(m.div_ceil(128) * n.div_ceil(128)) {
-            true => Tile { kernel: launchers::gemm_f32_128x128, m: 128, n: 128, shared: 0 },
-            false => Tile { kernel: launchers::gemm_f32_64x64, m: 64, n: 64, shared: 0 },
-        }
+/// Large tiles reuse more of what they read, if there are enough of them to keep the device busy.
+fn tile_f32(cuda: &CudaDevice, m: usize, n: usize) -> Tile<f32> {
+    if m <= 32 {
+        return Tile { kernel: launchers::gemm_f32_16x64, m: 16, n: 64, shared: 0 };
     }
+    match fills(cuda, m.div_ceil(128) * n.div_ceil(128)) {
+        true => Tile { kernel: launchers::gemm_f32_128x128, m: 128, n: 128, shared: 0 },
+        false => Tile { kernel: launchers::gemm_f32_64x64, m: 64, n: 64, shared: 0 },
+    }
+}
 
-    fn tile_bf16(&self, m: usize, n: usize) -> Tile<u16> {
-        match self.fills(m.div_ceil(128) * n.div_ceil(128)) {
-            true => Tile { kernel: launchers::gemm_bf16_128x128, m: 128, n: 128, shared: 81_920 },
-            false => Tile { kernel: launchers::gemm_bf16_64x64, m: 64, n: 64, shared: 40_960 },
-        }
+/// The same for tensor cores, from kernels with tiles of 128×128 and 64×64.
+fn tile_tensor<T>(cuda: &CudaDevice, [large, small]: [Kernel<T>; 2], m: usize, n: usize) -> Tile<T> {
+    match fills(cuda, m.div_ceil(128) * n.div_ceil(128)) {
+        true => Tile { kernel: large, m: 128, n: 128, shared: 81_920 },
+        false => Tile { kernel: small, m: 64, n: 64, shared: 40_960 },
     }
+}
 
-    /// Whether so many blocks leave no multiprocessor without work.
-    fn fills(&self, blocks: usize) -> bool {
-        blocks >= self.cuda.inner().stream.multiprocessors() as usize
-    }
+/// Whether so many blocks leave no multiprocessor without work.
+fn fills(cuda: &CudaDevice, blocks: usize) -> bool {
+    blocks >= cuda.inner().stream.multiprocessors() as usize
 }
 
 /// `x: [rows, columns]` in bfloat16, with rows a multiple of eight elements apart.

@@ -1,21 +1,44 @@
 //! A whole sequence of an LSTM or GRU in one launch: `kernels/cu/persistent.cu`, with products in bfloat16.
 //!
 //! Every block keeps its slice of the recurrent weights for all steps, and all blocks wait for each other once a step. So
-//! all must be resident; whether they are depends on H and the device alone, never on the batch, so that a row's bits do
-//! not depend on its company. Where they are not, the layer goes step by step.
+//! all must be resident; whether they are depends on H, on the device and on whether a layer has one direction or two, never
+//! on the batch, so that a row's bits do not depend on its company. Two directions share a launch if the blocks of both are
+//! resident together, with the bits of two launches. Where not even one direction's are, the layer goes step by step.
 
 use super::launch::{Ptr, PtrMut, int};
 use super::recurrent::with_lens;
 use super::{CudaBuffer, CudaDevice, launchers};
 use crate::ops::PackedRhs;
 use crate::ops::recurrent::{Direction, Steps};
-use crate::{Precision, Result, Tensor};
+use crate::{Precision, Result};
+use seqweave_kernels::{Entry, entries};
 
 /// Units that a block owns.
 const UNITS: usize = 8;
 
-/// Shared memory that the kernels declare themselves, at most.
-const STATIC_SHARED: usize = 16 << 10;
+/// Shared memory that a device takes for each block, in bytes.
+const RESERVED_SHARED: usize = 1 << 10;
+
+/// The pass of a layer that a launch makes.
+#[derive(Clone, Copy)]
+pub(super) enum Pass {
+    LstmForward,
+    LstmBackward,
+    GruForward,
+    GruBackward,
+}
+
+impl Pass {
+    /// Its kernel; rows of a block's slice; and numbers a unit in a row of it, which is also how much is exchanged.
+    fn needs(self) -> (&'static Entry, usize, usize) {
+        match self {
+            Pass::LstmForward => (&entries::LSTM_PERSISTENT_FORWARD, 4 * UNITS, 1),
+            Pass::LstmBackward => (&entries::LSTM_PERSISTENT_BACKWARD, UNITS, 4),
+            Pass::GruForward => (&entries::GRU_PERSISTENT_FORWARD, 3 * UNITS, 1),
+            Pass::GruBackward => (&entries::GRU_PERSISTENT_BACKWARD, UNITS, 3),
+        }
+    }
+}
 
 /// How a call is launched, and the memory through which its blocks exchange states.
 pub(super) struct Plan {
@@ -26,33 +49,33 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// For a forward pass of `gates` gates a unit, if it fits.
-    pub(super) fn forward(cuda: &CudaDevice, steps: &Steps, gates: usize) -> Result<Option<Plan>> {
-        Plan::of(cuda, steps, gates * UNITS, 1)
-    }
-
-    /// For a backward pass of `gates` gates a unit, if it fits.
-    pub(super) fn backward(cuda: &CudaDevice, steps: &Steps, gates: usize) -> Result<Option<Plan>> {
-        Plan::of(cuda, steps, UNITS, gates)
-    }
-
-    /// A slice has `rows` rows; a row of it, like a row that is exchanged, has one number a unit for each of `gates`.
-    fn of(cuda: &CudaDevice, steps: &Steps, rows: usize, gates: usize) -> Result<Option<Plan>> {
+    /// For a pass in so many directions, if it fits.
+    pub(super) fn of(
+        cuda: &CudaDevice,
+        steps: &Steps,
+        pass: Pass,
+        directions: usize,
+    ) -> Result<Option<Plan>> {
         let stream = cuda.stream()?;
+        let (entry, rows, gates) = pass.needs();
         let k = gates * steps.h.next_multiple_of(32);
         let pitch = if k.is_multiple_of(64) { k + 32 } else { k };
         let (shared, blocks) = (rows * pitch * size_of::<u16>(), steps.h.div_ceil(UNITS));
-        let resident = blocks <= stream.multiprocessors() as usize
-            && shared + STATIC_SHARED <= stream.shared_limit() as usize;
+        let own = shared + entry.static_shared as usize;
+        let of_multiprocessor = stream.shared_of_multiprocessor() as usize;
+        let fit = (of_multiprocessor / (own + RESERVED_SHARED)).min(entry.min_blocks as usize);
+        let resident = own <= stream.shared_limit() as usize
+            && directions * blocks <= fit * stream.multiprocessors() as usize;
         if cuda.precision() != Precision::Bf16 || !resident {
             return Ok(None);
         }
         // Two rows of bfloat16 for each sentence: what was, and what is being written.
-        let exchange = cuda.room::<u32>(steps.b * k);
-        let mut counters = cuda.room::<u32>(1);
+        let exchange = cuda.room::<u32>(directions * steps.b * k);
+        let mut counters = cuda.room::<u32>(directions);
         let counter: PtrMut<u32> = counters.ptr_mut(0)?;
-        stream.set_bytes(counter.address(), 0, size_of::<u32>())?;
-        Ok(Some(Plan { grid: [blocks as u32, 1, 1], shared: shared as u32, exchange, counters }))
+        stream.set_bytes(counter.address(), 0, directions * size_of::<u32>())?;
+        let grid = [blocks as u32, directions as u32, 1];
+        Ok(Some(Plan { grid, shared: shared as u32, exchange, counters }))
     }
 
     fn exchange(&mut self) -> Result<(PtrMut<u16>, PtrMut<u32>)> {
@@ -67,8 +90,8 @@ fn extents(steps: &Steps) -> Result<(i32, i32, i32, i32)> {
 }
 
 /// The matrix behind a right-hand side, `w_hh: [gates·H,H]` in both passes.
-fn weights(w: &PackedRhs) -> Result<Ptr<f32>> {
-    w.matrix().expect("an operation looks at its devices first").0.ptr()
+pub(super) fn weights(w: &PackedRhs) -> Result<Ptr<f32>> {
+    w.right().matrix().ptr()
 }
 
 /// Memory for what a pass without a backward pass writes and nobody reads.
@@ -84,41 +107,42 @@ pub(super) fn or_scratch(
     }
 }
 
-pub(super) fn lstm(
-    cuda: &CudaDevice,
-    mut plan: Plan,
-    steps: &Steps,
-    xp: Ptr<f32>,
-    w: &PackedRhs,
-    gates: PtrMut<f32>,
-    hidden: PtrMut<f32>,
-    cells: PtrMut<f32>,
-) -> Result<()> {
-    let (w, (exchange, counters), (t, b, h, reverse)) = (weights(w)?, plan.exchange()?, extents(steps)?);
+/// What a forward LSTM kernel takes of one direction.
+#[derive(Clone, Copy)]
+pub(super) struct Lstm {
+    pub(super) xp: Ptr<f32>,
+    pub(super) w: Ptr<f32>,
+    pub(super) gates: PtrMut<f32>,
+    pub(super) hidden: PtrMut<f32>,
+    pub(super) cells: PtrMut<f32>,
+}
+
+/// Direction `a`, and `b` beside it if the plan is for two; else `b` is not looked at.
+pub(super) fn lstm(cuda: &CudaDevice, mut plan: Plan, steps: &Steps, a: Lstm, b: Lstm) -> Result<()> {
+    let ((exchange, counters), (t, rows, h, reverse)) = (plan.exchange()?, extents(steps)?);
     with_lens(cuda, steps, |lens| {
         let stream = cuda.stream()?;
-        // SAFETY: `xp` and `gates` are [T,B,4H], the states [T+1,B,H]; all blocks are resident. One direction is launched,
-        // so the second of each pair is not looked at.
+        // SAFETY: `xp` and `gates` are [T,B,4H], the states [T+1,B,H]; all blocks are resident.
         unsafe {
             launchers::lstm_persistent_forward(
                 stream,
                 plan.grid,
                 plan.shared,
-                xp,
-                xp,
-                w,
-                w,
-                gates,
-                gates,
-                hidden,
-                hidden,
-                cells,
-                cells,
+                a.xp,
+                b.xp,
+                a.w,
+                b.w,
+                a.gates,
+                b.gates,
+                a.hidden,
+                b.hidden,
+                a.cells,
+                b.cells,
                 exchange,
                 counters,
                 lens,
                 t,
-                b,
+                rows,
                 h,
                 reverse,
             )
@@ -126,20 +150,27 @@ pub(super) fn lstm(
     })
 }
 
+/// What a backward LSTM kernel takes of one direction; `dy` may be null.
+#[derive(Clone, Copy)]
+pub(super) struct LstmBack {
+    pub(super) w: Ptr<f32>,
+    pub(super) gates: Ptr<f32>,
+    pub(super) cells: Ptr<f32>,
+    pub(super) dy: Ptr<f32>,
+    pub(super) dxp: PtrMut<f32>,
+    pub(super) dh: PtrMut<f32>,
+    pub(super) dc: PtrMut<f32>,
+}
+
+/// Direction `a`, and `b` beside it if the plan is for two; else `b` is not looked at.
 pub(super) fn lstm_backward(
     cuda: &CudaDevice,
     mut plan: Plan,
     steps: &Steps,
-    dy: Option<Ptr<f32>>,
-    gates: &Tensor,
-    cells: &Tensor,
-    w: &PackedRhs,
-    dxp: PtrMut<f32>,
-    dh: PtrMut<f32>,
-    dc: PtrMut<f32>,
+    a: LstmBack,
+    b: LstmBack,
 ) -> Result<()> {
-    let (w, (exchange, counters), (t, b, h, reverse)) = (weights(w)?, plan.exchange()?, extents(steps)?);
-    let (dy, gates, cells) = (dy.unwrap_or(Ptr::null()), gates.ptr()?, cells.ptr()?);
+    let ((exchange, counters), (t, rows, h, reverse)) = (plan.exchange()?, extents(steps)?);
     with_lens(cuda, steps, |lens| {
         let stream = cuda.stream()?;
         // SAFETY: as in `lstm`; `dxp` is [T,B,4H], `dh` and `dc` are [B,H].
@@ -148,25 +179,25 @@ pub(super) fn lstm_backward(
                 stream,
                 plan.grid,
                 plan.shared,
-                w,
-                w,
-                gates,
-                gates,
-                cells,
-                cells,
-                dy,
-                dy,
-                dxp,
-                dxp,
-                dh,
-                dh,
-                dc,
-                dc,
+                a.w,
+                b.w,
+                a.gates,
+                b.gates,
+                a.cells,
+                b.cells,
+                a.dy,
+                b.dy,
+                a.dxp,
+                b.dxp,
+                a.dh,
+                b.dh,
+                a.dc,
+                b.dc,
                 exchange,
                 counters,
                 lens,
                 t,
-                b,
+                rows,
                 h,
                 reverse,
             )
@@ -174,44 +205,46 @@ pub(super) fn lstm_backward(
     })
 }
 
-pub(super) fn gru(
-    cuda: &CudaDevice,
-    mut plan: Plan,
-    steps: &Steps,
-    xp: Ptr<f32>,
-    w: &PackedRhs,
-    b_hh: Ptr<f32>,
-    gates: PtrMut<f32>,
-    p_n: PtrMut<f32>,
-    hidden: PtrMut<f32>,
-) -> Result<()> {
-    let (w, (exchange, counters), (t, b, h, reverse)) = (weights(w)?, plan.exchange()?, extents(steps)?);
+/// What a forward GRU kernel takes of one direction.
+#[derive(Clone, Copy)]
+pub(super) struct Gru {
+    pub(super) xp: Ptr<f32>,
+    pub(super) w: Ptr<f32>,
+    pub(super) b_hh: Ptr<f32>,
+    pub(super) gates: PtrMut<f32>,
+    pub(super) p_n: PtrMut<f32>,
+    pub(super) hidden: PtrMut<f32>,
+}
+
+/// Direction `a`, and `b` beside it if the plan is for two; else `b` is not looked at.
+pub(super) fn gru(cuda: &CudaDevice, mut plan: Plan, steps: &Steps, a: Gru, b: Gru) -> Result<()> {
+    let ((exchange, counters), (t, rows, h, reverse)) = (plan.exchange()?, extents(steps)?);
     with_lens(cuda, steps, |lens| {
         let stream = cuda.stream()?;
         // SAFETY: `xp` and `gates` are [T,B,3H], `p_n` is [T,B,H], `b_hh` has 3H elements, the states are [T+1,B,H]; all
-        // blocks are resident. One direction is launched, so the second of each pair is not looked at.
+        // blocks are resident.
         unsafe {
             launchers::gru_persistent_forward(
                 stream,
                 plan.grid,
                 plan.shared,
-                xp,
-                xp,
-                w,
-                w,
-                b_hh,
-                b_hh,
-                gates,
-                gates,
-                p_n,
-                p_n,
-                hidden,
-                hidden,
+                a.xp,
+                b.xp,
+                a.w,
+                b.w,
+                a.b_hh,
+                b.b_hh,
+                a.gates,
+                b.gates,
+                a.p_n,
+                b.p_n,
+                a.hidden,
+                b.hidden,
                 exchange,
                 counters,
                 lens,
                 t,
-                b,
+                rows,
                 h,
                 reverse,
             )
@@ -219,19 +252,28 @@ pub(super) fn gru(
     })
 }
 
+/// What a backward GRU kernel takes of one direction; `dy` may be null.
+#[derive(Clone, Copy)]
+pub(super) struct GruBack {
+    pub(super) w: Ptr<f32>,
+    pub(super) gates: Ptr<f32>,
+    pub(super) p_n: Ptr<f32>,
+    pub(super) hidden: Ptr<f32>,
+    pub(super) dy: Ptr<f32>,
+    pub(super) dxp: PtrMut<f32>,
+    pub(super) dp: PtrMut<f32>,
+    pub(super) dh: PtrMut<f32>,
+}
+
+/// Direction `a`, and `b` beside it if the plan is for two; else `b` is not looked at.
 pub(super) fn gru_backward(
     cuda: &CudaDevice,
     mut plan: Plan,
     steps: &Steps,
-    dy: Option<Ptr<f32>>,
-    [gates, p_n, hidden]: [&Tensor; 3],
-    w: &PackedRhs,
-    dxp: PtrMut<f32>,
-    dp: PtrMut<f32>,
-    dh: PtrMut<f32>,
+    a: GruBack,
+    b: GruBack,
 ) -> Result<()> {
-    let (w, (exchange, counters), (t, b, h, reverse)) = (weights(w)?, plan.exchange()?, extents(steps)?);
-    let (dy, gates, p_n, hidden) = (dy.unwrap_or(Ptr::null()), gates.ptr()?, p_n.ptr()?, hidden.ptr()?);
+    let ((exchange, counters), (t, rows, h, reverse)) = (plan.exchange()?, extents(steps)?);
     with_lens(cuda, steps, |lens| {
         let stream = cuda.stream()?;
         // SAFETY: as in `gru`; `dxp` and `dp` are [T,B,3H], `dh` is [B,H].
@@ -240,27 +282,27 @@ pub(super) fn gru_backward(
                 stream,
                 plan.grid,
                 plan.shared,
-                w,
-                w,
-                gates,
-                gates,
-                p_n,
-                p_n,
-                hidden,
-                hidden,
-                dy,
-                dy,
-                dxp,
-                dxp,
-                dp,
-                dp,
-                dh,
-                dh,
+                a.w,
+                b.w,
+                a.gates,
+                b.gates,
+                a.p_n,
+                b.p_n,
+                a.hidden,
+                b.hidden,
+                a.dy,
+                b.dy,
+                a.dxp,
+                b.dxp,
+                a.dp,
+                b.dp,
+                a.dh,
+                b.dh,
                 exchange,
                 counters,
                 lens,
                 t,
-                b,
+                rows,
                 h,
                 reverse,
             )

@@ -2,26 +2,26 @@
 //! and then the cell of `kernels/cu/recurrent.cu`.
 
 use super::launch::{Ptr, PtrMut, int};
-use super::matmul::Right;
-use super::persistent::{self, Plan, or_scratch};
+use super::matmul::{Left, Right, Start};
+use super::persistent::{self, Pass, Plan, or_scratch, weights};
 use super::{CudaDevice, launchers};
-use crate::ops::PackedRhs;
-use crate::ops::recurrent::Steps;
-use crate::{Acc, Result, Tensor, TensorMut, Trans};
+use crate::ops::recurrent::{Steps, gru, lstm};
+use crate::ops::{GruOperands, LstmOperands, PackedRhs};
+use crate::{Result, Tensor, TensorMut};
 
 /// A walk over the steps of one call on the device.
 struct Walk<'a> {
+    cuda: &'a CudaDevice,
     steps: &'a Steps,
-    right: Right<'a>,
+    right: &'a Right,
     /// A thread a unit of a row.
     grid: [u32; 3],
 }
 
 impl<'a> Walk<'a> {
     fn new(cuda: &'a CudaDevice, steps: &'a Steps, w: &'a PackedRhs) -> Result<Walk<'a>> {
-        let (w, tw) = w.matrix().expect("an operation looks at its devices first");
         let grid = [int(steps.b * steps.h)?.unsigned_abs().div_ceil(256), 1, 1];
-        Ok(Walk { steps, right: Right::new(cuda, w, tw)?, grid })
+        Ok(Walk { cuda, steps, right: w.right(), grid })
     }
 
     /// Elements before slot or step `index` of rows of `width`.
@@ -31,12 +31,12 @@ impl<'a> Walk<'a> {
 
     /// `gates = h·w` for all rows.
     fn recur(&self, h: Ptr<f32>, gates: PtrMut<f32>) -> Result<()> {
-        self.right.multiply(self.steps.b, h, self.steps.h, Trans::N, Acc::Set, gates)
+        self.right.multiply(self.cuda, self.steps.b, Left::rows(h, self.steps.h), Start::Zero, gates)
     }
 
     /// `dh += dgates·w`, `dgates` of `width` columns; padded rows of `dgates` are zero.
     fn recur_backward(&self, dgates: Ptr<f32>, width: usize, dh: PtrMut<f32>) -> Result<()> {
-        self.right.multiply(self.steps.b, dgates, width, Trans::N, Acc::Add, dh)
+        self.right.multiply(self.cuda, self.steps.b, Left::rows(dgates, width), Start::There, dh)
     }
 
     /// What cells take behind their tensors: the step, B and H.
@@ -83,11 +83,12 @@ pub(crate) fn lstm(
 ) -> Result<()> {
     let saves = gates.shape()[0] == steps.t;
     let (xp, gates, hidden, cells) = (xp.ptr()?, gates.ptr_mut()?, hidden.ptr_mut()?, cells.ptr_mut()?);
-    if let Some(plan) = Plan::forward(cuda, steps, 4)? {
+    if let Some(plan) = Plan::of(cuda, steps, Pass::LstmForward, 1)? {
         let mut scratch = None;
         let all = steps.t * steps.b * 4 * steps.h;
         let gates = or_scratch(cuda, saves.then_some(gates), all, &mut scratch)?;
-        return persistent::lstm(cuda, plan, steps, xp, w, gates, hidden, cells);
+        let one = persistent::Lstm { xp, w: weights(w)?, gates, hidden, cells };
+        return persistent::lstm(cuda, plan, steps, one, one);
     }
     let (walk, h, stream) = (Walk::new(cuda, steps, w)?, steps.h, cuda.stream()?);
     with_lens(cuda, steps, |lens| {
@@ -109,6 +110,57 @@ pub(crate) fn lstm(
     })
 }
 
+/// Both directions of an LSTM in one launch; `false` if that cannot be, and nothing is done.
+pub(crate) fn lstm_both(
+    cuda: &CudaDevice,
+    x: &[LstmOperands<'_>; 2],
+    walks: &mut [lstm::Walk; 2],
+) -> Result<bool> {
+    let steps = walks[0].steps.clone();
+    let Some(plan) = Plan::of(cuda, &steps, Pass::LstmForward, 2)? else { return Ok(false) };
+    let mut scratch = [None, None];
+    let mut direction = |i: usize| -> Result<persistent::Lstm> {
+        let (x, walk) = (&x[i], &mut walks[i]);
+        let saves = walk.gates.shape()[0] == steps.t;
+        let gates = walk.gates.fresh_mut().ptr_mut()?;
+        let all = steps.t * steps.b * 4 * steps.h;
+        Ok(persistent::Lstm {
+            xp: x.xp.ptr()?,
+            w: weights(x.w_hh.transposed())?,
+            gates: or_scratch(cuda, saves.then_some(gates), all, &mut scratch[i])?,
+            hidden: walk.hidden.fresh_mut().ptr_mut()?,
+            cells: walk.cells.fresh_mut().ptr_mut()?,
+        })
+    };
+    let (a, b) = (direction(0)?, direction(1)?);
+    persistent::lstm(cuda, plan, &steps, a, b)?;
+    Ok(true)
+}
+
+/// The way back of [`lstm_both`].
+pub(crate) fn lstm_both_backward(cuda: &CudaDevice, backs: &mut [lstm::WalkBack<'_>; 2]) -> Result<bool> {
+    let steps = &backs[0].saved.steps;
+    if backs[1].saved.steps.shares_launch_with(steps) {
+        let Some(plan) = Plan::of(cuda, steps, Pass::LstmBackward, 2)? else { return Ok(false) };
+        let direction = |back: &mut lstm::WalkBack<'_>| -> Result<persistent::LstmBack> {
+            Ok(persistent::LstmBack {
+                w: weights(back.w)?,
+                gates: back.saved.gates.ptr()?,
+                cells: back.saved.c.ptr()?,
+                dy: back.dy.map_or(Ok(Ptr::null()), Tensor::ptr)?,
+                dxp: back.dxp.fresh_mut().ptr_mut()?,
+                dh: back.dh.fresh_mut().ptr_mut()?,
+                dc: back.dc.fresh_mut().ptr_mut()?,
+            })
+        };
+        let [a, b] = backs;
+        let (a, b) = (direction(a)?, direction(b)?);
+        persistent::lstm_backward(cuda, plan, steps, a, b)?;
+        return Ok(true);
+    }
+    Ok(false)
+}
+
 /// The walk back of an LSTM: fills `dxp`, and leaves the gradients of the initial states in `dh` and `dc`.
 pub(crate) fn lstm_backward(
     cuda: &CudaDevice,
@@ -123,8 +175,10 @@ pub(crate) fn lstm_backward(
 ) -> Result<()> {
     let dy = dy.map(Tensor::ptr).transpose()?;
     let (dxp, dh, dc) = (dxp.ptr_mut()?, dh.ptr_mut()?, dc.ptr_mut()?);
-    if let Some(plan) = Plan::backward(cuda, steps, 4)? {
-        return persistent::lstm_backward(cuda, plan, steps, dy, gates, cells, w, dxp, dh, dc);
+    if let Some(plan) = Plan::of(cuda, steps, Pass::LstmBackward, 1)? {
+        let (w, gates, cells) = (weights(w)?, gates.ptr()?, cells.ptr()?);
+        let one = persistent::LstmBack { w, gates, cells, dy: dy.unwrap_or(Ptr::null()), dxp, dh, dc };
+        return persistent::lstm_backward(cuda, plan, steps, one, one);
     }
     let (walk, h, stream) = (Walk::new(cuda, steps, w)?, steps.h, cuda.stream()?);
     let (gates, cells) = (gates.ptr()?, cells.ptr()?);
@@ -161,12 +215,13 @@ pub(crate) fn gru(
     let saves = gates.shape()[0] == steps.t;
     let (xp, b_hh, hidden) = (xp.ptr()?, b_hh.ptr()?, hidden.ptr_mut()?);
     let (gates, p_n) = (gates.ptr_mut()?, p_n.ptr_mut()?);
-    if let Some(plan) = Plan::forward(cuda, steps, 3)? {
+    if let Some(plan) = Plan::of(cuda, steps, Pass::GruForward, 1)? {
         let (mut scratch, mut more) = (None, None);
         let all = steps.t * steps.b * steps.h;
         let gates = or_scratch(cuda, saves.then_some(gates), 3 * all, &mut scratch)?;
         let p_n = or_scratch(cuda, saves.then_some(p_n), all, &mut more)?;
-        return persistent::gru(cuda, plan, steps, xp, w, b_hh, gates, p_n, hidden);
+        let one = persistent::Gru { xp, w: weights(w)?, b_hh, gates, p_n, hidden };
+        return persistent::gru(cuda, plan, steps, one, one);
     }
     let (walk, h, stream) = (Walk::new(cuda, steps, w)?, steps.h, cuda.stream()?);
     with_lens(cuda, steps, |lens| {
@@ -187,6 +242,59 @@ pub(crate) fn gru(
     })
 }
 
+/// Both directions of a GRU in one launch; `false` if that cannot be, and nothing is done.
+pub(crate) fn gru_both(
+    cuda: &CudaDevice,
+    x: &[GruOperands<'_>; 2],
+    walks: &mut [gru::Walk; 2],
+) -> Result<bool> {
+    let steps = walks[0].steps.clone();
+    let Some(plan) = Plan::of(cuda, &steps, Pass::GruForward, 2)? else { return Ok(false) };
+    let mut scratch = [None, None, None, None];
+    let mut direction = |i: usize| -> Result<persistent::Gru> {
+        let (x, walk) = (&x[i], &mut walks[i]);
+        let saves = walk.gates.shape()[0] == steps.t;
+        let (gates, p_n) = (walk.gates.fresh_mut().ptr_mut()?, walk.p_n.fresh_mut().ptr_mut()?);
+        let all = steps.t * steps.b * steps.h;
+        Ok(persistent::Gru {
+            xp: x.xp.ptr()?,
+            w: weights(x.w_hh.transposed())?,
+            b_hh: x.b_hh.ptr()?,
+            gates: or_scratch(cuda, saves.then_some(gates), 3 * all, &mut scratch[i])?,
+            p_n: or_scratch(cuda, saves.then_some(p_n), all, &mut scratch[2 + i])?,
+            hidden: walk.hidden.fresh_mut().ptr_mut()?,
+        })
+    };
+    let (a, b) = (direction(0)?, direction(1)?);
+    persistent::gru(cuda, plan, &steps, a, b)?;
+    Ok(true)
+}
+
+/// The way back of [`gru_both`].
+pub(crate) fn gru_both_backward(cuda: &CudaDevice, backs: &mut [gru::WalkBack<'_>; 2]) -> Result<bool> {
+    let steps = &backs[0].saved.steps;
+    if backs[1].saved.steps.shares_launch_with(steps) {
+        let Some(plan) = Plan::of(cuda, steps, Pass::GruBackward, 2)? else { return Ok(false) };
+        let direction = |back: &mut gru::WalkBack<'_>| -> Result<persistent::GruBack> {
+            Ok(persistent::GruBack {
+                w: weights(back.w)?,
+                gates: back.saved.gates.ptr()?,
+                p_n: back.saved.p_n.ptr()?,
+                hidden: back.saved.h.ptr()?,
+                dy: back.dy.map_or(Ok(Ptr::null()), Tensor::ptr)?,
+                dxp: back.dxp.fresh_mut().ptr_mut()?,
+                dp: back.dp.fresh_mut().ptr_mut()?,
+                dh: back.dh.fresh_mut().ptr_mut()?,
+            })
+        };
+        let [a, b] = backs;
+        let (a, b) = (direction(a)?, direction(b)?);
+        persistent::gru_backward(cuda, plan, steps, a, b)?;
+        return Ok(true);
+    }
+    Ok(false)
+}
+
 /// The walk back of a GRU: fills `dxp` and `dp`, and leaves the gradient of the initial state in `dh`.
 pub(crate) fn gru_backward(
     cuda: &CudaDevice,
@@ -202,9 +310,11 @@ pub(crate) fn gru_backward(
 ) -> Result<()> {
     let dy = dy.map(Tensor::ptr).transpose()?;
     let (dxp, dp, dh) = (dxp.ptr_mut()?, dp.ptr_mut()?, dh.ptr_mut()?);
-    if let Some(plan) = Plan::backward(cuda, steps, 3)? {
-        let saved = [gates, p_n, hidden];
-        return persistent::gru_backward(cuda, plan, steps, dy, saved, w, dxp, dp, dh);
+    if let Some(plan) = Plan::of(cuda, steps, Pass::GruBackward, 1)? {
+        let (w, dy) = (weights(w)?, dy.unwrap_or(Ptr::null()));
+        let (gates, p_n, hidden) = (gates.ptr()?, p_n.ptr()?, hidden.ptr()?);
+        let one = persistent::GruBack { w, gates, p_n, hidden, dy, dxp, dp, dh };
+        return persistent::gru_backward(cuda, plan, steps, one, one);
     }
     let (walk, h, stream) = (Walk::new(cuda, steps, w)?, steps.h, cuda.stream()?);
     let (gates, p_n, hidden) = (gates.ptr()?, p_n.ptr()?, hidden.ptr()?);

@@ -24,7 +24,7 @@ pub(crate) fn sum_squares(cuda: &CudaDevice, x: &Tensor) -> Result<f64> {
     Ok(squares[0])
 }
 
-fn total_of_chunks(
+pub(super) fn total_of_chunks(
     cuda: &CudaDevice,
     x: &Tensor,
     squares: i32,

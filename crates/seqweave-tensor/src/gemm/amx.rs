@@ -1,8 +1,8 @@
 //! Whether this process may multiply on the tile registers of the processor, and whether they multiply as they should.
 
-use super::{Format, Isa, Operand, Packed, Unit, run};
+use super::{Format, Isa, Operand, Packed, Start, Unit, run};
 use crate::level::{OVERRIDE, tiles_are_allowed};
-use crate::{Acc, CpuDevice, Device, Float, Trans};
+use crate::{CpuDevice, Device, Float, Trans};
 use std::sync::OnceLock;
 
 /// Whether products in bfloat16 are made on the registers, or in a few words why not.
@@ -94,7 +94,7 @@ fn integers(cpu: &CpuDevice, format: Format) -> Vec<Float> {
         |n: usize, step: usize| -> Vec<Float> { (0..n).map(|i| (i * step % 601) as Float - 300.0).collect() };
     let (a, b, mut c) = (values(m * k, 89), values(k * n, 151), values(m * n, 7));
     let packed = Packed::of(Isa::best(), format, cpu, Operand::new(&b, n, Trans::N), k, n);
-    run(m, Operand::new(&a, k, Trans::N), &packed, Acc::Add, &mut c, n);
+    run(m, Operand::new(&a, k, Trans::N), &packed, Start::Result, &mut c, n);
     c
 }
 

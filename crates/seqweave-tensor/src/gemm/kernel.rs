@@ -126,6 +126,15 @@ impl Isa {
     }
 }
 
+/// What the next tiles will read, to be brought close while this one is made: a step of `k` asks for the cache line at
+/// `from`, and goes on by `stride` bytes. No stride, no question.
+#[derive(Clone, Copy)]
+#[cfg_attr(any(seqweave_f64, not(target_arch = "x86_64")), allow(dead_code))]
+pub(crate) struct Ahead {
+    pub(crate) from: *const Float,
+    pub(crate) stride: usize,
+}
+
 /// What an element of a panel and of a tile of `a` holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Element {
@@ -136,14 +145,14 @@ pub(crate) enum Element {
 }
 
 /// A tile of `mr` rows and `width ≤ nr` columns, or of all columns of `isa.panels_at_once(mr)` panels:
-/// `c = (add ? c : 0) + a·panel`.
+/// `c = start + a·panel`.
 ///
 /// `a` is `(slice, row stride, column stride)`, `panels` are k-major with `isa.nr()` columns and begin `panels.1` elements
-/// apart, `c` is `(pointer, row stride)`.
+/// apart, `c` and `start` are `(pointer, row stride)`; a null `start` stands for zeros, and `start` may be `c`.
 ///
 /// # Safety
 /// `isa` is available, and has pairs if `element` says so; `mr ≤ isa.mr()`; `a` holds `mr` by `k`; a panel holds `k·nr`; `c` may be written for `mr` rows of
-/// `width` columns, and nobody else does.
+/// `width` columns, and nobody else does; `start` is null or may be read there.
 pub(crate) unsafe fn tile(
     isa: Isa,
     element: Element,
@@ -151,9 +160,10 @@ pub(crate) unsafe fn tile(
     a: (&[Float], usize, usize),
     panels: (&[Float], usize),
     k: usize,
+    start: (*const Float, usize),
     c: (*mut Float, usize),
     width: usize,
-    add: bool,
+    ahead: Ahead,
 ) {
     let nr = isa.nr();
     let last = width.div_ceil(nr) - 1;
@@ -165,40 +175,74 @@ pub(crate) unsafe fn tile(
     );
     if width >= nr {
         // SAFETY: passed on from the caller.
-        return unsafe { full_tile(isa, element, mr, a, panels, k, c, width, add) };
+        return unsafe { full_tile(isa, element, mr, a, panels, k, start, c, width, ahead) };
     }
     // The last panel: compute a full tile beside the result and copy the columns that exist.
     let mut edge = [0.0 as Float; MAX_MR * MAX_NR];
-    for i in 0..mr {
-        for j in 0..width {
-            if add {
-                // SAFETY: the caller may read and write `mr` rows of `width` columns.
-                edge[i * nr + j] = unsafe { *c.0.add(i * c.1 + j) };
+    if !start.0.is_null() {
+        for i in 0..mr {
+            for j in 0..width {
+                // SAFETY: the caller may read `mr` rows of `width` columns.
+                edge[i * nr + j] = unsafe { *start.0.add(i * start.1 + j) };
             }
         }
     }
     // SAFETY: `edge` holds `mr` rows of `nr` columns; the rest is passed on.
-    unsafe { full_tile(isa, element, mr, a, panels, k, (edge.as_mut_ptr(), nr), nr, add) };
+    unsafe {
+        let edge = edge.as_mut_ptr();
+        full_tile(isa, element, mr, a, panels, k, (edge, nr), (edge, nr), nr, ahead);
+    }
     for i in 0..mr {
         for j in 0..width {
-            // SAFETY: as above.
+            // SAFETY: the caller may write them.
             unsafe { *c.0.add(i * c.1 + j) = edge[i * nr + j] };
         }
     }
 }
 
-/// Calls `$kernel::<rows, panels>` with the number of rows, and of panels at once, as constants.
+/// Asks for `mr` rows of `width` columns at `c`, `ldc` apart, to be brought close: the next tile begins by reading them, and
+/// its chains would wait. They need not exist.
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
+pub(crate) fn prefetch(mr: usize, width: usize, c: *const Float, ldc: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for i in 0..mr {
+        for j in (0..width).step_by(64 / size_of::<Float>()) {
+            // SAFETY: a hint, for any address.
+            unsafe {
+                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+                _mm_prefetch::<_MM_HINT_T0>(c.wrapping_add(i * ldc + j).cast());
+            }
+        }
+    }
+}
+
+/// Asks for the cache line at `at`, which need not exist, to be brought as close as the second-level cache.
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
+pub(crate) fn prefetch_far(at: *const Float) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, for any address.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(at.cast());
+    }
+}
+
+/// Calls `$kernel::<rows, panels, ahead>` with the number of rows, and of panels at once, as constants, and whether it asks
+/// for what comes next. Several panels at once never do.
 #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
 macro_rules! by_rows {
-    ($rows:expr, $many:expr, $kernel:ident, $args:tt, $($n:literal)*) => {
-        match ($rows, $many) {
-            (1, true) => by_rows!(@call $kernel 1 4 $args),
-            (2, true) => by_rows!(@call $kernel 2 2 $args),
-            $(($n, _) => by_rows!(@call $kernel $n 1 $args),)*
+    ($rows:expr, $many:expr, $ahead:expr, $kernel:ident, $args:tt, $($n:literal)*) => {
+        match ($rows, $many, $ahead) {
+            (1, true, _) => by_rows!(@call $kernel 1 4 false $args),
+            (2, true, _) => by_rows!(@call $kernel 2 2 false $args),
+            $(($n, _, false) => by_rows!(@call $kernel $n 1 false $args),)*
+            $(($n, _, true) => by_rows!(@call $kernel $n 1 true $args),)*
             _ => unreachable!("a tile has at most isa.mr() rows"),
         }
     };
-    (@call $kernel:ident $n:literal $panels:literal ($($arg:expr),*)) => { $kernel::<$n, $panels>($($arg),*) };
+    (@call $kernel:ident $n:literal $panels:literal $ahead:literal ($($arg:expr),*)) => {
+        $kernel::<$n, $panels, $ahead>($($arg),*)
+    };
 }
 
 /// A tile of whole panels.
@@ -213,9 +257,10 @@ unsafe fn full_tile(
     a: (&[Float], usize, usize),
     panels: (&[Float], usize),
     k: usize,
+    start: (*const Float, usize),
     c: (*mut Float, usize),
     width: usize,
-    add: bool,
+    ahead: Ahead,
 ) {
     let (a, row, column) = a;
     let (a, b, next) = (a.as_ptr(), panels.0.as_ptr(), panels.1);
@@ -224,21 +269,23 @@ unsafe fn full_tile(
     unsafe {
         #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
         if element == Element::Pair {
-            return by_rows!(mr, many, avx512bf16, (a, row, column, b, next, k, c.0, c.1, add), 1 2 3 4 5 6 7 8 9 10 11 12);
+            return by_rows!(mr, many, ahead.stride > 0, avx512bf16, (a, row, column, b, next, k, start, c, ahead), 1 2 3 4 5 6 7 8 9 10 11 12);
         }
         debug_assert_eq!(element, Element::Number);
         match isa {
             #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
             Isa::Avx512 => {
-                by_rows!(mr, many, avx512, (a, row, column, b, next, k, c.0, c.1, add), 1 2 3 4 5 6 7 8 9 10 11 12)
+                by_rows!(mr, many, ahead.stride > 0, avx512, (a, row, column, b, next, k, start, c, ahead), 1 2 3 4 5 6 7 8 9 10 11 12)
             }
             #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
-            Isa::Avx2 => by_rows!(mr, many, avx2, (a, row, column, b, next, k, c.0, c.1, add), 1 2 3 4 5 6),
+            Isa::Avx2 => {
+                by_rows!(mr, many, ahead.stride > 0, avx2, (a, row, column, b, next, k, start, c, ahead), 1 2 3 4 5 6)
+            }
             Isa::Portable => match mr {
-                1 => portable::<1>(a, row, column, b, k, c.0, c.1, add),
-                2 => portable::<2>(a, row, column, b, k, c.0, c.1, add),
-                3 => portable::<3>(a, row, column, b, k, c.0, c.1, add),
-                4 => portable::<4>(a, row, column, b, k, c.0, c.1, add),
+                1 => portable::<1>(a, row, column, b, k, start, c),
+                2 => portable::<2>(a, row, column, b, k, start, c),
+                3 => portable::<3>(a, row, column, b, k, start, c),
+                4 => portable::<4>(a, row, column, b, k, start, c),
                 _ => unreachable!("a tile has at most isa.mr() rows"),
             },
         }
@@ -258,31 +305,35 @@ macro_rules! vector_kernels {
         /// # Safety
         /// As [`tile`], with the features present.
         #[target_feature(enable = $features)]
-        unsafe fn $tile<const MR: usize, const PANELS: usize>(
+        unsafe fn $tile<const MR: usize, const PANELS: usize, const AHEAD: bool>(
             a: *const f32,
             row: usize,
             column: usize,
             b: *const f32,
             next: usize,
             k: usize,
-            c: *mut f32,
-            ldc: usize,
-            add: bool,
+            (start, lds): (*const f32, usize),
+            (c, ldc): (*mut f32, usize),
+            ahead: Ahead,
         ) {
             // SAFETY: the caller vouches for the extents; loads and stores are unaligned.
             unsafe {
                 let multiply_add = |$sum, $x, $y| $multiply_add;
                 let mut sums = [[[$zero(); 2]; MR]; PANELS];
-                if add {
+                if !start.is_null() {
                     for p in 0..PANELS {
                         for i in 0..MR {
-                            let c = c.add(i * ldc + p * 2 * $lanes);
-                            sums[p][i] = [$load(c), $load(c.add($lanes))];
+                            let start = start.add(i * lds + p * 2 * $lanes);
+                            sums[p][i] = [$load(start), $load(start.add($lanes))];
                         }
                     }
                 }
-                let (mut a, mut b) = (a, b);
+                let (mut a, mut b, mut line) = (a, b, ahead.from);
                 for _ in 0..k {
+                    if AHEAD {
+                        _mm_prefetch::<_MM_HINT_T1>(line.cast());
+                        line = line.wrapping_byte_add(ahead.stride);
+                    }
                     for p in 0..PANELS {
                         let (b0, b1) = ($load(b.add(p * next)), $load(b.add(p * next + $lanes)));
                         for i in 0..MR {
@@ -365,17 +416,16 @@ unsafe fn portable<const MR: usize>(
     column: usize,
     b: *const Float,
     k: usize,
-    c: *mut Float,
-    ldc: usize,
-    add: bool,
+    start: (*const Float, usize),
+    c: (*mut Float, usize),
 ) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("fma") && is_x86_feature_detected!("avx2") {
         // SAFETY: just detected; the rest is passed on.
-        return unsafe { portable_fma::<MR>(a, row, column, b, k, c, ldc, add) };
+        return unsafe { portable_fma::<MR>(a, row, column, b, k, start, c) };
     }
     // SAFETY: passed on from the caller.
-    unsafe { portable_body::<MR>(a, row, column, b, k, c, ldc, add) }
+    unsafe { portable_body::<MR>(a, row, column, b, k, start, c) }
 }
 
 /// The portable kernel compiled so that `mul_add` is one instruction.
@@ -390,12 +440,11 @@ unsafe fn portable_fma<const MR: usize>(
     column: usize,
     b: *const Float,
     k: usize,
-    c: *mut Float,
-    ldc: usize,
-    add: bool,
+    start: (*const Float, usize),
+    c: (*mut Float, usize),
 ) {
     // SAFETY: passed on from the caller.
-    unsafe { portable_body::<MR>(a, row, column, b, k, c, ldc, add) }
+    unsafe { portable_body::<MR>(a, row, column, b, k, start, c) }
 }
 
 /// The loop that both portable kernels are compiled from.
@@ -409,17 +458,16 @@ unsafe fn portable_body<const MR: usize>(
     column: usize,
     b: *const Float,
     k: usize,
-    c: *mut Float,
-    ldc: usize,
-    add: bool,
+    start: (*const Float, usize),
+    c: (*mut Float, usize),
 ) {
     // SAFETY: the caller vouches for the extents.
     unsafe {
         let mut sum = [[0.0 as Float; 8]; MR];
-        if add {
+        if !start.0.is_null() {
             for i in 0..MR {
                 for j in 0..8 {
-                    sum[i][j] = *c.add(i * ldc + j);
+                    sum[i][j] = *start.0.add(i * start.1 + j);
                 }
             }
         }
@@ -434,7 +482,7 @@ unsafe fn portable_body<const MR: usize>(
         }
         for i in 0..MR {
             for j in 0..8 {
-                *c.add(i * ldc + j) = sum[i][j];
+                *c.0.add(i * c.1 + j) = sum[i][j];
             }
         }
     }

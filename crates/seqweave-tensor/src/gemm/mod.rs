@@ -13,12 +13,12 @@ mod tiled;
 mod tiles;
 
 use crate::{Acc, Float, Precision, Trans};
-use kernel::Element;
 pub(crate) use kernel::Isa;
+use kernel::{Ahead, Element};
 pub(crate) use panels::Packed;
 use rayon::prelude::*;
 use std::ops::Range;
-use tiles::{TILE_COPY, copy_tiles};
+use tiles::{Coming, TILE_COPY, copy_tiles};
 
 /// Steps of a panel slice at most. Every slice but the first reads and writes the result once more, which costs more than
 /// a slice that does not fit the first-level cache.
@@ -26,6 +26,9 @@ const KC: usize = 384;
 
 /// Tiles of a block of `a`.
 const TILES: usize = 8;
+
+/// Elements of panels that stay in the second-level cache, so that asking for them ahead of time costs more than it saves.
+const NEAR: usize = 1 << 18;
 
 /// Multiply-adds below which a product stays on the calling thread.
 const SERIAL_BELOW: usize = 1 << 18;
@@ -156,18 +159,44 @@ impl<'a> Operand<'a> {
     }
 }
 
-/// `c (+)= a·b`: `m` rows of `a` and of `c`, whose rows are `ldc` elements apart.
-pub(crate) fn run(m: usize, a: Operand<'_>, b: &Packed, acc: Acc, c: &mut [Float], ldc: usize) {
+/// What the sums of a result begin with.
+#[derive(Clone, Copy)]
+pub(crate) enum Start<'a> {
+    /// Zero.
+    Zero,
+    /// What the result holds.
+    Result,
+    /// The same row of numbers in each row: a bias, for which there is no pass over the result then.
+    Row(&'a [Float]),
+}
+
+impl From<Acc> for Start<'_> {
+    fn from(acc: Acc) -> Self {
+        if acc == Acc::Add { Start::Result } else { Start::Zero }
+    }
+}
+
+/// `c = start + a·b`: `m` rows of `a` and of `c`, whose rows are `ldc` elements apart.
+pub(crate) fn run(m: usize, a: Operand<'_>, b: &Packed, start: Start<'_>, c: &mut [Float], ldc: usize) {
     let (k, n) = (b.k, b.n);
     if m == 0 || n == 0 {
         return;
     }
     a.assert_holds(m, k);
     assert!(ldc >= n && c.len() >= (m - 1) * ldc + n, "the result passes the end of its slice");
-    if k == 0 {
-        if acc == Acc::Set {
-            (0..m).for_each(|i| c[i * ldc..i * ldc + n].fill(0.0));
+    if let Start::Row(row) = start {
+        assert!(row.len() >= n, "the row that the result starts with ends early");
+    }
+    // Tile registers take their sums from the result or none.
+    let start = match start {
+        Start::Row(row) if k == 0 || b.format.unit().is_some() => {
+            (0..m).for_each(|i| c[i * ldc..i * ldc + n].copy_from_slice(&row[..n]));
+            Start::Result
         }
+        Start::Zero if k == 0 => return (0..m).for_each(|i| c[i * ldc..i * ldc + n].fill(0.0)),
+        start => start,
+    };
+    if k == 0 {
         return;
     }
     let c = Tiles { data: c.as_mut_ptr(), ldc };
@@ -176,7 +205,7 @@ pub(crate) fn run(m: usize, a: Operand<'_>, b: &Packed, acc: Acc, c: &mut [Float
     let serial_below = if b.format.unit().is_some() { SERIAL_BELOW_TILED } else { SERIAL_BELOW };
     let tasks = if m * n * k < serial_below { 1 } else { rayon::current_num_threads() * 3 };
     if tasks == 1 || rayon::current_num_threads() == 1 {
-        return task(a, b, acc, c, 0..m, 0..panels);
+        return task(a, b, start, c, 0..m, 0..panels);
     }
     // Cut the longer side first: every task copies its rows of `a` and streams its panels of `b`, and a cut through one
     // side makes the tasks share the other.
@@ -195,14 +224,15 @@ pub(crate) fn run(m: usize, a: Operand<'_>, b: &Packed, acc: Acc, c: &mut [Float
     (0..by_columns * by_rows).into_par_iter().for_each(|part| {
         let (i, j) = (part / by_columns, part % by_columns);
         let panels = j * panels / by_columns..(j + 1) * panels / by_columns;
-        task(a, b, acc, c, row(i)..row(i + 1), panels);
+        task(a, b, start, c, row(i)..row(i + 1), panels);
     });
 }
 
 /// One task: rows `rows` of the result, panels `panels`.
-fn task(a: Operand<'_>, b: &Packed, acc: Acc, c: Tiles, rows: Range<usize>, panels: Range<usize>) {
+fn task(a: Operand<'_>, b: &Packed, start: Start<'_>, c: Tiles, rows: Range<usize>, panels: Range<usize>) {
+    let acc = if matches!(start, Start::Zero) { Acc::Set } else { Acc::Add };
     match b.format.unit() {
-        None => block(a, b, acc, c, rows, panels),
+        None => block(a, b, start, c, rows, panels),
         // SAFETY: `Packed::of` made sure of the registers; `run` asserted that the rows and panels are the result's, and
         // hands them to this task alone.
         Some(Unit::Amx) => unsafe { tiled::block::<registers::Amx>(a, b, acc, c, rows, panels) },
@@ -224,10 +254,12 @@ unsafe impl Send for Tiles {}
 unsafe impl Sync for Tiles {}
 
 /// [`task`] on vector kernels.
-fn block(a: Operand<'_>, b: &Packed, acc: Acc, c: Tiles, rows: Range<usize>, panels: Range<usize>) {
+fn block(a: Operand<'_>, b: &Packed, start: Start<'_>, c: Tiles, rows: Range<usize>, panels: Range<usize>) {
     let (nr, mr, k) = (b.isa.nr(), b.isa.mr(), b.k);
     let tile_count = rows.len().div_ceil(mr);
     let tile_row = |t: usize| rows.start + t * rows.len() / tile_count.max(1);
+    // Blocks of equally many tiles: a slice that meets one tile alone costs as much to bring here as one that meets all.
+    let blocks = tile_count.div_ceil(TILES);
     // An untransposed tile that meets few panels is read where it lies, and so are rows too few to be in each other's way.
     let few = b.isa.panels_at_once(rows.len());
     let copies = a.column != 1 || (panels.len() > 2 && few == 1) || b.format != Format::F32;
@@ -235,15 +267,28 @@ fn block(a: Operand<'_>, b: &Packed, acc: Acc, c: Tiles, rows: Range<usize>, pan
     COPY.with_borrow_mut(|copy| {
         copy.resize(TILES * TILE_COPY, 0.0);
         let slices = if copies || few == 1 { all.div_ceil(KC) } else { 1 };
+        // Whole panels lie behind one another, so the processor itself sees which comes next.
+        let far = slices > 1 && panels.len() * nr * all > NEAR;
         for slice in 0..slices {
             let (s0, s1) = (slice * all / slices, (slice + 1) * all / slices);
-            let add = acc == Acc::Add || s0 > 0;
-            for t0 in (0..tile_count).step_by(TILES) {
-                let tiles = t0..(t0 + TILES).min(tile_count);
+            for block in 0..blocks {
+                let tiles = block * tile_count / blocks..(block + 1) * tile_count / blocks;
+                let mut coming = Coming::none();
                 if copies {
+                    let ks = |slice: usize| {
+                        slice * all / slices * stride..((slice + 1) * all / slices * stride).min(k)
+                    };
                     let rows = tiles.clone().map(|t| tile_row(t)..tile_row(t + 1));
-                    copy_tiles(b.format, a, rows, s0 * stride..(s1 * stride).min(k), copy);
+                    copy_tiles(b.format, a, rows, ks(slice), copy);
+                    let end = (block + 2) * tile_count / blocks;
+                    if block + 1 < blocks {
+                        coming = Coming::new(a, tile_row(tiles.end)..tile_row(end), ks(slice));
+                    } else if slice + 1 < slices {
+                        coming = Coming::new(a, tile_row(0)..tile_row(tile_count / blocks), ks(slice + 1));
+                    }
                 }
+                // Each tile asks for its share.
+                let share = coming.left().div_ceil(panels.len() * tiles.len());
                 let mut p = panels.start;
                 while p < panels.end {
                     let at_once = if (p + few) * nr <= b.n && p + few <= panels.end { few } else { 1 };
@@ -253,25 +298,43 @@ fn block(a: Operand<'_>, b: &Packed, acc: Acc, c: Tiles, rows: Range<usize>, pan
                         let (i0, i1) = (tile_row(t), tile_row(t + 1));
                         let tile = match (copies, a.column) {
                             (false, _) => (&a.data[i0 * a.row + s0 * a.column..], a.row, a.column),
-                            (true, 1) => (&copy[(t - t0) * TILE_COPY..], s1 - s0, 1),
-                            (true, _) => (&copy[(t - t0) * TILE_COPY..], 1, i1 - i0),
+                            (true, 1) => (&copy[(t - tiles.start) * TILE_COPY..], s1 - s0, 1),
+                            (true, _) => (&copy[(t - tiles.start) * TILE_COPY..], 1, i1 - i0),
                         };
-                        // SAFETY: `run` asserted that rows below `m` and columns below `n` lie within the slice, and this
-                        // task alone writes this tile. `Packed::of` made sure of the kernel; `tile_row` keeps a tile within
-                        // `mr` rows; tile and panel hold as many steps as are asked for.
+                        // The tile after this one: below it, or at the top of the next panels.
+                        let next = if t + 1 < tiles.end { (t + 1, p) } else { (tiles.start, p + at_once) };
+                        let next = c.data.wrapping_add(tile_row(next.0) * c.ldc + next.1 * nr);
+                        kernel::prefetch(mr, nr, next, c.ldc);
+                        coming.ask(share);
+                        // And for its share of the panel slice that comes next.
+                        let stride = if far { nr * size_of::<Float>() / tiles.len() } else { 0 };
+                        let after = panel.0.as_ptr().wrapping_add(if far { at_once * panel.1 } else { 0 });
+                        let from = after.wrapping_byte_add((t - tiles.start) * (s1 - s0) * stride);
+                        let ahead = Ahead { from, stride };
+                        // SAFETY: `run` asserted that rows below `m` and columns below `n` lie within the slice, and that a
+                        // row to start with has all columns, and this task alone writes this tile. `Packed::of` made sure
+                        // of the kernel; `tile_row` keeps a tile within `mr` rows; tile and panel hold as many steps as are
+                        // asked for.
                         unsafe {
-                            let target = c.data.add(i0 * c.ldc + p * nr);
-                            let c = (target, c.ldc);
+                            let c = (c.data.add(i0 * c.ldc + p * nr), c.ldc);
+                            let start = match start {
+                                _ if s0 > 0 => (c.0.cast_const(), c.1),
+                                Start::Zero => (std::ptr::null(), 0),
+                                Start::Result => (c.0.cast_const(), c.1),
+                                Start::Row(row) => (row.as_ptr().add(p * nr), 0),
+                            };
+                            let element = b.format.element();
                             kernel::tile(
                                 b.isa,
-                                b.format.element(),
+                                element,
                                 i1 - i0,
                                 tile,
                                 panel,
                                 s1 - s0,
+                                start,
                                 c,
                                 width,
-                                add,
+                                ahead,
                             );
                         }
                     }

@@ -2,7 +2,7 @@
 
 use super::kernel::{self, Isa};
 use super::{Format, Operand, SERIAL_BELOW, Unit, amx, bf16};
-use crate::device::CpuBuffer;
+use crate::pool::CpuBuffer;
 use crate::{CpuDevice, Float};
 use rayon::prelude::*;
 

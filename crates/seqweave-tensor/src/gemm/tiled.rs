@@ -235,7 +235,7 @@ thread_local! {
 
 #[cfg(all(test, not(seqweave_f64)))]
 mod tests {
-    use super::super::{Format, Isa, Unit, run};
+    use super::super::{Format, Isa, Start, Unit, run};
     use super::*;
     use crate::{CpuDevice, Device, Trans};
 
@@ -273,7 +273,7 @@ mod tests {
         c: &mut [f32],
     ) {
         let n = c.len() / m;
-        run(m, a, &Packed::of(Isa::best(), format, cpu, b, k, n), Acc::Add, c, n);
+        run(m, a, &Packed::of(Isa::best(), format, cpu, b, k, n), Start::Result, c, n);
     }
 
     /// The parts of a number, from the definition.
@@ -349,8 +349,8 @@ mod tests {
         for format in FORMATS {
             let (mut c, mut narrow) = (vec![f32::NAN; m * ldc], vec![0.0; m * n]);
             let packed = Packed::of(Isa::best(), format, &cpu, Operand::new(&b, n, Trans::N), k, n);
-            run(m, Operand::new(&a, k, Trans::N), &packed, Acc::Set, &mut c, ldc);
-            run(m, Operand::new(&a, k, Trans::N), &packed, Acc::Add, &mut narrow, n);
+            run(m, Operand::new(&a, k, Trans::N), &packed, Start::Zero, &mut c, ldc);
+            run(m, Operand::new(&a, k, Trans::N), &packed, Start::Result, &mut narrow, n);
             for (row, want) in c.chunks_exact(ldc).zip(narrow.chunks_exact(n)) {
                 assert_eq!(&row[..n], want);
                 assert!(row[n..].iter().all(|x| x.is_nan()), "something was written beside the result");

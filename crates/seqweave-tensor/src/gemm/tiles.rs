@@ -2,10 +2,11 @@
 
 use super::{Format, KC, Operand, TILES, bf16, kernel};
 use crate::Float;
+use crate::math::simd;
 use std::ops::Range;
 
-/// Room for a copied tile. The spare row lets [`spread`] write a full stretch wherever a tile has one step more.
-pub(super) const TILE_COPY: usize = kernel::MAX_MR * (KC + 1);
+/// Room for a copied tile. What is spare lets [`spread`] write a full stretch wherever a tile has one step more.
+pub(super) const TILE_COPY: usize = kernel::MAX_MR * (KC + 4);
 
 /// Columns `ks` of a block of `a` to `copy` in `format`, the rows of each tile to a [`TILE_COPY`] of its own: row after row,
 /// or, of a transposed `a`, step after step.
@@ -45,7 +46,6 @@ fn copy_transposed(
     ks: Range<usize>,
     copy: &mut [Float],
 ) {
-    const WIDE: usize = kernel::MAX_MR;
     // Where each tile begins in a stretch, and how many rows it has.
     let (mut bounds, mut count, mut first, mut end) = ([(0, 0); TILES], 0, 0, 0);
     for rows in tiles {
@@ -55,14 +55,11 @@ fn copy_transposed(
     }
     let (bounds, width) = (&bounds[..count], end - first);
     if format == Format::F32 {
-        for (step, l) in ks.enumerate() {
-            spread(&a.data[first + l * a.column..], bounds, step, copy);
-        }
-        return;
+        return spread_steps(a, first, ks, bounds, copy);
     }
     // Some steps first, then their spreading: what was just written cannot be read at another border at once.
-    // There is room for what a copy of fixed length reads beyond the last row.
-    let mut stretches = [[0.0; (TILES + 1) * WIDE]; 16];
+    // There is room for what a move of fixed length reads beyond the last row.
+    let mut stretches = [[0.0; TILES * kernel::MAX_MR + WIDE]; 16];
     let all = format.steps(ks.len());
     for step in (0..all).step_by(stretches.len()) {
         let steps = step..(step + stretches.len()).min(all);
@@ -73,7 +70,7 @@ fn copy_transposed(
                 Format::Pairs if l + 1 < ks.end => {
                     bf16::pair_rows(&from[..width], &from[a.column..][..width], to)
                 }
-                Format::Pairs => bf16::pair_rows(&from[..width], &[0.0; TILES * WIDE][..width], to),
+                Format::Pairs => bf16::pair_rows(&from[..width], &[0.0; TILES * kernel::MAX_MR][..width], to),
                 _ => {
                     to.copy_from_slice(&from[..width]);
                     bf16::round(to);
@@ -86,14 +83,79 @@ fn copy_transposed(
     }
 }
 
-/// A stretch of step `step` to the tiles whose `(first row, rows)` are given.
+/// Numbers that [`spread`] moves at once: a register of the widest set, which holds a column of the tallest tile.
+const WIDE: usize = kernel::MAX_MR.next_multiple_of(16);
+
+/// A stretch of step `step` to the tiles whose `(first row, rows)` are given; [`WIDE`] numbers must follow each first row.
+#[inline(always)]
 fn spread(from: &[Float], tiles: &[(usize, usize)], step: usize, copy: &mut [Float]) {
     for (t, &(start, rows)) in tiles.iter().enumerate() {
-        let (from, to) = (&from[start..], &mut copy[t * TILE_COPY + step * rows..]);
-        // A fixed length makes a few vector moves of it; what is too much is overwritten by the next step.
-        match (from.first_chunk::<{ kernel::MAX_MR }>(), to.first_chunk_mut()) {
-            (Some(from), Some(to)) => *to = *from,
-            _ => to[..rows].copy_from_slice(&from[..rows]),
+        // What is too much is overwritten by the next step.
+        copy[t * TILE_COPY + step * rows..][..WIDE].copy_from_slice(&from[start..][..WIDE]);
+    }
+}
+
+simd! {
+    /// [`spread`] of steps `ks` of a transposed `a`, from row `first` on.
+    fn spread_steps(
+        a: Operand<'_>, first: usize, ks: Range<usize>, tiles: &[(usize, usize)], copy: &mut [Float],
+    ) {
+        let last = tiles.last().map_or(0, |&(start, _)| start);
+        for (step, l) in ks.enumerate() {
+            let from = &a.data[first + l * a.column..];
+            if from.len() >= last + WIDE {
+                spread(from, tiles, step, copy);
+            } else {
+                // The end of the matrix, and fewer numbers there than are moved at once.
+                let mut end = [0.0; TILES * kernel::MAX_MR + WIDE];
+                end[..from.len()].copy_from_slice(from);
+                spread(&end, tiles, step, copy);
+            }
+        }
+    }
+}
+
+/// The part of `a` that is copied next, to be brought close line by line while products are made.
+pub(super) struct Coming {
+    line: *const Float,
+    /// Elements from one stretch to the next.
+    pitch: usize,
+    /// Lines of a stretch, and how many of this one have been asked for.
+    lines: usize,
+    asked: usize,
+    /// Stretches that are left.
+    stretches: usize,
+}
+
+impl Coming {
+    /// Rows `rows` and columns `ks` of `a`.
+    pub(super) fn new(a: Operand<'_>, rows: Range<usize>, ks: Range<usize>) -> Coming {
+        let first = rows.start * a.row + ks.start * a.column;
+        let (stretches, len, pitch) =
+            if a.column == 1 { (rows.len(), ks.len(), a.row) } else { (ks.len(), rows.len(), a.column) };
+        let lines = (len * size_of::<Float>()).div_ceil(64) + 1;
+        Coming { line: a.data.as_ptr().wrapping_add(first), pitch, lines, asked: 0, stretches }
+    }
+
+    /// Nothing.
+    pub(super) fn none() -> Coming {
+        Coming { line: std::ptr::null(), pitch: 0, lines: 1, asked: 0, stretches: 0 }
+    }
+
+    /// Lines that are left.
+    pub(super) fn left(&self) -> usize {
+        (self.stretches * self.lines).saturating_sub(self.asked)
+    }
+
+    /// Asks for the next `n` lines.
+    pub(super) fn ask(&mut self, n: usize) {
+        for _ in 0..n.min(self.left()) {
+            kernel::prefetch_far(self.line.wrapping_byte_add(64 * self.asked));
+            self.asked += 1;
+            if self.asked == self.lines {
+                (self.asked, self.stretches) = (0, self.stretches - 1);
+                self.line = self.line.wrapping_add(self.pitch);
+            }
         }
     }
 }

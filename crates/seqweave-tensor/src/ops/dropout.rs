@@ -66,6 +66,26 @@ pub fn dropout_into(x: &Tensor, p: Float, key: Philox, op: u32, mut out: TensorM
     Ok(())
 }
 
+/// [`dropout`] of every step of x: `[T,..]` with one mask for all of them: `y[t,i] = x[t,i]/(1-p) where u(i) ≥ p, else 0`.
+///
+/// `i` is the flat index within a step, so a sequence may be handed over whole or step by step. (Gal and Ghahramani 2016,
+/// "A theoretically grounded application of dropout in recurrent neural networks", section 4.) The same function applied to
+/// `dy` is the backward.
+///
+/// # Errors
+/// As [`dropout`]; [`Error::Rank`](crate::Error::Rank) for a tensor without axes.
+pub fn dropout_steps(x: &Tensor, p: Float, key: Philox, op: u32) -> Result<Tensor> {
+    let Some(&t) = x.shape().first() else {
+        return Err(crate::Error::Rank { what: "dropout_steps x [T,..]", expected: 1, found: *x.shape() });
+    };
+    Tensor::try_build(x.device(), x.shape(), |mut out| {
+        for step in 0..t {
+            dropout_into(&x.rows(step, step + 1)?, p, key, op, out.rows_mut(step, step + 1)?)?;
+        }
+        Ok(())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::{same_bits_for_any_threads, wave};
@@ -89,6 +109,19 @@ mod tests {
                 assert_eq!(dropout(&x, p, KEY, 3).unwrap().to_vec(), want, "{n} elements, p = {p}");
             }
         }
+    }
+
+    #[test]
+    fn all_steps_share_the_mask_of_one() {
+        let (t, n) = (5, 1033);
+        let x = wave([t, n], 0.1);
+        let whole = dropout_steps(&x, 0.4, KEY, 3).unwrap().to_vec();
+        for step in 0..t {
+            let want = dropout(&x.step(step).unwrap(), 0.4, KEY, 3).unwrap().to_vec();
+            assert_eq!(whole[step * n..(step + 1) * n], want, "step {step}");
+        }
+        assert_eq!(dropout_steps(&wave([0, 3], 0.0), 0.4, KEY, 3).unwrap().numel(), 0);
+        assert!(dropout_steps(&x, 1.0, KEY, 3).is_err());
     }
 
     #[test]

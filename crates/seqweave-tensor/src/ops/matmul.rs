@@ -1,12 +1,13 @@
 //! Matrix products: one function, any transposition, set or added.
 //!
-//! Every output element is one chain of fused multiply-adds over `k = 0, 1, …, K-1`. Neither blocking, packing, the
-//! number of rows nor the number of threads changes it, so a row of the result never depends on the other rows.
+//! In f32 every output element is one chain of fused multiply-adds over `k = 0, 1, …, K-1`; with operands in bfloat16 the
+//! order is another one, and as fixed. Neither blocking, packing, the number of rows nor the number of threads changes it,
+//! so a row of the result never depends on the other rows.
 
 use super::check;
 use crate::cuda;
-use crate::gemm::{self, Operand};
-use crate::parallel;
+use crate::cuda::matmul::{Left, Right, Rounded, Start as CudaStart};
+use crate::gemm::{self, Operand, Start};
 use std::sync::{Arc, OnceLock};
 
 use crate::{Acc, Device, Error, Result, Tensor, TensorMut, Trans};
@@ -30,10 +31,10 @@ pub fn gemm(a: &Tensor, ta: Trans, b: &Tensor, tb: Trans, acc: Acc, mut c: Tenso
         Device::Cpu(cpu) => {
             let a = Operand::new(a.cpu(), lda, ta);
             let packed = gemm::Packed::new(cpu, Operand::new(b.cpu(), ldb, tb), k, n);
-            gemm::run(m, a, &packed, acc, c.cpu_mut(), n);
+            gemm::run(m, a, &packed, acc.into(), c.cpu_mut(), n);
             Ok(())
         }
-        Device::Cuda(cuda) => cuda::matmul::gemm(cuda, [m, n, k], a, ta, b, tb, acc, c),
+        Device::Cuda(cuda) => cuda::matmul::gemm(cuda, a, ta, b, tb, acc.into(), c),
     }
 }
 
@@ -54,34 +55,14 @@ pub fn matmul(a: &Tensor, ta: Trans, b: &Tensor, tb: Trans) -> Result<Tensor> {
 /// # Errors
 /// [`Error::Shape`] if the extents do not fit.
 pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
-    let m = extents(w, Trans::T).1;
-    affine(x, m, b, |acc, y| gemm(x, Trans::N, w, Trans::T, acc, y))
-}
-
-/// `product` on top of `b: [M]` in every row, or alone without `b`: `[..,K] -> [..,M]`.
-fn affine(
-    x: &Tensor,
-    m: usize,
-    b: Option<&Tensor>,
-    product: impl FnOnce(Acc, TensorMut<'_>) -> Result<()>,
-) -> Result<Tensor> {
-    let (n, _) = extents(x, Trans::N);
-    let out = Tensor::try_build(x.device(), [n, m], |mut y| {
-        let Some(b) = b else { return product(Acc::Set, y) };
-        check::shape("linear", "a bias", [m], b.shape())?;
-        match check::device("linear", x, &[b, &y])? {
-            Device::Cpu(_) => parallel::for_rows(y.cpu_mut(), m, m, |_, row| row.copy_from_slice(b.cpu())),
-            Device::Cuda(cuda) => cuda::elementwise::fill_rows(cuda, b, y.reborrow())?,
-        }
-        product(Acc::Add, y)
-    })?;
-    keep_leading_axes(x, Trans::N, out, m)
+    linear_packed(x, &PackedRhs::of_matrix(w, Trans::T, Rounded::default()), b)
 }
 
 /// The right-hand side of a product, laid out once for the matrix kernels and used many times.
 ///
 /// A recurrent layer multiplies by the same weights at every time step, a decoder at every token: laying them out
-/// each time would cost more than the product of a few rows. On a CUDA device the matrix stays as it lies.
+/// each time would cost more than the product of a few rows. On a CUDA device the matrix stays as it lies; in bfloat16 a
+/// copy is made when it is first wanted.
 pub struct PackedRhs {
     layout: Layout,
     device: Device,
@@ -89,7 +70,7 @@ pub struct PackedRhs {
 
 enum Layout {
     Cpu(gemm::Packed),
-    Cuda(Tensor, Trans),
+    Cuda(Right),
 }
 
 impl PackedRhs {
@@ -99,33 +80,31 @@ impl PackedRhs {
     /// [`Error::Rank`] unless `b` has two axes.
     pub fn new(b: &Tensor, tb: Trans) -> Result<PackedRhs> {
         let [_, _] = b.dims("packed right-hand side [K,N]")?;
-        Ok(PackedRhs::of_matrix(b, tb))
+        Ok(PackedRhs::of_matrix(b, tb, Rounded::default()))
     }
 
-    /// [`PackedRhs::new`] of what is known to have two axes.
-    fn of_matrix(b: &Tensor, tb: Trans) -> PackedRhs {
+    /// [`PackedRhs::new`] of what is known to have two axes; on a CUDA device, with the place of its copy in bfloat16.
+    fn of_matrix(b: &Tensor, tb: Trans, rounded: Rounded) -> PackedRhs {
         let (k, n) = extents(b, tb);
         let columns = b.shape().rows_and_columns().1;
         let layout = match b.device() {
             Device::Cpu(cpu) => Layout::Cpu(gemm::Packed::new(cpu, Operand::new(b.cpu(), columns, tb), k, n)),
-            Device::Cuda(_) => Layout::Cuda(b.clone(), tb),
+            Device::Cuda(_) => Layout::Cuda(Right::new(b, tb, rounded)),
         };
         PackedRhs { layout, device: b.device().clone() }
     }
 
-    /// On a CUDA device: the matrix as it lies, and whether it is taken transposed.
-    pub(crate) fn matrix(&self) -> Option<(&Tensor, Trans)> {
-        match &self.layout {
-            Layout::Cpu(_) => None,
-            Layout::Cuda(b, tb) => Some((b, *tb)),
-        }
+    /// The right-hand side on a CUDA device, where this is known to lie.
+    pub(crate) fn right(&self) -> &Right {
+        let Layout::Cuda(right) = &self.layout else { panic!("an operation looks at its devices first") };
+        right
     }
 
     /// Rows of `op(b)`: the length of the sums.
     pub fn k(&self) -> usize {
         match &self.layout {
             Layout::Cpu(packed) => packed.k(),
-            Layout::Cuda(b, tb) => extents(b, *tb).0,
+            Layout::Cuda(right) => right.extents().0,
         }
     }
 
@@ -133,22 +112,22 @@ impl PackedRhs {
     pub fn n(&self) -> usize {
         match &self.layout {
             Layout::Cpu(packed) => packed.n(),
-            Layout::Cuda(b, tb) => extents(b, *tb).1,
+            Layout::Cuda(right) => right.extents().1,
         }
     }
 
-    /// `c (+)= a·op(b)` on host slices: `m` rows of `a`, `lda` elements apart, to rows of `c`, `ldc` apart.
+    /// `c = start + a·op(b)` on host slices: `m` rows of `a`, `lda` elements apart, to rows of `c`, `ldc` apart.
     pub(crate) fn multiply(
         &self,
         m: usize,
         a: &[crate::Float],
         lda: usize,
-        acc: Acc,
+        start: Start<'_>,
         c: &mut [crate::Float],
         ldc: usize,
     ) {
         let Layout::Cpu(packed) = &self.layout else { panic!("an operation looks at its devices first") };
-        gemm::run(m, Operand::new(a, lda, Trans::N), packed, acc, c, ldc);
+        gemm::run(m, Operand::new(a, lda, Trans::N), packed, start, c, ldc);
     }
 }
 
@@ -171,6 +150,8 @@ struct Layouts {
     value: Tensor,
     transposed: OnceLock<PackedRhs>,
     plain: OnceLock<PackedRhs>,
+    /// The copy in bfloat16 that both share on a CUDA device.
+    rounded: Rounded,
 }
 
 impl Weight {
@@ -180,7 +161,8 @@ impl Weight {
     /// [`Error::Rank`] unless `w` has two axes.
     pub fn new(w: &Tensor) -> Result<Weight> {
         let [_, _] = w.dims("weight [M,K]")?;
-        let layouts = Layouts { value: w.clone(), transposed: OnceLock::new(), plain: OnceLock::new() };
+        let (transposed, plain) = (OnceLock::new(), OnceLock::new());
+        let layouts = Layouts { value: w.clone(), transposed, plain, rounded: Rounded::default() };
         Ok(Weight { inner: Arc::new(layouts) })
     }
 
@@ -191,14 +173,14 @@ impl Weight {
 
     /// `wᵀ: [K,M]`, for `x·wᵀ`.
     pub fn transposed(&self) -> &PackedRhs {
-        let Layouts { value, transposed, .. } = &*self.inner;
-        made_once(transposed, || PackedRhs::of_matrix(value, Trans::T))
+        let Layouts { value, transposed, rounded, .. } = &*self.inner;
+        made_once(transposed, || PackedRhs::of_matrix(value, Trans::T, rounded.clone()))
     }
 
     /// `w: [M,K]`, for `dy·w`.
     pub fn plain(&self) -> &PackedRhs {
-        let Layouts { value, plain, .. } = &*self.inner;
-        made_once(plain, || PackedRhs::of_matrix(value, Trans::N))
+        let Layouts { value, plain, rounded, .. } = &*self.inner;
+        made_once(plain, || PackedRhs::of_matrix(value, Trans::N, rounded.clone()))
     }
 }
 
@@ -226,10 +208,12 @@ pub fn gemm_packed(a: &Tensor, b: &PackedRhs, acc: Acc, mut c: TensorMut<'_>) ->
     }
     check_result(&c, m, b.n())?;
     check::device("packed matrix product", a, &[b, &c])?;
-    if let Some((b, tb)) = b.matrix() {
-        return gemm(a, Trans::N, b, tb, acc, c);
+    match &b.device {
+        Device::Cpu(_) => b.multiply(m, a.cpu(), k, acc.into(), c.cpu_mut(), b.n()),
+        Device::Cuda(cuda) => {
+            b.right().multiply(cuda, m, Left::of(a, Trans::N)?, acc.into(), c.ptr_mut()?)?
+        }
     }
-    b.multiply(m, a.cpu(), k, acc, c.cpu_mut(), b.n());
     Ok(())
 }
 
@@ -248,12 +232,36 @@ pub fn matmul_packed(a: &Tensor, b: &PackedRhs) -> Result<Tensor> {
 /// # Errors
 /// As [`linear`].
 pub fn linear_packed(x: &Tensor, w: &PackedRhs, b: Option<&Tensor>) -> Result<Tensor> {
-    let (_, k) = extents(x, Trans::N);
+    let n = extents(x, Trans::N).0;
+    let out = Tensor::try_build(x.device(), [n, w.n()], |y| linear_packed_into(x, w, b, y))?;
+    keep_leading_axes(x, Trans::N, out, w.n())
+}
+
+/// [`linear_packed`] into `y: [..,M]`.
+///
+/// # Errors
+/// As [`linear`].
+pub(crate) fn linear_packed_into(
+    x: &Tensor,
+    w: &PackedRhs,
+    b: Option<&Tensor>,
+    mut y: TensorMut<'_>,
+) -> Result<()> {
+    let (n, k) = extents(x, Trans::N);
     if k != w.k() {
         let expected = format!("x of {} columns for a weight [{}, {}]", w.k(), w.n(), w.k());
         return Err(Error::shape("linear", expected, x.shape().to_string()));
     }
-    affine(x, w.n(), b, |acc, y| gemm_packed(x, w, acc, y))
+    let Some(b) = b else { return gemm_packed(x, w, Acc::Set, y) };
+    check::shape("linear", "a bias", [w.n()], b.shape())?;
+    check_result(&y, n, w.n())?;
+    match check::device("linear", x, &[w, b, &y])? {
+        Device::Cpu(_) => w.multiply(n, x.cpu(), k, Start::Row(b.cpu()), y.cpu_mut(), w.n()),
+        Device::Cuda(cuda) => {
+            w.right().multiply(cuda, n, Left::of(x, Trans::N)?, CudaStart::Bias(b), y.ptr_mut()?)?;
+        }
+    }
+    Ok(())
 }
 
 /// Rows and columns of `op(x)`, leading axes folded.
@@ -374,7 +382,7 @@ mod tests {
             let Device::Cpu(cpu) = a.device() else { panic!("it is the CPU") };
             let packed =
                 gemm::Packed::of(isa, gemm::Format::F32, cpu, Operand::new(b.cpu(), 71, Trans::N), 130, 71);
-            gemm::run(29, Operand::new(a.cpu(), 130, Trans::N), &packed, Acc::Set, &mut c, 71);
+            gemm::run(29, Operand::new(a.cpu(), 130, Trans::N), &packed, Start::Zero, &mut c, 71);
             assert_eq!(c, want, "{isa:?}");
         }
     }
@@ -410,7 +418,7 @@ mod tests {
                     let operand = Operand::new(b.cpu(), ldb, tb);
                     let packed = gemm::Packed::of(gemm::Isa::best(), format, cpu, operand, k, n);
                     let mut c = vec![0.5; m * n];
-                    gemm::run(m, Operand::new(a.cpu(), a.shape()[1], ta), &packed, Acc::Add, &mut c, n);
+                    gemm::run(m, Operand::new(a.cpu(), a.shape()[1], ta), &packed, Start::Result, &mut c, n);
                     for (i, &got) in c.iter().enumerate() {
                         let products = (0..k).map(|l| at(&a, ta, i / n, l) * at(&b, tb, l, i % n));
                         let (want, size) = products.fold((0.5, 0.5), |(s, z), p| (s + p, z + p.abs()));

@@ -9,6 +9,7 @@
 
 pub mod attention;
 mod check;
+mod clip;
 mod cross_entropy;
 mod dropout;
 mod elementwise;
@@ -24,11 +25,12 @@ mod softmax;
 mod testing;
 
 pub use attention::{additive_attention, additive_attention_backward, dot_attention, dot_attention_backward};
+pub use clip::{GradScale, clip_factor};
 pub use cross_entropy::{
-    CrossEntropy, LinearCrossEntropy, LinearCrossEntropyGrads, cross_entropy, cross_entropy_backward,
-    linear_cross_entropy,
+    CrossEntropy, LinearCrossEntropy, LinearCrossEntropyGrads, LossTotals, cross_entropy,
+    cross_entropy_backward, linear_cross_entropy,
 };
-pub use dropout::{dropout, dropout_into};
+pub use dropout::{dropout, dropout_into, dropout_steps};
 pub use elementwise::{
     add, add_bias, add_bias_into, add_into, axpy, bias_backward, copy_into, mul, mul_into, relu,
     relu_backward, relu_into, scale, scale_into, sigmoid, sigmoid_backward, sigmoid_into, sub, sub_into,
@@ -40,8 +42,10 @@ pub use norm::{LayerNormSaved, layer_norm, layer_norm_backward, layer_norm_into}
 pub(crate) use optim::AdamFactors;
 pub use optim::{AdamStep, SgdStep, adam, sgd};
 pub use recurrent::{
-    Direction, GruGrads, GruSaved, LstmGrads, LstmSaved, RnnGrads, RnnSaved, gru_backward, gru_forward,
-    gru_infer, lstm_backward, lstm_forward, lstm_infer, rnn_backward, rnn_forward, rnn_infer,
+    Direction, GruGrads, GruOperands, GruSaved, LstmGrads, LstmOperands, LstmOutputGrads, LstmSaved,
+    RnnGrads, RnnSaved, gru_backward, gru_both_backward, gru_both_forward, gru_both_infer, gru_forward,
+    gru_infer, lstm_backward, lstm_both_backward, lstm_both_forward, lstm_both_infer, lstm_forward,
+    lstm_infer, rnn_backward, rnn_forward, rnn_infer,
 };
 pub use reduce::{
     argmax_last, first_non_finite, max_last, max_last_into, mean, sum, sum_last, sum_last_into, sum_rows,

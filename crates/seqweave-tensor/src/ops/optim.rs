@@ -1,9 +1,9 @@
 //! Optimizer steps over flat buffers, one pass each, as in `torch.optim`.
 //!
-//! `grad_scale` multiplies the gradient before anything else: it is where clipping and averaging go.
+//! A [`GradScale`] multiplies the gradient before anything else: it is where clipping goes.
 //! Scalars such as the bias corrections are computed in f64 and rounded once.
 
-use super::check;
+use super::{GradScale, check};
 use crate::cuda;
 use crate::math::simd;
 use crate::parallel::SERIAL_BELOW;
@@ -30,8 +30,6 @@ pub struct AdamStep {
     pub decoupled: bool,
     /// Number of this step, from 1.
     pub step: u64,
-    /// Factor on the gradient.
-    pub grad_scale: Float,
 }
 
 /// Settings of one [`sgd`] step.
@@ -45,14 +43,11 @@ pub struct SgdStep {
     pub nesterov: bool,
     /// Weight decay λ; λ·p is added to the gradient.
     pub weight_decay: Float,
-    /// Factor on the gradient.
-    pub grad_scale: Float,
 }
 
 /// [`AdamStep`] as the loop wants it.
 #[derive(Clone, Copy)]
 pub(crate) struct AdamFactors {
-    pub(crate) grad_scale: Float,
     pub(crate) decay: Float,
     pub(crate) shrink: Float,
     pub(crate) mix1: Float,
@@ -70,7 +65,6 @@ impl AdamStep {
             (self.lr as f64, self.weight_decay as f64, self.beta1 as f64, self.beta2 as f64);
         let t = self.step as f64;
         AdamFactors {
-            grad_scale: self.grad_scale,
             decay: if self.decoupled { 0.0 } else { self.weight_decay },
             shrink: if self.decoupled { (1.0 - lr * decay) as Float } else { 1.0 },
             mix1: (1.0 - beta1) as Float,
@@ -84,9 +78,9 @@ impl AdamStep {
 }
 
 simd! {
-    fn adam_chunk(f: AdamFactors, g: &[Float], p: &mut [Float], m: &mut [Float], v: &mut [Float]) {
+    fn adam_chunk(f: AdamFactors, scale: Float, g: &[Float], p: &mut [Float], m: &mut [Float], v: &mut [Float]) {
         for (((&g, p), m), v) in g.iter().zip(p).zip(m).zip(v) {
-            let g = g * f.grad_scale + f.decay * *p;
+            let g = g * scale + f.decay * *p;
             *m += (g - *m) * f.mix1;
             *v = *v * f.beta2 + f.mix2 * g * g;
             *p = *p * f.shrink - f.step_size * *m / (v.sqrt() / f.root2 + f.eps);
@@ -97,16 +91,16 @@ simd! {
         x.iter().fold(true, |zero, &x| zero & (x == 0.0))
     }
 
-    fn sgd_chunk(s: SgdStep, g: &[Float], p: &mut [Float]) {
+    fn sgd_chunk(s: SgdStep, scale: Float, g: &[Float], p: &mut [Float]) {
         for (&g, p) in g.iter().zip(p) {
-            *p -= s.lr * (g * s.grad_scale + s.weight_decay * *p);
+            *p -= s.lr * (g * scale + s.weight_decay * *p);
         }
     }
 
-    fn momentum_chunk(s: SgdStep, g: &[Float], p: &mut [Float], buf: &mut [Float]) {
+    fn momentum_chunk(s: SgdStep, scale: Float, g: &[Float], p: &mut [Float], buf: &mut [Float]) {
         let (ahead, here) = if s.nesterov { (s.momentum, 1.0) } else { (1.0, 0.0) };
         for ((&g, p), buf) in g.iter().zip(p).zip(buf) {
-            let g = g * s.grad_scale + s.weight_decay * *p;
+            let g = g * scale + s.weight_decay * *p;
             *buf = s.momentum * *buf + g;
             *p -= s.lr * (ahead * *buf + here * g);
         }
@@ -117,23 +111,30 @@ simd! {
 ///
 /// Without weight decay, an element whose gradient and moments are zero stays as it is, to the bit: the rows of an embedding
 /// that no sentence has touched yet. Of these only three numbers are read, in place of four read and three written.
-fn adam_but_untouched(f: AdamFactors, g: &[Float], p: &mut [Float], m: &mut [Float], v: &mut [Float]) {
+fn adam_but_untouched(
+    f: AdamFactors,
+    scale: Float,
+    g: &[Float],
+    p: &mut [Float],
+    m: &mut [Float],
+    v: &mut [Float],
+) {
     /// Elements looked at together: about a row of an embedding.
     const PIECE: usize = 256;
     if f.decay != 0.0 || f.shrink != 1.0 || f.eps <= 0.0 {
-        return adam_chunk(f, g, p, m, v);
+        return adam_chunk(f, scale, g, p, m, v);
     }
     let pieces = g.chunks(PIECE).zip(p.chunks_mut(PIECE)).zip(m.chunks_mut(PIECE).zip(v.chunks_mut(PIECE)));
     for ((g, p), (m, v)) in pieces {
         if !(is_zero(g) && is_zero(m) && is_zero(v)) {
-            adam_chunk(f, g, p, m, v);
+            adam_chunk(f, scale, g, p, m, v);
         }
     }
 }
 
 /// `m = β₁m + (1-β₁)g; v = β₂v + (1-β₂)g²; p -= lr·m̂/(√v̂ + eps)`, all of one shape (Kingma and Ba 2015, algorithm 1).
 ///
-/// `m̂ = m/(1-β₁ᵗ)`, `v̂ = v/(1-β₂ᵗ)`, `g` scaled, then with λp added; decoupled decay is that of Loshchilov and Hutter
+/// `m̂ = m/(1-β₁ᵗ)`, `v̂ = v/(1-β₂ᵗ)`, `g` times `scale`, then with λp added; nothing changes if `scale` is NaN. Decoupled decay is that of Loshchilov and Hutter
 /// 2019, algorithm 2, as `torch.optim.AdamW` has it. `m` and `v` start as zeros.
 ///
 /// # Errors
@@ -145,6 +146,7 @@ pub fn adam(
     mut m: TensorMut<'_>,
     mut v: TensorMut<'_>,
     step: &AdamStep,
+    scale: &GradScale,
 ) -> Result<()> {
     let op = "adam";
     check::shape(op, "gradient", p.shape(), g.shape())?;
@@ -155,22 +157,23 @@ pub fn adam(
     check::value(op, "beta2", "in [0, 1)", (0.0..1.0).contains(&step.beta2), step.beta2)?;
     let f = step.factors();
     if let Device::Cuda(cuda) = check::device(op, g, &[&p, &m, &v])? {
-        return cuda::optim::adam(cuda, p, g, m, v, f);
+        return cuda::optim::adam(cuda, p, g, m, v, f, scale);
     }
+    let Some(scale) = scale.for_update()? else { return Ok(()) };
     let (p, g, m, v) = (p.cpu_mut(), g.cpu(), m.cpu_mut(), v.cpu_mut());
     if p.len() < SERIAL_BELOW {
-        adam_but_untouched(f, g, p, m, v);
+        adam_but_untouched(f, scale, g, p, m, v);
     } else {
         let chunks = p.par_chunks_mut(CHUNK).zip(g.par_chunks(CHUNK));
         let moments = m.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK));
-        chunks.zip(moments).for_each(|((p, g), (m, v))| adam_but_untouched(f, g, p, m, v));
+        chunks.zip(moments).for_each(|((p, g), (m, v))| adam_but_untouched(f, scale, g, p, m, v));
     }
     Ok(())
 }
 
 /// `b = μb + g; p -= lr·b` (Nesterov: `lr·(g + μb)`; without momentum: `lr·g`), all of one shape.
 ///
-/// `g` is scaled, then λp is added. `b` starts as zeros, as PyTorch's first step implies.
+/// `g` is multiplied by `scale`, then λp is added; nothing changes if `scale` is NaN. `b` starts as zeros, as PyTorch's first step implies.
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) if the shapes differ, [`Error::Value`](crate::Error::Value) if there is momentum
@@ -180,6 +183,7 @@ pub fn sgd(
     g: &Tensor,
     momentum_buf: Option<TensorMut<'_>>,
     step: &SgdStep,
+    scale: &GradScale,
 ) -> Result<()> {
     let op = "sgd";
     check::shape(op, "gradient", p.shape(), g.shape())?;
@@ -189,26 +193,28 @@ pub fn sgd(
     let Some(mut buf) = momentum_buf.filter(|_| momentum != 0.0) else {
         check::value(op, "momentum", "0 without a momentum buffer", momentum == 0.0, momentum)?;
         if let Device::Cuda(cuda) = check::device(op, g, &[&p])? {
-            return cuda::optim::sgd(cuda, p, g, None, step);
+            return cuda::optim::sgd(cuda, p, g, None, step, scale);
         }
+        let Some(scale) = scale.for_update()? else { return Ok(()) };
         let (p, g) = (p.cpu_mut(), g.cpu());
         if serial {
-            sgd_chunk(*step, g, p);
+            sgd_chunk(*step, scale, g, p);
         } else {
-            p.par_chunks_mut(CHUNK).zip(g.par_chunks(CHUNK)).for_each(|(p, g)| sgd_chunk(*step, g, p));
+            p.par_chunks_mut(CHUNK).zip(g.par_chunks(CHUNK)).for_each(|(p, g)| sgd_chunk(*step, scale, g, p));
         }
         return Ok(());
     };
     check::shape(op, "momentum buffer", p.shape(), buf.shape())?;
     if let Device::Cuda(cuda) = check::device(op, g, &[&p, &buf])? {
-        return cuda::optim::sgd(cuda, p, g, Some(buf), step);
+        return cuda::optim::sgd(cuda, p, g, Some(buf), step, scale);
     }
+    let Some(scale) = scale.for_update()? else { return Ok(()) };
     let (p, g, buf) = (p.cpu_mut(), g.cpu(), buf.cpu_mut());
     if serial {
-        momentum_chunk(*step, g, p, buf);
+        momentum_chunk(*step, scale, g, p, buf);
     } else {
         let chunks = p.par_chunks_mut(CHUNK).zip(g.par_chunks(CHUNK)).zip(buf.par_chunks_mut(CHUNK));
-        chunks.for_each(|((p, g), buf)| momentum_chunk(*step, g, p, buf));
+        chunks.for_each(|((p, g), buf)| momentum_chunk(*step, scale, g, p, buf));
     }
     Ok(())
 }
@@ -228,10 +234,14 @@ mod tests {
         weight_decay: 0.1,
         decoupled: false,
         step: 1,
-        grad_scale: 0.5,
     };
-    const SGD: SgdStep =
-        SgdStep { lr: 0.01, momentum: 0.9, nesterov: false, weight_decay: 0.1, grad_scale: 0.5 };
+    const SGD: SgdStep = SgdStep { lr: 0.01, momentum: 0.9, nesterov: false, weight_decay: 0.1 };
+    /// Factor on the gradients.
+    const SCALE: Float = 0.5;
+
+    fn scale() -> GradScale {
+        GradScale::new(SCALE)
+    }
 
     fn zeros(shape: impl Into<Shape>) -> Tensor {
         Tensor::zeros(&crate::Device::cpu(), shape)
@@ -261,10 +271,10 @@ mod tests {
                 let [mut p, mut m, mut v] = ours.each_ref().map(|x| tensor(x));
                 let settings = AdamStep { step: step as u64, ..settings };
                 let [pm, mm, vm] = [&mut p, &mut m, &mut v].map(|x| x.view_mut().unwrap());
-                adam(pm, &tensor(&g), mm, vm, &settings).unwrap();
+                adam(pm, &tensor(&g), mm, vm, &settings, &scale()).unwrap();
                 ours = [p, m, v].map(|x| x.to_vec());
                 let [p, m, v] = &mut plain;
-                adam_chunk(settings.factors(), &g, p, m, v);
+                adam_chunk(settings.factors(), SCALE, &g, p, m, v);
             }
             let bits =
                 |x: &[Vec<Float>; 3]| x.each_ref().map(|x| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>());
@@ -277,7 +287,7 @@ mod tests {
         let (b1, b2, decay, lr) = (s.beta1 as f64, s.beta2 as f64, s.weight_decay as f64, s.lr as f64);
         let (mut m, mut v) = (0.0, 0.0);
         for (t, g) in gradients.iter().enumerate() {
-            let mut g = g * s.grad_scale as f64;
+            let mut g = g * SCALE as f64;
             if s.decoupled {
                 p -= lr * decay * p;
             } else {
@@ -294,7 +304,7 @@ mod tests {
     fn naive_sgd(mut p: f64, gradients: &[f64], s: &SgdStep) -> f64 {
         let (mut b, momentum) = (0.0, s.momentum as f64);
         for g in gradients {
-            let g = g * s.grad_scale as f64 + s.weight_decay as f64 * p;
+            let g = g * SCALE as f64 + s.weight_decay as f64 * p;
             b = if momentum == 0.0 { g } else { momentum * b + g };
             p -= s.lr as f64 * if s.nesterov { g + momentum * b } else { b };
         }
@@ -319,7 +329,8 @@ mod tests {
                 let (mut p, mut m, mut v) = (start.deep_clone(), zeros([n]), zeros([n]));
                 for t in 0..10 {
                     let step = AdamStep { step: t as u64 + 1, ..settings };
-                    adam(p.fresh_mut(), &gradient_at(t, n), m.fresh_mut(), v.fresh_mut(), &step).unwrap();
+                    adam(p.fresh_mut(), &gradient_at(t, n), m.fresh_mut(), v.fresh_mut(), &step, &scale())
+                        .unwrap();
                 }
                 check_close("adam", &p, &each(&|p, g| naive_adam(p, g, &settings)));
             }
@@ -327,7 +338,7 @@ mod tests {
                 let settings = SgdStep { momentum, nesterov, ..SGD };
                 let (mut p, mut b) = (start.deep_clone(), zeros([n]));
                 for t in 0..10 {
-                    sgd(p.fresh_mut(), &gradient_at(t, n), Some(b.fresh_mut()), &settings).unwrap();
+                    sgd(p.fresh_mut(), &gradient_at(t, n), Some(b.fresh_mut()), &settings, &scale()).unwrap();
                 }
                 check_close("sgd", &p, &each(&|p, g| naive_sgd(p, g, &settings)));
             }
@@ -337,10 +348,10 @@ mod tests {
     /// By hand: after one step m̂ = g and v̂ = g², so p moves by lr·g/(|g| + eps).
     #[test]
     fn the_first_adam_step_has_the_size_of_the_learning_rate() {
-        let step = AdamStep { weight_decay: 0.0, eps: 1.0, grad_scale: 1.0, ..ADAM };
+        let step = AdamStep { weight_decay: 0.0, eps: 1.0, ..ADAM };
         let (mut p, mut m, mut v) = (zeros([2]), zeros([2]), zeros([2]));
         let g = Tensor::from_slice(p.device(), &[3.0, -1.0], [2]).unwrap();
-        adam(p.fresh_mut(), &g, m.fresh_mut(), v.fresh_mut(), &step).unwrap();
+        adam(p.fresh_mut(), &g, m.fresh_mut(), v.fresh_mut(), &step, &GradScale::new(1.0)).unwrap();
         check_close("adam", &p, &[-0.01 * 0.75, 0.01 * 0.5]);
     }
 
@@ -353,9 +364,9 @@ mod tests {
             let [p, m, v, q, b, r] = &mut x;
             for t in 1..4 {
                 let step = AdamStep { step: t, ..ADAM };
-                adam(p.fresh_mut(), &g, m.fresh_mut(), v.fresh_mut(), &step).unwrap();
-                sgd(q.fresh_mut(), &g, Some(b.fresh_mut()), &SGD).unwrap();
-                sgd(r.fresh_mut(), &g, None, &SgdStep { momentum: 0.0, ..SGD }).unwrap();
+                adam(p.fresh_mut(), &g, m.fresh_mut(), v.fresh_mut(), &step, &scale()).unwrap();
+                sgd(q.fresh_mut(), &g, Some(b.fresh_mut()), &SGD, &scale()).unwrap();
+                sgd(r.fresh_mut(), &g, None, &SgdStep { momentum: 0.0, ..SGD }, &scale()).unwrap();
             }
             x.to_vec()
         };
@@ -372,22 +383,42 @@ mod tests {
     fn bad_inputs_are_errors() {
         let (mut p, mut m, mut v, g) = (zeros([3]), zeros([3]), zeros([3]), zeros([3]));
         let mut run = |g: &Tensor, step: AdamStep| {
-            adam(p.fresh_mut(), g, m.fresh_mut(), v.fresh_mut(), &step).unwrap_err().to_string()
+            adam(p.fresh_mut(), g, m.fresh_mut(), v.fresh_mut(), &step, &scale()).unwrap_err().to_string()
         };
         assert_eq!(run(&zeros([2]), ADAM), "adam: expected gradient of shape [3], found [2]");
         assert_eq!(run(&g, AdamStep { step: 0, ..ADAM }), "adam: step must be 1 or more, found 0");
         assert_eq!(run(&g, AdamStep { beta1: 1.0, ..ADAM }), "adam: beta1 must be in [0, 1), found 1");
         assert!(run(&g, AdamStep { beta2: Float::NAN, ..ADAM }).contains("beta2"));
         let (mut small, mut fits) = (zeros([2]), zeros([3]));
-        assert!(adam(p.fresh_mut(), &g, small.fresh_mut(), v.fresh_mut(), &ADAM).is_err());
-        assert!(adam(p.fresh_mut(), &g, m.fresh_mut(), small.fresh_mut(), &ADAM).is_err());
+        assert!(adam(p.fresh_mut(), &g, small.fresh_mut(), v.fresh_mut(), &ADAM, &scale()).is_err());
+        assert!(adam(p.fresh_mut(), &g, m.fresh_mut(), small.fresh_mut(), &ADAM, &scale()).is_err());
         for result in [
-            sgd(p.fresh_mut(), &g, None, &SGD),
-            sgd(p.fresh_mut(), &g, Some(fits.fresh_mut()), &SgdStep { momentum: 0.0, nesterov: true, ..SGD }),
+            sgd(p.fresh_mut(), &g, None, &SGD, &scale()),
+            sgd(
+                p.fresh_mut(),
+                &g,
+                Some(fits.fresh_mut()),
+                &SgdStep { momentum: 0.0, nesterov: true, ..SGD },
+                &scale(),
+            ),
         ] {
             assert!(matches!(result, Err(Error::Value { name: "momentum", .. })));
         }
-        assert!(matches!(sgd(p.fresh_mut(), &g, Some(small.fresh_mut()), &SGD), Err(Error::Shape { .. })));
-        assert!(matches!(sgd(p.fresh_mut(), &zeros([2]), None, &SGD), Err(Error::Shape { .. })));
+        assert!(matches!(
+            sgd(p.fresh_mut(), &g, Some(small.fresh_mut()), &SGD, &scale()),
+            Err(Error::Shape { .. })
+        ));
+        assert!(matches!(sgd(p.fresh_mut(), &zeros([2]), None, &SGD, &scale()), Err(Error::Shape { .. })));
+    }
+
+    #[test]
+    fn a_factor_that_is_nan_leaves_every_bit() {
+        let (g, never) = (wave([5], 0.7), GradScale::new(Float::NAN));
+        let (mut p, mut m, mut v) = (wave([5], 0.1), wave([5], 0.2), wave([5], 1.2));
+        let before = [&p, &m, &v].map(Tensor::to_vec);
+        adam(p.fresh_mut(), &g, m.fresh_mut(), v.fresh_mut(), &ADAM, &never).unwrap();
+        sgd(p.fresh_mut(), &g, Some(m.fresh_mut()), &SGD, &never).unwrap();
+        sgd(p.fresh_mut(), &g, None, &SgdStep { momentum: 0.0, ..SGD }, &never).unwrap();
+        assert_eq!([&p, &m, &v].map(Tensor::to_vec), before);
     }
 }

@@ -25,6 +25,7 @@ fn state(step: u64) -> TrainState {
     TrainState {
         step,
         epoch: step / 10,
+        next_block: step % 3,
         next_batch: step % 10,
         seed: 42,
         optimizer: OptimizerState {
@@ -35,6 +36,7 @@ fn state(step: u64) -> TrainState {
             ],
         },
         schedule: ScheduleState { best: Some(0.5), bad: 1, reductions: 2 },
+        trained: Some(vec![0.25, -0.0]),
         best: Some(Best { step: 3, score: 0.1 + 0.2 }),
         bad_validations: 1,
         bad_steps: 0,

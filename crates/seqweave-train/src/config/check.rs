@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use seqweave_data::{DataConfig, SourceSpec};
-use seqweave_nn::{AttentionKind, OptimizerKind, ScheduleConfig, ScheduleKind};
-use seqweave_seq2seq::Tie;
+use seqweave_data::{DataConfig, Level, SideConfig, SourceSpec, TrainSpec};
+use seqweave_nn::{AttentionKind, OptimizerKind, ParamsBuilder, ScheduleConfig, ScheduleKind, pattern_fits};
+use seqweave_seq2seq::{Seq2Seq, Tie};
 
 use super::problem::{Problem, ProblemKind};
 use super::sections::*;
@@ -37,6 +37,7 @@ pub(super) fn conflicts(config: &Config) -> Vec<Conflict> {
     check_data(&config.data, &mut found);
     check_model(config, &mut found);
     check_train(&config.train, &mut found);
+    check_patterns(config, &mut found);
     check_decode(config, &mut found);
     check_valid(&config.valid, &mut found);
     found.0
@@ -86,16 +87,20 @@ fn check_names(config: &Config, found: &mut Found) {
 
 /// Checks the data section: its owner's rules, and what only a training run asks of it.
 fn check_data(data: &DataConfig, found: &mut Found) {
-    let corpora = [("data.train", &data.train), ("data.dev", &data.dev), ("data.test", &data.test)];
     let is_empty = |path: &Path| path.as_os_str().is_empty();
-    for (key, corpus) in corpora {
-        let is_missing = match corpus {
-            Some(SourceSpec::Tsv { path }) => is_empty(path),
-            Some(SourceSpec::Parallel { src, tgt }) => is_empty(src) || is_empty(tgt),
-            None => key == "data.train",
-        };
+    let is_nameless = |source: &SourceSpec| source.paths().into_iter().any(is_empty);
+    let train = match &data.train {
+        Some(TrainSpec::Text(sources)) => {
+            sources.is_empty() || sources.iter().any(|source| is_nameless(&source.source))
+        }
+        Some(TrainSpec::Shards(folder)) => is_empty(folder),
+        None => true,
+    };
+    let given = |corpus: &Option<SourceSpec>| corpus.as_ref().is_some_and(is_nameless);
+    let corpora = [("data.train", train), ("data.dev", given(&data.dev)), ("data.test", given(&data.test))];
+    for (key, is_missing) in corpora {
         if is_missing {
-            let expected = "the path of a TSV file, or { src = \"…\", tgt = \"…\" }".into();
+            let expected = "the path of a TSV or JSON Lines file, or { src = \"…\", tgt = \"…\" }".into();
             found.add(key, &[], ProblemKind::Missing { expected });
         }
     }
@@ -116,7 +121,10 @@ fn check_model(config: &Config, found: &mut Found) {
         let key = format!("model.{}", problem.key());
         found.add(&key, others(&key), ProblemKind::Refused { detail: problem.to_string() });
     }
-    if model.tie == Tie::All && !config.data.shared_vocab {
+    if model.tie == Tie::All && config.data.features.is_some() {
+        let rule = "`data.features` gives the source ids that the target has not: use \"softmax\"";
+        found.conflict("model.tie", "\"all\"", &["data.features"], rule);
+    } else if model.tie == Tie::All && !config.data.shared_vocab {
         let rule =
             "`data.shared_vocab` is false: one embedding needs one vocabulary; set it, or use \"softmax\"";
         found.conflict("model.tie", "\"all\"", &["data.shared_vocab"], rule);
@@ -127,6 +135,10 @@ fn check_train(train: &TrainConfig, found: &mut Found) {
     if train.epochs == 0 && train.max_steps == 0 {
         let rule = "`train.max_steps` is 0 as well, so training would never end: set one of them";
         found.conflict("train.epochs", 0, &["train.max_steps"], rule);
+    }
+    if train.init_from.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+        let expected = "the path of a model folder, a checkpoint or a run folder".into();
+        found.add("train.init_from", &[], ProblemKind::Missing { expected });
     }
     if let Err(seqweave_data::Error::Config { problems }) = train.batch.validate() {
         for seqweave_data::Problem { key, expected, found: value } in problems {
@@ -157,6 +169,38 @@ fn check_train(train: &TrainConfig, found: &mut Found) {
     }
 }
 
+/// Checks that every pattern fits a parameter of the model, and that not all are frozen.
+fn check_patterns(config: &Config, found: &mut Found) {
+    let mut builder = ParamsBuilder::new();
+    // Names do not depend on the vocabularies, which come with the data, but on whether there are tags.
+    let (smallest, tags) = (5, usize::from(config.data.features.is_some()));
+    if Seq2Seq::with_tags(&config.model, smallest, tags, smallest, &mut builder.root()).is_err() {
+        return;
+    }
+    let names: Vec<&str> = builder.names().collect();
+    let (freeze, optimizer) = (&config.train.freeze, &config.train.optimizer);
+    let groups: Vec<String> = optimizer.groups.iter().map(|group| group.pattern.clone()).collect();
+    // The default fits what a model has of these; a pattern that was written down is meant to fit something.
+    let is_default = optimizer.decay_exclude == TrainConfig::default().optimizer.decay_exclude;
+    let excluded = if is_default { &Vec::new() } else { &optimizer.decay_exclude };
+    for (key, patterns) in [
+        ("train.freeze", freeze),
+        ("train.optimizer.decay_exclude", excluded),
+        ("train.optimizer.groups", &groups),
+    ] {
+        for pattern in patterns {
+            if !names.iter().any(|name| pattern_fits(pattern, name)) {
+                let rule = format!("no parameter has such a name; their names are {}", names.join(", "));
+                found.conflict(key, format!("{pattern:?}"), &["model"], &rule);
+            }
+        }
+    }
+    if names.iter().all(|name| freeze.iter().any(|pattern| pattern_fits(pattern, name))) {
+        let rule = "that is every parameter, so nothing would learn: leave some out";
+        found.conflict("train.freeze", format!("{freeze:?}"), &["model"], rule);
+    }
+}
+
 fn check_decode(config: &Config, found: &mut Found) {
     let decode = &config.decode;
     if let Err(seqweave_seq2seq::Error::Option { key, expected, found: value }) = decode.check() {
@@ -178,11 +222,19 @@ fn others(key: &str) -> &'static [&'static str] {
         "data.filter.min_len" => &["data.filter.max_src_len", "data.filter.max_tgt_len"],
         "data.split.dev" => &["data.split.test"],
         "data.tgt.min_freq" => &["data.shared_vocab", "data.src.min_freq"],
+        "data.src.dropout" | "data.src.sampling.alpha" => &["data.src.level"],
+        "data.tgt.dropout" | "data.tgt.sampling.alpha" => &["data.tgt.level"],
+        "data.tgt.tokenizer" => &["data.shared_vocab", "data.src.tokenizer"],
         "data.tgt.max_vocab" => &["data.shared_vocab", "data.src.max_vocab"],
+        "data.tgt.level" => &["data.shared_vocab", "data.src.level"],
+        "data.tgt.byte_fallback" => &["data.shared_vocab", "data.src.byte_fallback"],
+        "data.tgt.form" => &["data.shared_vocab", "data.src.form"],
+        "data.tgt.lowercase" => &["data.shared_vocab", "data.src.lowercase"],
+        "data.shared_vocab" => &["data.features"],
         "model.hidden" => &["model.encoder.bidirectional"],
         "train.optimizer.nesterov" => &["train.optimizer.momentum"],
         "train.schedule.warmup" | "train.schedule.patience" => &["train.schedule.kind"],
-        "decode.n_best" => &["decode.beam"],
+        "decode.n_best" => &["decode.beam", "decode.sampling.on"],
         _ => &[],
     }
 }
@@ -221,7 +273,7 @@ pub(super) fn unused(config: &Config, is_given: impl Fn(&str) -> bool) -> Vec<Pr
         ("schedule.min_lr", plateau || cosine, show(schedule.min_lr), show(default.schedule.min_lr)),
         ("schedule.total", cosine, show(schedule.total), show(default.schedule.total)),
     ];
-    let mut problems = Vec::new();
+    let mut problems = beside_a_file(&config.data, &is_given);
     for (key, is_used, value, default) in rows {
         let path = format!("train.{key}");
         if !is_used && value != default && is_given(&path) {
@@ -235,6 +287,31 @@ pub(super) fn unused(config: &Config, is_given: impl Fn(&str) -> bool) -> Vec<Pr
                 kind: ProblemKind::Conflict { found: value.clone(), rule },
                 place: None,
             });
+        }
+    }
+    problems
+}
+
+/// Keys of a side that were given beside a tokenizer file, whose rules count instead.
+fn beside_a_file(data: &DataConfig, is_given: impl Fn(&str) -> bool) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let default = SideConfig::default();
+    let sides = [("src", &data.src), ("tgt", &data.tgt)];
+    for (name, side) in sides.into_iter().filter(|(_, side)| side.tokenizer.is_some()) {
+        let rows = [
+            ("level", side.level != default.level && side.level != Level::Pieces, word(&side.level)),
+            ("lowercase", side.lowercase != default.lowercase, show(side.lowercase)),
+            ("form", side.form != default.form, word(&side.form)),
+            ("byte_fallback", side.byte_fallback != default.byte_fallback, show(side.byte_fallback)),
+            ("min_freq", side.min_freq != default.min_freq, show(side.min_freq)),
+            ("max_vocab", side.max_vocab != default.max_vocab, show(side.max_vocab)),
+        ];
+        for (key, differs, found) in rows {
+            let key = format!("data.{name}.{key}");
+            if differs && is_given(&key) {
+                let rule = format!("`data.{name}.tokenizer` names a file, whose rules count instead");
+                problems.push(Problem { key, kind: ProblemKind::Conflict { found, rule }, place: None });
+            }
         }
     }
     problems

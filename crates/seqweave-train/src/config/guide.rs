@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::Config;
-use super::shape::{Field, Shape, Word, join};
+use super::shape::{Field, Shape, Word, closest, join};
 use super::tree::Node;
 
 /// The JSON schema of the configuration, for editors that complete and check TOML.
@@ -73,6 +73,23 @@ pub fn keys() -> Vec<Key> {
         key,
     };
     rows.into_iter().map(key).collect()
+}
+
+/// Keys that a misspelt one may be meant for, the likeliest first: those of the same last name, or the nearest in spelling.
+pub fn suggested_keys(given: &str) -> Vec<String> {
+    let keys: Vec<String> = keys().into_iter().map(|known| known.key).collect();
+    let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
+    let named = |name: &str| keys.iter().filter(|key| last(key) == name).cloned().collect::<Vec<_>>();
+    let same = named(&last(given));
+    if !same.is_empty() {
+        return same;
+    }
+    let tables = keys.iter().filter_map(|key| key.rsplit_once('.')).map(|(table, _)| table);
+    if let Some(key) = closest(given, keys.iter().map(String::as_str).chain(tables)) {
+        return vec![key];
+    }
+    let names: Vec<String> = keys.iter().map(|key| last(key)).collect();
+    closest(&last(given), names.iter().map(String::as_str)).map_or(Vec::new(), |name| named(&name))
 }
 
 /// The defaults of every key. Paths stay relative here, as they are before a file is read.

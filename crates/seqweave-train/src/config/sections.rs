@@ -85,10 +85,23 @@ pub struct TrainConfig {
     /// The largest norm of the gradient, to which a larger one is scaled down; 0 is no limit.
     #[schemars(range(min = 0.0, max = 1e6))]
     pub clip: Float,
+    /// Probability of replacing a source token or a decoder input by `<unk>` while training; what is to be predicted stays.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+    pub word_dropout: Float,
+    /// Decay of the moving average of the weights, which is then what is validated and saved as the model; 0 is no average.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+    pub ema: Float,
     /// How gradients change the weights.
     pub optimizer: OptimizerConfig,
     /// How the learning rate changes over time.
     pub schedule: ScheduleConfig,
+    /// A model folder, checkpoint or run folder (its best checkpoint) whose parameters the run starts from, by name. Its
+    /// tokens keep their ids, and those that are new in the training pairs are appended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "path"))]
+    pub init_from: Option<PathBuf>,
+    /// Patterns of the names of parameters that do not learn; `*` stands for any characters, as in `encoder.*`.
+    pub freeze: Vec<String>,
     /// What the operands of matrix products are rounded to, in training and in its validations; weights, sums and the
     /// optimizer are f32 in any case.
     pub precision: PrecisionName,
@@ -109,13 +122,21 @@ impl Default for TrainConfig {
             accumulate: 1,
             label_smoothing: 0.1,
             clip: 5.0,
-            optimizer: OptimizerConfig::default(),
+            word_dropout: 0.0,
+            ema: 0.0,
+            optimizer: OptimizerConfig {
+                // Decay is against large weights; a bias or an embedding, as of tags, is a place, and its size is its meaning.
+                decay_exclude: vec!["*bias*".into(), "*embedding*".into(), "encoder.tags.*".into()],
+                ..OptimizerConfig::default()
+            },
             schedule: ScheduleConfig {
                 // A run has the validations that a plateau looks at, and below this rate it only costs time.
                 kind: ScheduleKind::Plateau,
                 min_lr: 1e-6,
                 ..ScheduleConfig::default()
             },
+            init_from: None,
+            freeze: Vec::new(),
             precision: PrecisionName::F32,
             log_every: 100,
             max_bad_steps: 10,
@@ -129,7 +150,7 @@ impl Default for TrainConfig {
 pub enum PrecisionName {
     /// Operands as they are.
     F32,
-    /// Operands in two bfloat16 parts where the processor has AMX tiles for them, as they are elsewhere.
+    /// Operands in two parts: in bfloat16 on AMX tiles, in TF32 on a GPU; as they are where there is neither.
     F32Fast,
     /// Operands rounded to bfloat16; fast where the processor multiplies those.
     Bf16,
@@ -191,14 +212,17 @@ pub struct CheckpointConfig {
     /// Optimizer steps between two checkpoints, besides the one after each validation; 0 makes no others.
     #[schemars(range(max = 1_000_000_000))]
     pub every: u64,
-    /// Newest checkpoints that are kept, besides the best one.
+    /// Newest checkpoints that are kept, besides the best ones.
     #[schemars(range(min = 2, max = 1_000_000))]
     pub keep_last: u64,
+    /// Checkpoints with the best validations by `valid.best_by` that are kept, for `seqweave average --best`.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub keep_best: u64,
 }
 
 impl Default for CheckpointConfig {
     fn default() -> Self {
-        Self { every: 0, keep_last: 2 }
+        Self { every: 0, keep_last: 2, keep_best: 1 }
     }
 }
 
@@ -214,10 +238,13 @@ pub struct RunConfig {
     pub threads: u64,
     /// Where the arithmetic happens: `auto`, `cpu`, `cuda` or `cuda:N`.
     pub device: String,
+    /// Whether the run folder gets event files for TensorBoard, in `tb`.
+    pub tensorboard: bool,
 }
 
 impl Default for RunConfig {
     fn default() -> Self {
-        Self { dir: "runs".into(), threads: 0, device: "auto".into() }
+        // Event files are small, and what a run did not write nobody can look at later.
+        Self { dir: "runs".into(), threads: 0, device: "auto".into(), tensorboard: true }
     }
 }

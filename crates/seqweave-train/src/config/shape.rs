@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::LazyLock;
 
-use seqweave_data::{BatchConfig, DataConfig, FilterConfig, SideConfig, SplitConfig};
-use seqweave_nn::{OptimizerConfig, ScheduleConfig};
-use seqweave_seq2seq::search::{MaxLen, SearchOptions};
-use seqweave_seq2seq::{DecoderConfig, EncoderConfig, ModelConfig};
+use seqweave_data::{BatchConfig, DataConfig, FilterConfig, SamplingConfig, SideConfig, SplitConfig};
+use seqweave_nn::{GroupConfig, OptimizerConfig, ScheduleConfig};
+use seqweave_seq2seq::search::{MaxLen, Sampling, SearchOptions};
+use seqweave_seq2seq::{DecoderConfig, EncoderConfig, FeaturesConfig, ModelConfig};
 use serde::de::{DeserializeOwned, Visitor};
 use serde_json::Value as Json;
 
@@ -82,18 +82,19 @@ impl Shape {
         })
     }
 
-    /// Whether a plain string is all that this shape takes, apart from tables.
+    /// Whether a plain string is all that this shape takes, apart from tables and lists.
     pub(super) fn is_text(&self) -> bool {
         match self {
             Shape::Text { .. } | Shape::Choice(_) => true,
-            Shape::Either(alternatives) => {
-                alternatives.iter().all(|shape| shape.is_text() || matches!(shape, Shape::Table(_)))
-            }
+            Shape::Either(alternatives) => alternatives
+                .iter()
+                .all(|shape| shape.is_text() || matches!(shape, Shape::Table(_) | Shape::List(_))),
             _ => false,
         }
     }
 
-    fn admits(&self, value: &Value) -> bool {
+    /// Whether values of this type are taken, whatever is in them.
+    pub(super) fn admits(&self, value: &Value) -> bool {
         match (self, value) {
             (Shape::Table(_), Value::Table(_))
             | (Shape::Choice(_) | Shape::Text { .. }, Value::Text(_))
@@ -215,7 +216,10 @@ fn either(alternatives: &[Json], root: &Json) -> Shape {
         if alternative.get("const").is_some() {
             words.push(word(alternative));
         } else {
-            shapes.push(build(alternative, root));
+            match build(alternative, root) {
+                Shape::Either(nested) => shapes.extend(nested),
+                shape => shapes.push(shape),
+            }
         }
     }
     if !words.is_empty() {
@@ -257,6 +261,8 @@ const TABLES: &[(&str, FieldNames)] = &[
     ("Config", declared::<Config>),
     ("DataConfig", declared::<DataConfig>),
     ("SplitConfig", declared::<SplitConfig>),
+    ("FeaturesConfig", declared::<FeaturesConfig>),
+    ("SamplingConfig", declared::<SamplingConfig>),
     ("FilterConfig", declared::<FilterConfig>),
     ("SideConfig", declared::<SideConfig>),
     ("ModelConfig", declared::<ModelConfig>),
@@ -265,11 +271,13 @@ const TABLES: &[(&str, FieldNames)] = &[
     ("TrainConfig", declared::<TrainConfig>),
     ("BatchConfig", declared::<BatchConfig>),
     ("OptimizerConfig", declared::<OptimizerConfig>),
+    ("GroupConfig", declared::<GroupConfig>),
     ("ScheduleConfig", declared::<ScheduleConfig>),
     ("ValidConfig", declared::<ValidConfig>),
     ("CheckpointConfig", declared::<CheckpointConfig>),
     ("SearchOptions", declared::<SearchOptions>),
     ("MaxLen", declared::<MaxLen>),
+    ("Sampling", declared::<Sampling>),
     ("RunConfig", declared::<RunConfig>),
 ];
 
@@ -370,18 +378,18 @@ impl Checker<'_> {
         }
     }
 
-    /// The first alternative without a mistake is meant; else the first that takes this type of value.
+    /// The first alternative without a mistake is meant; else, of those that take this type of value, the one with the
+    /// fewest.
     fn check_either(&mut self, alternatives: &[Shape], whole: &Shape, value: &Value, node: &Node, key: &str) {
-        let mut first: Option<Vec<Problem>> = None;
+        let mut nearest: Option<Vec<Problem>> = None;
         for alternative in alternatives.iter().filter(|alternative| alternative.admits(value)) {
             let mut attempt = Checker { texts: self.texts, problems: Vec::new() };
             attempt.check(alternative, node, key);
-            if attempt.problems.is_empty() {
-                return;
+            if nearest.as_ref().is_none_or(|nearest| attempt.problems.len() < nearest.len()) {
+                nearest = Some(attempt.problems);
             }
-            first.get_or_insert(attempt.problems);
         }
-        match first {
+        match nearest {
             Some(problems) => self.problems.extend(problems),
             None => {
                 let kind = ProblemKind::WrongType { expected: whole.to_string(), found: node.describe() };
@@ -417,7 +425,7 @@ pub(super) fn join(table: &str, key: &str) -> String {
 }
 
 /// The word nearest to a misspelt one, if any is near.
-fn closest<'a>(given: &str, words: impl Iterator<Item = &'a str>) -> Option<String> {
+pub(super) fn closest<'a>(given: &str, words: impl Iterator<Item = &'a str>) -> Option<String> {
     // A pasted megabyte is no misspelling, and comparing it would take its time.
     if given.len() > 64 {
         return None;

@@ -1,11 +1,13 @@
 //! Tests of the configuration: a table of every key with every kind of bad value, messages, merging, round trips.
 
-use seqweave_data::{Amount, BatchConfig, DataConfig, SourceSpec};
+use seqweave_data::{Amount, BatchConfig, DataConfig, SourceSpec, TrainSpec, WeightedSource};
 use seqweave_metrics::Metric;
 use seqweave_nn::CellKind;
 use seqweave_seq2seq::search::LengthPenalty;
 
 use super::*;
+
+mod hash;
 
 const TRAIN: &str = "data.train = \"train.tsv\"\n";
 
@@ -27,8 +29,8 @@ fn message(text: &str) -> String {
     problems[0].to_string()
 }
 
-fn tsv(path: impl Into<PathBuf>) -> Option<SourceSpec> {
-    Some(SourceSpec::Tsv { path: path.into() })
+fn tsv(path: impl Into<PathBuf>) -> Option<TrainSpec> {
+    Some(SourceSpec::Tsv { path: path.into() }.into())
 }
 
 fn overrides(sets: &[&str]) -> Result<Loaded> {
@@ -66,6 +68,12 @@ fn is_corpus(shape: &Shape) -> bool {
 
 /// Where 0 means something; everywhere else it must be refused.
 const ZERO_IS_FINE: &[&str] = &[
+    "data.src.dropout",
+    "data.src.sampling.alpha",
+    "data.src.sampling.n_best",
+    "data.tgt.dropout",
+    "data.tgt.sampling.alpha",
+    "data.tgt.sampling.n_best",
     "seed",
     "data.split.seed",
     "data.split.test",
@@ -79,6 +87,8 @@ const ZERO_IS_FINE: &[&str] = &[
     "train.batch.window",
     "train.label_smoothing",
     "train.clip",
+    "train.word_dropout",
+    "train.ema",
     "train.optimizer.beta1",
     "train.optimizer.beta2",
     "train.optimizer.momentum",
@@ -91,11 +101,26 @@ const ZERO_IS_FINE: &[&str] = &[
     "valid.samples",
     "valid.max_sentences",
     "checkpoint.every",
+    "data.filter.min_script_share",
     "decode.coverage_penalty",
     "decode.max_len.ratio",
     "decode.max_len.add",
     "decode.min_len",
+    "decode.no_repeat_ngram",
+    "decode.sampling.top_k",
+    "decode.sampling.seed",
     "run.threads",
+];
+
+/// Keys that a whole configuration may lack.
+const OPTIONAL: [&str; 7] = [
+    "train.init_from",
+    "data.dev",
+    "data.test",
+    "data.features",
+    "data.src.tokenizer",
+    "data.tgt.tokenizer",
+    "data.filter.max_len_ratio",
 ];
 
 #[test]
@@ -125,7 +150,11 @@ fn every_key_with_every_bad_value() {
         ("\"\"", |shape| matches!(shape, Shape::Text { .. })),
         ("true", |shape| matches!(shape, Shape::Bool)),
         ("[]", |shape| matches!(shape, Shape::List(_))),
-        ("[\"ppl\"]", |shape| matches!(shape, Shape::List(_))),
+        ("[\"ppl\"]", |shape| match shape {
+            // Training takes several corpora.
+            Shape::Either(all) => all.iter().any(|shape| matches!(shape, Shape::List(_))),
+            shape => matches!(shape, Shape::List(_)),
+        }),
         ("[1, 2]", |_| false),
     ];
     let (mut tried, mut refused, mut wrong) = (0, 0, Vec::new());
@@ -202,7 +231,7 @@ fn messages_name_place_value_and_remedy() {
     assert_eq!(
         message("\n[model]\nhiden = 512  # units\n"),
         "c.toml:4:1: unknown key `model.hiden`; did you mean `hidden`? Keys in [model]: cell, emb, hidden, encoder, \
-         decoder, attention, bridge, tie, dropout\n   |\n 4 | hiden = 512  # units\n   | ^^^^^"
+         decoder, attention, bridge, tie, dropout, dropout_kind, features\n   |\n 4 | hiden = 512  # units\n   | ^^^^^"
     );
     assert_eq!(
         message("model.cell = \"lstn\""),
@@ -229,13 +258,18 @@ fn messages_name_place_value_and_remedy() {
         ),
         ("version = 2", &["`version` is 2, expected the integer 1"]),
         ("model = 3", &["`model` has the wrong type: expected a table with the keys cell, emb"]),
-        ("data.dev = 3", &["expected a path, or a table with the keys src, tgt, found the integer 3"]),
+        (
+            "data.dev = 3",
+            &[
+                "expected a path, or a table with the keys path, src_field, tgt_field, or a table with the keys src, tgt, found the integer 3",
+            ],
+        ),
         ("data.dev = { src = \"a\" }", &["`data.dev.tgt` is missing: set it to a path"]),
         (
             "data.dev = { src = \"a\", tgt = \"b\", tg = \"c\" }",
             &["unknown key `data.dev.tg`; did you mean `tgt`?"],
         ),
-        ("data.dev = \"\"", &["`data.dev` is missing: set it to the path of a TSV file"]),
+        ("data.dev = \"\"", &["`data.dev` is missing: set it to the path of a TSV or JSON Lines file"]),
         (
             "valid.metrics = [\"ppl\", \"blue\"]",
             &["c.toml:2:25", "`valid.metrics` is \"blue\", expected one of \"wer\""],
@@ -292,6 +326,26 @@ fn messages_name_place_value_and_remedy() {
         (
             "model.attention = \"none\"\ndecode.coverage_penalty = 0.2",
             &["`decode.coverage_penalty` is 0.2, but `model.attention`"],
+        ),
+        (
+            "train.freeze = [\"encoder.*\", \"encodr.*\"]",
+            &[
+                "`train.freeze` is \"encodr.*\", but no parameter has such a name; their names are decoder.embedding",
+            ],
+        ),
+        ("train.freeze = [\"*coder.*\", \"*put*\", \"bridge*\"]", &["that is every parameter"]),
+        (
+            "train.optimizer.decay_exclude = [\"norm\"]",
+            &["`train.optimizer.decay_exclude` is \"norm\", but no"],
+        ),
+        (
+            "train.optimizer.groups = [{ match = \"enc*\", lr_scale = 0 }]",
+            &["`train.optimizer.groups.lr_scale` is 0, expected a number above 0 to 1000"],
+        ),
+        ("train.optimizer.groups = [{ lr_scale = 1 }]", &["`train.optimizer.groups.match` is missing"]),
+        (
+            "train.optimizer.groups = [{ match = \"x*\", lr_scale = 1 }]",
+            &["`train.optimizer.groups` is \"x*\", but"],
         ),
         ("decode.n_best = 6", &["`decode.n_best` is 6 with beam 5, expected 1 to `beam`"]),
         (
@@ -382,7 +436,7 @@ fn defaults_are_fine_and_round_trip() {
     assert_eq!(again.value.resolved().unwrap(), resolved);
     for (key, _) in leaves() {
         let last = key.rsplit('.').next().unwrap();
-        let is_optional = ["data.dev", "data.test", "data.filter.max_len_ratio"].contains(&key.as_str());
+        let is_optional = OPTIONAL.contains(&key.as_str());
         assert!(is_optional || resolved.contains(&format!("{last} = ")), "{key} is not in\n{resolved}");
     }
 }
@@ -395,12 +449,12 @@ fn unusual_configurations_round_trip() {
         data = { train = { src = "../a b.de", tgt = "/x/é.en" }, dev = "d.tsv.gz", test = { src = "t", tgt = "u" }, split = { test = 500 } }
         valid = { metrics = ["acc", "wer"], best_by = "wer" }
         decode.length_penalty = { gnmt = { alpha = 0.6 } }
-        train = { max_steps = 10, optimizer = { lr = 3e-4, eps = 1e-9 }, schedule = { kind = "cosine", min_lr = 0 } }
+        train = { max_steps = 10, optimizer = { lr = 3e-4, eps = 1e-9, groups = [{ match = "encoder.*", lr_scale = 0.1 }, { match = "*", lr_scale = 2 }] }, init_from = "../base", freeze = ["bridge.*"], schedule = { kind = "cosine", min_lr = 0 } }
         run.device = "cuda:1"
     "#;
     let loaded = load(text).unwrap().value;
-    let Some(SourceSpec::Parallel { src, tgt }) = &loaded.data.train else { panic!("{loaded:?}") };
-    assert_eq!((&**src, &**tgt), (Path::new("/base/../a b.de"), Path::new("/x/é.en")));
+    let parallel = SourceSpec::Parallel { src: "/base/../a b.de".into(), tgt: "/x/é.en".into() };
+    assert_eq!(loaded.data.train, Some(parallel.into()));
     assert_eq!(loaded.data.split.test, Amount::Pairs(500));
     assert_eq!(loaded.decode.length_penalty, LengthPenalty::Gnmt { alpha: 0.6 });
     let resolved = loaded.resolved().unwrap();
@@ -436,7 +490,7 @@ fn files_are_merged_key_by_key_and_overrides_win() {
     assert_eq!((config.name.as_str(), config.model.encoder.layers), ("2024", 2));
     assert_eq!(config.valid.metrics, [Metric::Wer]);
     assert_eq!(config.data.train, tsv(parent.path().join("a/t.tsv")));
-    assert_eq!(config.data.dev, tsv(parent.path().join("b/d.tsv")));
+    assert_eq!(config.data.dev, Some(SourceSpec::file(parent.path().join("b/d.tsv"))));
     assert_eq!(config.run.dir, parent.path().join("a/runs"));
 
     let wrong = write("c/wrong.toml", "model.hidden = 0\n");
@@ -457,7 +511,16 @@ fn overrides_take_toml_words_and_paths() {
     assert_eq!(config.train.optimizer.lr, 1e-4);
     let config =
         overrides(&["data.train={ src = 'a', tgt = 'b' }", "train.batch={tokens=10}"]).unwrap().value;
-    assert!(matches!(config.data.train, Some(SourceSpec::Parallel { .. })));
+    let (src, tgt) = (here.join("a"), here.join("b"));
+    assert_eq!(config.data.train, Some(SourceSpec::Parallel { src, tgt }.into()));
+    let list = "data.train=[{ path = 'a.jsonl', weight = 2 }, 'b.tsv']";
+    let Some(TrainSpec::Text(parts)) = overrides(&[list]).unwrap().value.data.train else { panic!() };
+    let weighted = |name: &str, weight| WeightedSource { source: SourceSpec::file(here.join(name)), weight };
+    assert_eq!(parts, [weighted("a.jsonl", 2.0), weighted("b.tsv", 1.0)]);
+    let shards = overrides(&["data.train={ shards = 's' }"]).unwrap().value.data.train;
+    assert_eq!(shards, Some(TrainSpec::Shards(here.join("s"))));
+    let error = overrides(&["data.train={ shard = 's' }"]).unwrap_err().to_string();
+    assert!(error.contains("unknown key `data.train.shard`"), "{error}");
     assert_eq!(config.train.batch, BatchConfig { tokens: 10, ..BatchConfig::default() });
 
     for (set, expected) in [
@@ -582,44 +645,14 @@ fn keys_without_effect_are_pointed_out() {
 }
 
 #[test]
-fn the_hash_covers_what_decides_the_weights_and_nothing_else() {
-    let hash = |text: &str| load(&format!("{TRAIN}{text}")).unwrap().value.hash();
-    let base = hash("");
-    for same in [
-        "name = \"other\"",
-        "train.epochs = 99",
-        "train.max_steps = 7",
-        "checkpoint.every = 5",
-        "decode.beam = 2",
-        "run.threads = 2",
-        "run.dir = \"x\"",
-        "train.log_every = 1",
-        "data.test = \"x.tsv\"",
-        "data.dev = \"x.tsv\"",
-        "checkpoint.keep_last = 9",
-        "valid.samples = 0",
-        "train.clip = 5",
-    ] {
-        assert_eq!(hash(same), base, "{same}");
-    }
-    for other in [
-        "seed = 2",
-        "model.hidden = 128",
-        "model.dropout = 0.20000003",
-        "data.filter.max_len_ratio = 2",
-        "train.optimizer.lr = 0.002",
-        "train.batch.tokens = 4097",
-        "data.filter.dedup = true",
-        "valid.every = 7",
-    ] {
-        assert_ne!(hash(other), base, "{other}");
-    }
-    let cosine = |key: &str, total| {
-        hash(&format!("train = {{ schedule = {{ kind = \"cosine\", total = {total} }}, {key} }}"))
-    };
-    assert_ne!(cosine("max_steps = 100", 0), cosine("max_steps = 200", 0));
-    assert_ne!(cosine("epochs = 3", 0), cosine("epochs = 4", 0));
-    assert_eq!(cosine("epochs = 3", 50), cosine("max_steps = 100", 50));
+fn keys_beside_a_tokenizer_file_are_pointed_out() {
+    let text = "data.src = { tokenizer = \"t.json\", level = \"char\", min_freq = 1, lowercase = true }\n";
+    let loaded = load(&format!("{TRAIN}{text}")).unwrap();
+    let found: Vec<&str> = loaded.unused.iter().map(|problem| problem.key.as_str()).collect();
+    assert_eq!(found, ["data.src.level", "data.src.lowercase"]);
+    let again =
+        load(&loaded.value.resolved().unwrap().replace("level = \"char\"", "level = \"pieces\"")).unwrap();
+    assert_eq!(again.unused.len(), 1, "{:?}", again.unused);
 }
 
 #[test]

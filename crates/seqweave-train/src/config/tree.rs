@@ -90,7 +90,7 @@ impl Texts {
     pub(super) fn parse_override(
         &mut self,
         given: &str,
-        is_text: impl Fn(&str) -> bool,
+        is_text: impl Fn(&str, &Value) -> bool,
     ) -> Result<Node, Vec<Problem>> {
         let text = self.add("--set".into(), given.into(), PathBuf::new(), false);
         let whole = Origin { text, span: 0..given.len() };
@@ -114,7 +114,7 @@ impl Texts {
         let value = match parsed {
             Some(Value::Text(text)) => Value::Text(text),
             Some(Value::Table(table)) => Value::Table(table),
-            Some(_) if is_text(&parts.join(".")) => as_text(),
+            Some(other) if is_text(&parts.join("."), &other) => as_text(),
             Some(other) => other,
             None => as_text(),
         };

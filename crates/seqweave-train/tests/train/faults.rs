@@ -180,6 +180,7 @@ fn weights_that_are_not_finite_are_never_saved_and_the_last_good_ones_stay() {
         train.optimizer.kind = sgd
         train.optimizer.lr = 1000
         train.optimizer.weight_decay = 1
+        train.optimizer.decay_exclude = []
         train.max_steps = 40
         train.max_bad_steps = 3
         train.clip = 0

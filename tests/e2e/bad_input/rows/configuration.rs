@@ -20,6 +20,20 @@ pub fn rows() -> Vec<Row> {
         )
         .without_privileges(),
         row(
+            "a file without its option",
+            nothing,
+            "train config.toml",
+            2,
+            &["unexpected argument 'config.toml'", "a configuration file comes after -c"],
+        ),
+        row(
+            "a pattern that fits no parameter",
+            nothing,
+            "config check -c config.toml --set train.freeze=['encodr.*']",
+            3,
+            &["`train.freeze` is \"encodr.*\", but no parameter has such a name", "encoder.embedding.weight"],
+        ),
+        row(
             "a folder instead of a file",
             nothing,
             "train -c model",

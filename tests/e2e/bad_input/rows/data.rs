@@ -58,7 +58,28 @@ pub fn text() -> Vec<Row> {
             nothing,
             "translate -m model -i words.txt -o words.txt",
             2,
-            &["are the same file", "words.txt"],
+            &["--input and --output are the same file", "words.txt"],
+        ),
+        row(
+            "alignments over the input",
+            nothing,
+            "translate -m model -i words.txt --alignments ./words.txt",
+            2,
+            &["--input and --alignments are the same file", "words.txt"],
+        ),
+        row(
+            "alignments over the output",
+            nothing,
+            "translate -m model -i words.txt -o new.txt --alignments new.txt",
+            2,
+            &["--output and --alignments are the same file", "new.txt"],
+        ),
+        row(
+            "alignments among the translations",
+            nothing,
+            "translate -m model -i words.txt --alignments -",
+            2,
+            &["--alignments needs a file"],
         ),
         row(
             "an output in a folder that is not there",
@@ -240,6 +261,58 @@ pub fn training_data() -> Vec<Row> {
             &["train.tsv:241: expected 2 columns"],
         ),
         row(
+            "two columns where there should be tags",
+            nothing,
+            "train -c config.toml --set data.features=;",
+            4,
+            &["dev.tsv:1: expected 3 columns (source<TAB>tags<TAB>target), found 2"],
+        ),
+        row(
+            "tags that the target would share",
+            nothing,
+            "train -c config.toml --set data.features=; --set data.shared_vocab=true",
+            3,
+            &["`data.shared_vocab` is true, expected false, as tags are on one side alone"],
+        ),
+        row(
+            "more characters than pieces",
+            nothing,
+            "train -c config.toml --set data.src.level=bpe --set data.src.max_vocab=6",
+            3,
+            &["data.src.max_vocab is 6, and", "is the least that will do: the text has", "byte_fallback"],
+        ),
+        row(
+            "pieces of both sides that are put into other forms",
+            nothing,
+            "train -c config.toml --set data.shared_vocab=true --set data.src.level=bpe --set data.tgt.level=bpe \
+             --set data.src.form=nfkc",
+            3,
+            &[
+                "`data.tgt.form` is none beside nfkc in src, expected the value of src, as shared_vocab is true",
+            ],
+        ),
+        row(
+            "a tokenizer file that is not there",
+            nothing,
+            "train -c config.toml --set data.src.tokenizer=joint.json",
+            4,
+            &["joint.json: no such file"],
+        ),
+        row(
+            "a tokenizer file of another program",
+            |d| d.create("codes.bpe", "#version: 0.2\na b\n"),
+            "train -c config.toml --set data.tgt.tokenizer=codes.bpe",
+            4,
+            &["codes.bpe: subwords: subword-nmt codes", "seqweave tokenizer import"],
+        ),
+        row(
+            "dropout of merges without merges",
+            nothing,
+            "train -c config.toml --set data.src.dropout=0.1",
+            3,
+            &["`data.src.dropout` is 0.1, expected 0, unless level is \"bpe\""],
+        ),
+        row(
             "no such file",
             nothing,
             "train -c config.toml --set data.train=trian.tsv",
@@ -264,6 +337,34 @@ pub fn training_data() -> Vec<Row> {
             &["train.tsv.gz: damaged gzip data after line"],
         ),
         row(
+            "a zstd file that is none",
+            |d| d.create("train.tsv.zst", "a b\tb a\n"),
+            "train -c config.toml --set data.train=train.tsv.zst",
+            4,
+            &["train.tsv.zst", "does not begin with the zstd magic"],
+        ),
+        row(
+            "a line of JSON without a text",
+            |d| d.create("train.jsonl", "{\"src\": \"a\", \"tgt\": \"b\"}\n{\"src\": \"a\"}\n"),
+            "train -c config.toml --set data.train=train.jsonl",
+            4,
+            &["train.jsonl:2: the field \"tgt\" is missing", "tgt_field"],
+        ),
+        row(
+            "a corpus with a weight of nothing",
+            |d| d.create("weights.toml", "data.train = [{ path = \"train.tsv\", weight = 0.0 }]"),
+            "train -c weights.toml",
+            3,
+            &["weight", "from 0.001 to 1000"],
+        ),
+        row(
+            "a script that there is not",
+            nothing,
+            "train -c config.toml --set data.filter.src_scripts=['Elvish']",
+            3,
+            &["data.filter.src_scripts", "Elvish"],
+        ),
+        row(
             "too few pairs to take some for validation",
             |d| d.create("one.tsv", "a b\tb a\n"),
             "train -c no-dev.toml --set data.train=one.tsv",
@@ -271,4 +372,69 @@ pub fn training_data() -> Vec<Row> {
             &["split"],
         ),
     ]
+}
+
+pub fn shards() -> Vec<Row> {
+    vec![
+        row(
+            "a folder that is none of shards",
+            |d| d.create_folder("shards"),
+            "train -c config.toml --set data.train={shards='shards'}",
+            4,
+            &["shards: damaged shards: there is no MANIFEST in it"],
+        ),
+        row(
+            "no such folder",
+            nothing,
+            "train -c config.toml --set data.train={shards='shards'}",
+            4,
+            &["shards: no such file"],
+        ),
+        row(
+            "a flipped bit",
+            |d| {
+                prepare(d);
+                d.edit("shards/shard-00000.bin", |bytes| bytes[99] ^= 1);
+            },
+            "train -c config.toml --set data.train={shards='shards'}",
+            4,
+            &["shard-00000.bin: damaged shards: expected the BLAKE3 hash"],
+        ),
+        row(
+            "a file of it is missing",
+            |d| {
+                prepare(d);
+                std::fs::remove_file(d.join("shards/source.vocab.json")).unwrap();
+            },
+            "doctor -c config.toml --set data.train={shards='shards'}",
+            4,
+            &["source.vocab.json: damaged shards: the file is missing"],
+        ),
+        row(
+            "other settings than those it was made with",
+            prepare,
+            "train -c config.toml --set data.train={shards='shards'} --set data.src.lowercase=true",
+            3,
+            &["made with data.src.lowercase = false", "data.src.lowercase = true"],
+        ),
+        row(
+            "the folder to be made is there",
+            |d| d.create_folder("shards"),
+            "prepare -c config.toml -o shards",
+            1,
+            &["shards: is there already"],
+        ),
+        row(
+            "a folder to be made in one that is not there",
+            nothing,
+            "prepare -c config.toml -o nowhere/shards",
+            1,
+            &["nowhere/shards: cannot make: No such file"],
+        ),
+    ]
+}
+
+/// Makes the folder `shards`.
+fn prepare(d: &Dir) {
+    d.seqweave("prepare -q -c config.toml -o shards").run().good();
 }

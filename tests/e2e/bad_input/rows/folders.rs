@@ -16,6 +16,41 @@ pub fn models() -> Vec<Row> {
             &["words.txt is a regular file, expected a folder"],
         ),
         row(
+            "a mean of one model",
+            nothing,
+            "average model -o mean",
+            2,
+            &["a mean needs at least two models, found 1"],
+        ),
+        row(
+            "a mean of more checkpoints than there are",
+            nothing,
+            "average run --last 9 -o mean",
+            4,
+            &["run has", "checkpoints that can be read, expected 9", "checkpoint.keep_last"],
+        ),
+        row(
+            "a mean of models of another make",
+            |d| {
+                d.seqweave("train -q -c config.toml --set model.emb=10 --max-steps 2 --run other")
+                    .run()
+                    .good();
+            },
+            "average model other -o mean",
+            4,
+            &[
+                "other/checkpoints/step-00000002 has another model configuration than model",
+                "emb: 10 in place of emb: 8",
+            ],
+        ),
+        row(
+            "a mean in the place of a model",
+            nothing,
+            "average model run -o model",
+            4,
+            &["model already exists and is not replaced"],
+        ),
+        row(
             "an empty folder",
             |d| d.create_folder("empty"),
             "translate -m empty",
@@ -189,11 +224,32 @@ pub fn runs() -> Vec<Row> {
             &["cannot create the run folder", "taken"],
         ),
         row(
+            "a file with the name of the run folder of a rehearsal",
+            |d| d.create("taken", ""),
+            "train -c config.toml --run taken --dry-run",
+            1,
+            &["cannot create the run folder", "taken"],
+        ),
+        row(
             "a run folder below a file",
             |d| d.create("taken", ""),
             "train -c config.toml --run taken/run",
             1,
             &["cannot create the run folder", "taken/run", "Not a directory"],
+        ),
+        row(
+            "a model to start from that is not there",
+            nothing,
+            "train -c config.toml --init-from modle --run new",
+            4,
+            &["there is no folder", "modle"],
+        ),
+        row(
+            "a model to start from that cuts text in another way",
+            nothing,
+            "train -c config.toml --init-from model --set data.src.level=char --run new",
+            3,
+            &["its src has level = \"word\"", "data.src asks for level = \"char\"", "set data.src"],
         ),
         row(
             "a run folder of other settings",
@@ -247,6 +303,38 @@ pub fn runs() -> Vec<Row> {
             "plot curves run",
             4,
             &["expected a number, found `fast`", "run/metrics.tsv:2"],
+        ),
+        row(
+            "a report of a folder that is no run folder",
+            nothing,
+            "report model",
+            4,
+            &["cannot read the metrics of a run", "model/metrics.tsv"],
+        ),
+        row(
+            "a report of a run whose development pairs are gone",
+            |d| {
+                let config = d.text("run/config.toml");
+                let line = config.lines().find(|line| line.starts_with("dev = \"")).unwrap();
+                d.create("run/config.toml", config.replace(line, "dev = \"gone.tsv\""));
+            },
+            "report run",
+            4,
+            &["run/gone.tsv", "--test FILE", "--no-evaluate"],
+        ),
+        row(
+            "watching a folder that is not there",
+            nothing,
+            "watch runs/none",
+            4,
+            &["there is no such run folder", "runs/none"],
+        ),
+        row(
+            "watching a folder that is no run folder",
+            nothing,
+            "watch model --once",
+            4,
+            &["cannot read the log of the run", "model/log.jsonl"],
         ),
     ]
 }

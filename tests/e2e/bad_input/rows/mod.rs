@@ -2,6 +2,7 @@
 
 mod configuration;
 mod data;
+mod decoding;
 mod folders;
 mod options;
 
@@ -47,10 +48,12 @@ pub fn sections() -> Vec<(&'static str, Vec<Row>)> {
         ("Text to translate", data::text()),
         ("Sentence pairs", data::pairs()),
         ("Training data", data::training_data()),
+        ("Shards", data::shards()),
         ("Configuration", configuration::rows()),
         ("Model folders", folders::models()),
         ("Run folders", folders::runs()),
         ("Options", options::rows()),
+        ("Samples, phrases, ensembles", decoding::rows()),
         ("Figures", options::figures()),
     ]
 }

@@ -227,6 +227,14 @@ pub fn figures() -> Vec<Row> {
             &["cannot write the figure", "out/map.svg"],
         ),
         row(
+            "a report in a folder that is not there",
+            nothing,
+            "report run --no-evaluate -o out/report.html",
+            1,
+            &["cannot write the report", "out/report.html"],
+        ),
+        row("one run twice in a report", nothing, "report run run", 2, &["run is named twice"]),
+        row(
             "a font that is not there",
             nothing,
             "plot attention -m model -t a -o map.png --font Noto.otf",

@@ -1,10 +1,11 @@
 """Tests and measures seqweave on a GPU machine, in one go of under ten minutes. Needs Python 3, no Rust.
 
 Beside it lie `seqweave`, `seqweave-kernel-tests` and `torch_step.py`, as `cargo xtask kernels pack` puts them. Every step
-has a time limit of its own; what it finds is appended to gpu.jsonl, and a table is printed last. PyTorch and
+has a time limit of its own, and nothing is begun after the time for all (SEQWEAVE_BENCH_SECONDS, 510) is over; what is found
+is appended to gpu.jsonl, and tables of what there is are printed last, whatever went wrong before. PyTorch, cuBLASLt and
 compute-sanitizer are used where they are found, and their absence is said.
 
-Not measured here: the grid barrier alone, and single kernels beside their floors.
+Single kernels stand beside their floors: the time in which the card's ceilings move their bytes or make their products.
 """
 
 import glob
@@ -15,11 +16,12 @@ import site
 import subprocess
 import sys
 import time
+import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 RESULTS = os.path.join(HERE, "gpu.jsonl")
-# No measurement is begun later than this after the start, in seconds.
-LIMIT = 510
+# No step is begun later than this after the start, in seconds.
+LIMIT = float(os.environ.get("SEQWEAVE_BENCH_SECONDS", "510"))
 
 CEILINGS = """
 import json, time, torch
@@ -63,11 +65,23 @@ def run(name, command, seconds, env=None):
     return code, text
 
 
-def measurement(name, command, seconds):
+def measurement(name, command, seconds, env=None):
     """The JSON line that a measuring program prints last, kept; None without one."""
-    code, text = run(name, command, seconds)
-    lines = [line for line in text.splitlines() if line.startswith("{")]
-    return keep(json.loads(lines[-1])) if code == 0 and lines else None
+    code, text = run(name, command, seconds, env)
+    lines = json_lines(text, "{")
+    return keep(lines[-1]) if code == 0 and lines else None
+
+
+def json_lines(text, start):
+    """What the lines that begin so say; a line that was cut off says nothing."""
+    found = []
+    for line in text.splitlines():
+        if line.startswith(start):
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                print(f"   not JSON: {line[:100]}", flush=True)
+    return found
 
 
 def find_libraries():
@@ -86,63 +100,152 @@ def table(rows):
         print(f"{row['config']:<8}{row['mode']:<8}{row['batch']:>6} {row['precision']:<10}{row['peer']:<18}{step:>10}{row['tokens_per_s']:>12.0f}{ratio:>10}")
 
 
-def main():
-    find_libraries()
-    end = time.time() + LIMIT
+def floors(lines, ceilings):
+    """Prints kernels beside their floors; those without a ceiling stand alone."""
+    gemm = {"f32": "gemm_f32_TFLOP_s", "f32-fast": "gemm_tf32_TFLOP_s", "bf16": "gemm_bf16_TFLOP_s"}
+    # Split operands take three products of TF32 each.
+    times = {"f32-fast": 3}
+    print(f"\n{'kernel':<42}{'precision':<10}{'µs':>10}{'floor µs':>10}{'times':>8}")
+    for line in lines:
+        kind, floor, ratio = line["precision"], "-", "-"
+        if ceilings and line["bytes"]:
+            moved = line["bytes"] / ceilings["copy_GB_s"] / 1e3
+            made = times.get(kind, 1) * line["flop"] / ceilings[gemm[kind]] / 1e6
+            best = max(moved, made)
+            floor, ratio = f"{best:.1f}", f"{line['us'] / best:.2f}"
+        print(f"{line['kernel']:<42}{kind:<10}{line['us']:>10.2f}{floor:>10}{ratio:>8}")
+
+
+class Report:
+    """What has been found so far."""
+
+    def __init__(self):
+        self.end = time.time() + LIMIT
+        self.parity = "not run"
+        self.sanitized = {}
+        self.ceilings = None
+        self.kernels = None
+        # (what was measured or None, who, size, mode, batch, precision)
+        self.rows = []
+        self.late = 0
+        self.broken = []
+
+    def is_late(self):
+        """Whether there is no time left to begin something; counted."""
+        late = time.time() > self.end
+        self.late += late
+        return late
+
+    def known(self):
+        lengths = {"small": 20, "medium": 25, "large": 30}
+        return [{"peer": peer, "config": config, "mode": mode, "batch": batch, "precision": precision,
+                 "length": lengths[config], "tokens_per_s": found["tokens_per_s"]}
+                for found, peer, config, mode, batch, precision in self.rows if found]
+
+    def failed(self):
+        return len(self.rows) - len(self.known())
+
+    def show(self):
+        """Prints all there is; a part that cannot be printed does not keep back the next."""
+        for part in (lambda: floors(self.kernels or [], self.ceilings), lambda: table(self.known()), self.summary):
+            try:
+                part()
+            except Exception:
+                self.broken.append("report")
+                traceback.print_exc()
+
+    def summary(self):
+        print(f"\nparity {self.parity}; sanitizers: {self.sanitized or 'skipped'}; {self.failed()} measurements failed, "
+              f"{self.late} left out for time; {RESULTS}")
+        if self.broken:
+            print("cut short:", ", ".join(self.broken))
+        if self.ceilings:
+            print("ceilings:", ", ".join(f"{key} {value:.0f}" for key, value in self.ceilings.items() if isinstance(value, float)))
+
+    def is_good(self):
+        return (self.parity == "passed" and bool(self.kernels) and "FAILED" not in self.sanitized.values()
+                and not self.failed() and not self.broken)
+
+
+def tests_and_sanitizers(report):
     tests = [os.path.join(HERE, "seqweave-kernel-tests"), "--test-threads=1"]
     need = {"SEQWEAVE_REQUIRE_CUDA": "1"}
     code, text = run("parity", [*tests, "cuda::"], 120, need)
     keep({"step": "parity", "exit": code, "result": [line for line in text.splitlines() if line.startswith("test result")]})
-    parity = "passed" if code == 0 else "FAILED"
+    report.parity = "passed" if code == 0 else "FAILED"
 
     sanitizer = shutil.which("compute-sanitizer")
-    sanitized = {}
     for tool in ("memcheck", "racecheck"):
         if not sanitizer:
             print("no compute-sanitizer on the PATH: skipped")
             break
         some = "cuda::operations::operations_without_a_gradient_agree_with_the_cpu"
         code, _ = run(tool, [sanitizer, "--tool", tool, "--error-exitcode", "9", *tests, "--exact", some], 60, need)
-        sanitized[tool] = {0: "clean", 124: "took too long"}.get(code, "FAILED")
+        report.sanitized[tool] = {0: "clean", 124: "took too long"}.get(code, "FAILED")
         keep({"step": tool, "exit": code})
 
-    has_torch = run("is there PyTorch", [sys.executable, "-c", "import torch; assert torch.cuda.is_available()"], 60)[0] == 0
+
+def single_kernels(report, has_torch):
     if has_torch:
-        ceilings = measurement("ceilings", [sys.executable, "-c", CEILINGS], 60)
+        report.ceilings = measurement("ceilings", [sys.executable, "-c", CEILINGS], 60)
     else:
         print("no PyTorch with CUDA: no ceilings, no peers")
+    one = [os.path.join(HERE, "seqweave-kernel-tests"), "--test-threads=1", "--exact", "cuda::floors::kernels_beside_their_floors", "--nocapture"]
+    code, text = run("kernels beside their floors", one, 60, {"SEQWEAVE_REQUIRE_CUDA": "1", "SEQWEAVE_MEASURE": "1"})
+    found = [keep(line) for line in json_lines(text, '{"kernel"')]
+    # What a run printed before it died is worth having, but not good.
+    report.kernels = found
+    if code != 0:
+        report.broken.append("kernels beside their floors")
 
-    rows, late, lengths = [], 0, {"small": 20, "medium": 25, "large": 30}
+
+def models(report, has_torch):
     work = [(config, "train", batch) for config in ("medium", "small", "large") for batch in (64, 256)]
     work += [("medium", "greedy", batch) for batch in (1, 64)]
     for config, mode, batch in work:
-        # TF32 is no mode of ours yet; PyTorch's is measured for comparison.
+        # Between f32 and bf16 stand our products of split operands, and PyTorch's in TF32, which keep fewer bits.
         for precision in ("f32", "tf32", "bf16"):
-            common = ["--config", config, "--mode", mode, "--batch", str(batch), "--precision", precision, "--seconds", "1"]
-            if precision != "tf32":
-                ours = [os.path.join(HERE, "seqweave"), "bench", "--device", "cuda", "--no-input-feed", "--json", *common]
-                rows.append((measurement("ours", ours, 30), "seqweave", config, mode, batch, precision))
+            common = ["--config", config, "--mode", mode, "--batch", str(batch), "--seconds", "1", "--precision"]
+            ours = [os.path.join(HERE, "seqweave"), "bench", "--device", "cuda", "--no-input-feed", "--json", *common]
+            ours.append("f32-fast" if precision == "tf32" else precision)
+            # Training takes cuBLASLt where it is found, decoding never does.
+            ways = [("ours", "seqweave", None)]
+            if mode == "train":
+                ways.append(("ours, as graphs", "seqweave graphs", {"SEQWEAVE_CUDA_GRAPHS": "on"}))
+                if config == "medium":
+                    ways.append(("ours, own products", "seqweave own", {"SEQWEAVE_GEMM": "own"}))
+            for name, who, env in ways:
+                if not report.is_late():
+                    report.rows.append((measurement(name, ours, 30, env), who, config, mode, batch, precision))
+            common.append(precision)
             ways = ["graphs", "eager", "compile"] if mode == "train" else ["eager"]
             for way in ways if has_torch else []:
                 # Compiling takes its time: one size and batch stand for it.
                 if way == "compile" and (config, batch) != ("medium", 64):
                     continue
-                if time.time() > end:
-                    late += 1
-                    continue
-                peer = [sys.executable, "torch_step.py", "--way", way, *common]
-                rows.append((measurement("pytorch", peer, 90), f"pytorch {way}", config, mode, batch, precision))
+                if not report.is_late():
+                    peer = [sys.executable, "torch_step.py", "--way", way, *common]
+                    report.rows.append((measurement("pytorch", peer, 90), f"pytorch {way}", config, mode, batch, precision))
 
-    known = []
-    for found, peer, config, mode, batch, precision in rows:
-        if found:
-            known.append({"peer": peer, "config": config, "mode": mode, "batch": batch, "precision": precision,
-                          "length": lengths[config], "tokens_per_s": found["tokens_per_s"]})
-    table(known)
-    print(f"\nparity {parity}; sanitizers: {sanitized or 'skipped'}; {len(rows) - len(known)} measurements failed, {late} of peers left out for time; {RESULTS}")
-    if has_torch and ceilings:
-        print("ceilings:", ", ".join(f"{key} {value:.0f}" for key, value in ceilings.items() if isinstance(value, float)))
-    sys.exit(0 if parity == "passed" and "FAILED" not in sanitized.values() and len(known) == len(rows) else 1)
+
+def main():
+    report = Report()
+    try:
+        find_libraries()
+        tests_and_sanitizers(report)
+        has_torch = run("is there PyTorch", [sys.executable, "-c", "import torch; assert torch.cuda.is_available()"], 60)[0] == 0
+        for part in (single_kernels, models):
+            try:
+                part(report, has_torch)
+            except Exception:
+                report.broken.append(part.__name__)
+                traceback.print_exc()
+    except (Exception, KeyboardInterrupt) as error:
+        report.broken.append(type(error).__name__)
+        traceback.print_exc()
+    finally:
+        report.show()
+    sys.exit(0 if report.is_good() else 1)
 
 
 main()

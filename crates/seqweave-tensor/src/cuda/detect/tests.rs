@@ -1,15 +1,12 @@
 //! Detection against stub libraries, each in a process of its own: a driver's library is opened once a process.
 
 use super::*;
+use crate::cuda::stubs::{self, ask, compile};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 /// Set in the process that looks for a device.
 const CHILD: &str = "SEQWEAVE_TEST_DETECTION";
-
-/// What the child prints before its answer.
-const ANSWER: &str = "detection says: ";
 
 /// Not a test of its own: what the processes that the other tests start run.
 #[test]
@@ -20,21 +17,14 @@ fn child() {
         Ok(context) => format!("a context of device {}", context.ordinal()),
         Err(error) => error.to_string(),
     };
-    println!("{ANSWER}{answer} in {} ms", began.elapsed().as_millis());
+    stubs::answer(&format!("{answer} in {} ms", began.elapsed().as_millis()));
 }
 
 /// The answer of a process that finds `library` as its driver, or none.
 fn detect(library: Option<&Path>, ordinal: usize) -> String {
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "cuda::detect::tests::child", "--nocapture", "--test-threads=1"]);
-    child.env(CHILD, ordinal.to_string());
     let nowhere = Path::new("/nonexistent");
-    child.env("LD_LIBRARY_PATH", library.and_then(Path::parent).unwrap_or(nowhere));
-    let output = child.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "the child died: {}\n{text}\n{errors}", output.status);
-    let answer = text.lines().find_map(|line| Some(line.split_once(ANSWER)?.1)).expect("an answer");
+    let folder = library.and_then(Path::parent).unwrap_or(nowhere);
+    let answer = ask("cuda::detect::tests::child", folder, (CHILD, &ordinal.to_string()));
     let (answer, time) = answer.rsplit_once(" in ").unwrap();
     let time: u64 = time.strip_suffix(" ms").unwrap().parse().unwrap();
     assert!(Duration::from_millis(time) < Duration::from_millis(100), "{answer} took {time} ms");
@@ -60,22 +50,7 @@ fn stub(folder: &Path, version: i32, init: i32, devices: i32, without: &str) -> 
             _ => format!("int {symbol}() {{ return 0; }}\n"),
         };
     }
-    compile(folder, &text)
-}
-
-/// `libcuda.so` from C text.
-fn compile(folder: &Path, text: &str) -> Option<std::path::PathBuf> {
-    let (source, library) = (folder.join("stub.c"), folder.join("libcuda.so"));
-    std::fs::write(&source, text).unwrap();
-    for compiler in ["cc", "gcc", "g++", "clang"] {
-        let mut command = Command::new(compiler);
-        command.args(["-shared", "-fPIC", "-w", "-x", "c", "-o"]).arg(&library).arg(&source);
-        if command.status().is_ok_and(|status| status.success()) {
-            return Some(library);
-        }
-    }
-    println!("skipped: no C compiler");
-    None
+    compile(folder, "libcuda.so", &text)
 }
 
 fn has_driver() -> bool {
@@ -97,7 +72,7 @@ fn no_library_is_an_answer() {
 #[test]
 fn an_empty_library_is_an_answer() {
     let folder = tempfile::tempdir().unwrap();
-    if let Some(library) = compile(folder.path(), "int nothing;\n") {
+    if let Some(library) = compile(folder.path(), "libcuda.so", "int nothing;\n") {
         let want = "no CUDA device 0: the driver library lacks cuInit, so it is a stub or too old";
         assert_eq!(detect(Some(&library), 0), want);
     }

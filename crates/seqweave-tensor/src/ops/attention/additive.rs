@@ -1,7 +1,7 @@
 //! Additive attention: Bahdanau et al. 2015, section A.1.2.
 
-use super::kernels::{dots, tanh_of_sum, tanh_score_backward};
-use super::{Extents, attend, expect_gradients, scores_backward};
+use super::kernels::{RowsMut, dots, tanh_of_sum, tanh_score_backward};
+use super::{Extents, attend, expect_gradients, scores_backward, take};
 use crate::ops::check;
 use crate::{Device, Ids, Result, Tensor, cuda};
 
@@ -64,29 +64,35 @@ pub fn additive_attention_backward(
     let mut dkp = Tensor::zeros(device, *kp.shape());
     let mut dvalues = Tensor::scratch(device, *values.shape());
     // Each sentence's share of dv, added up in order below.
-    let mut shares = vec![0.0; x.b * x.h];
+    let mut shares = Tensor::zeros(device, [x.b, x.h]);
     {
         let (mut dqp, mut dkp, mut dvalues) = (dqp.fresh_mut(), dkp.fresh_mut(), dvalues.fresh_mut());
-        let dqp = x.by_sentence(dqp.cpu_mut(), x.h).into_iter();
-        let dkp = x.by_sentence(dkp.cpu_mut(), x.h).into_iter();
-        let dvalues = x.by_sentence(dvalues.cpu_mut(), x.d).into_iter();
-        let parts = dqp.zip(dkp).zip(dvalues).zip(shares.chunks_exact_mut(x.h)).collect();
-        x.for_sentences(parts, |b, (((dqp, mut dkp), dvalues), dv)| {
-            let len = x.len(b);
-            let dscores = scores_backward(x, b, dctx, values, align, dvalues);
-            let (queries, keys) = (x.queries(qp, b, x.h), x.memory(kp, b, x.h));
-            let mut u = vec![0.0; x.h];
-            for (t, (dscore, dq)) in dscores.chunks_exact(len).zip(dqp).enumerate() {
+        let mut shares = shares.fresh_mut();
+        let dqp = RowsMut::new(dqp.cpu_mut(), x.b, x.h);
+        let dkp = RowsMut::new(dkp.cpu_mut(), x.b, x.h);
+        let dvalues = RowsMut::new(dvalues.cpu_mut(), x.b, x.d);
+        let shares = RowsMut::new(shares.cpu_mut(), x.b, x.h);
+        x.for_sentences(|b, room| {
+            let mut room = &mut *room; // for no longer than the operands are there
+            let dscores = scores_backward(x, b, [dctx, values, align], &dvalues, &mut room);
+            let (queries, keys) = (x.queries(qp, b, x.h, &mut room), x.memory(kp, b, x.h, &mut room));
+            let u = take(&mut room, x.h);
+            // SAFETY: this task alone writes the rows of sentence `b`, and holds each once.
+            let dv = unsafe { shares.row(0, b) };
+            for (t, dscore) in dscores.chunks_exact(x.len(b)).enumerate() {
+                // SAFETY: as above.
+                let dq = unsafe { dqp.row(t, b) };
                 for (s, &ds) in dscore.iter().enumerate() {
-                    tanh_of_sum(queries.row(t), keys.row(s), &mut u);
-                    tanh_score_backward(ds, &u, v.cpu(), dq, dkp[s], dv);
+                    tanh_of_sum(queries.row(t), keys.row(s), u);
+                    // SAFETY: as above; it is let go of at once.
+                    tanh_score_backward(ds, u, v.cpu(), dq, unsafe { dkp.row(s, b) }, dv);
                 }
             }
         });
     }
     let dv = Tensor::build(device, [x.h], |dv| {
         dv.fill(0.0);
-        for share in shares.chunks_exact(x.h) {
+        for share in shares.cpu().chunks_exact(x.h) {
             dv.iter_mut().zip(share).for_each(|(dv, &share)| *dv += share);
         }
     });

@@ -1,8 +1,8 @@
 //! Dot-product attention: Luong et al. 2015, section 3.1 (dot; general, when the caller has multiplied the keys), and
 //! with `scale = 1/√H` Vaswani et al. 2017, section 3.2.1.
 
-use super::kernels::{dots, weighted_sum};
-use super::{Extents, attend, expect_gradients, scores_backward};
+use super::kernels::{RowsMut, dots, weighted_sum};
+use super::{Extents, attend, expect_gradients, memory_backward, scores_backward};
 use crate::ops::check;
 use crate::{Device, Float, Ids, Result, Tensor, cuda};
 
@@ -26,7 +26,7 @@ pub fn dot_attention(
         return cuda::attention::dot(cuda, x, q, keys, values, lens, scale);
     }
     Ok(attend(x, q, keys, values, |keys, query, _, scores| {
-        dots(query, &keys.data, keys.pitch, scores);
+        dots(query, keys.data, keys.pitch, scores);
         scores.iter_mut().for_each(|score| *score *= scale);
     }))
 }
@@ -57,27 +57,20 @@ pub fn dot_attention_backward(
     let mut dvalues = Tensor::scratch(q.device(), *values.shape());
     {
         let (mut dq, mut dkeys, mut dvalues) = (dq.fresh_mut(), dkeys.fresh_mut(), dvalues.fresh_mut());
-        let dq = x.by_sentence(dq.cpu_mut(), x.h).into_iter();
-        let dkeys = x.by_sentence(dkeys.cpu_mut(), x.h).into_iter();
-        let dvalues = x.by_sentence(dvalues.cpu_mut(), x.d).into_iter();
-        let parts = dq.zip(dkeys).zip(dvalues).collect();
-        x.for_sentences(parts, |b, ((dq, dkeys), dvalues)| {
+        let dq = RowsMut::new(dq.cpu_mut(), x.b, x.h);
+        let dkeys = RowsMut::new(dkeys.cpu_mut(), x.b, x.h);
+        let dvalues = RowsMut::new(dvalues.cpu_mut(), x.b, x.d);
+        x.for_sentences(|b, room| {
+            let mut room = &mut *room; // for no longer than the operands are there
             let len = x.len(b);
-            let mut dscores = scores_backward(x, b, dctx, values, align, dvalues);
+            let dscores = scores_backward(x, b, [dctx, values, align], &dvalues, &mut room);
             dscores.iter_mut().for_each(|d| *d *= scale);
-            let (q, keys) = (x.queries(q, b, x.h), x.memory(keys, b, x.h));
-            for (dscore, dq) in dscores.chunks_exact(len).zip(dq) {
-                weighted_sum(dscore, &keys.data, keys.pitch, dq);
+            let (q, keys) = (x.queries(q, b, x.h, &mut room), x.memory(keys, b, x.h, &mut room));
+            for (t, dscore) in dscores.chunks_exact(len).enumerate() {
+                // SAFETY: this task alone writes the rows of sentence `b`, and each once.
+                weighted_sum(dscore, keys.data, keys.pitch, unsafe { dq.row(t, b) });
             }
-            let mut weights = vec![0.0; x.t];
-            for (s, dkey) in dkeys.into_iter().enumerate() {
-                if s < len {
-                    weights.iter_mut().enumerate().for_each(|(t, w)| *w = dscores[t * len + s]);
-                    weighted_sum(&weights, &q.data, q.pitch, dkey);
-                } else {
-                    dkey.fill(0.0);
-                }
-            }
+            memory_backward(x, b, |t, s| dscores[t * len + s], q, &dkeys, room);
         });
     }
     Ok((dq, dkeys, dvalues))

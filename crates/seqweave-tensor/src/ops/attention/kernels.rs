@@ -2,41 +2,74 @@
 
 use crate::Float;
 use crate::math::{exp, simd};
-use std::borrow::Cow;
+use std::marker::PhantomData;
 
 /// Sums are kept in this many lanes, whatever the vector width of the machine.
 const LANES: usize = 16;
 
 /// Rows of one sentence: row `i` is `data[i·pitch..][..width]`.
+#[derive(Clone, Copy)]
 pub(super) struct Rows<'a> {
-    pub(super) data: Cow<'a, [Float]>,
+    pub(super) data: &'a [Float],
     pub(super) pitch: usize,
     width: usize,
 }
 
 impl<'a> Rows<'a> {
-    /// The first `n` rows of sentence `b` in `x: [N,B,width]`: copied together, or where they lie.
+    /// The first `n` rows of sentence `b` in `x: [N,B,width]`: copied together into the front of `room`, which is taken, or
+    /// where they lie.
     pub(super) fn of_sentence(
         x: &'a [Float],
         batch: usize,
         b: usize,
         width: usize,
         n: usize,
-        copy: bool,
+        room: Option<&mut &'a mut [Float]>,
     ) -> Rows<'a> {
         let x = &x[b * width..];
         let pitch = batch * width;
-        if !copy || batch == 1 {
-            return Rows { data: Cow::Borrowed(x), pitch, width };
+        let Some(room) = room.filter(|_| batch > 1 && n > 1) else { return Rows { data: x, pitch, width } };
+        let data = room.split_off_mut(..n * width).expect("there is room for every row");
+        for (i, row) in data.chunks_exact_mut(width).enumerate() {
+            row.copy_from_slice(&x[i * pitch..][..width]);
         }
-        let mut data = Vec::with_capacity(n * width);
-        (0..n).for_each(|i| data.extend_from_slice(&x[i * pitch..][..width]));
-        Rows { data: Cow::Owned(data), pitch: width, width }
+        Rows { data, pitch: width, width }
     }
 
     /// Row `i`.
-    pub(super) fn row(&self, i: usize) -> &[Float] {
+    pub(super) fn row(&self, i: usize) -> &'a [Float] {
         &self.data[i * self.pitch..][..self.width]
+    }
+}
+
+/// The rows of `[N,B,width]` for writing, each by the task of its sentence.
+pub(super) struct RowsMut<'a> {
+    data: *mut Float,
+    rows: usize,
+    batch: usize,
+    width: usize,
+    borrow: PhantomData<&'a mut [Float]>,
+}
+
+// SAFETY: it hands out rows, and whoever asks vouches that no row is handed out twice.
+unsafe impl Sync for RowsMut<'_> {}
+
+impl<'a> RowsMut<'a> {
+    pub(super) fn new(x: &'a mut [Float], batch: usize, width: usize) -> RowsMut<'a> {
+        let rows = x.len() / width.max(1);
+        RowsMut { data: x.as_mut_ptr(), rows, batch, width, borrow: PhantomData }
+    }
+
+    /// Row `i` of sentence `b`.
+    ///
+    /// # Safety
+    /// The rows of a sentence are asked for by one task alone, which lets go of one before it asks for it again.
+    #[allow(clippy::mut_from_ref)] // the reason why it is unsafe
+    pub(super) unsafe fn row(&self, i: usize, b: usize) -> &mut [Float] {
+        let row = i * self.batch + b;
+        assert!(row < self.rows && b < self.batch, "row {i} of sentence {b} is not there");
+        // SAFETY: it lies within the slice, and the caller vouches that nobody else has it.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(row * self.width), self.width) }
     }
 }
 

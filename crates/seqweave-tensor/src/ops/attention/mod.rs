@@ -20,8 +20,8 @@ pub use dot::{dot_attention, dot_attention_backward};
 
 use super::check;
 use crate::parallel::SERIAL_BELOW;
-use crate::{Float, Ids, Result, Tensor};
-use kernels::{Rows, dots, softmax_in_place, weighted_sum};
+use crate::{Float, Ids, Result, Tensor, parallel};
+use kernels::{Rows, RowsMut, dots, softmax_in_place, weighted_sum};
 use rayon::prelude::*;
 
 /// The extents of one call: `T` queries and `S` memory entries of width `H` for each of `B` sentences, values of width `D`.
@@ -55,31 +55,34 @@ impl<'a> Extents<'a> {
         self.lens[b] as usize
     }
 
-    /// The first `len(b)` memory rows of sentence `b`, of `width` elements each.
-    fn memory<'x>(&self, x: &'x Tensor, b: usize, width: usize) -> Rows<'x> {
-        Rows::of_sentence(x.cpu(), self.b, b, width, self.len(b), self.t > 1)
+    /// The first `len(b)` memory rows of sentence `b`, of `width` elements each; read many times, so brought together in
+    /// `room` if there is more than one query.
+    fn memory<'x>(&self, x: &'x Tensor, b: usize, width: usize, room: &mut &'x mut [Float]) -> Rows<'x> {
+        Rows::of_sentence(x.cpu(), self.b, b, width, self.len(b), (self.t > 1).then_some(room))
     }
 
-    /// The query rows of sentence `b`, or others of `[T,B,width]`, brought together.
-    fn queries<'x>(&self, x: &'x Tensor, b: usize, width: usize) -> Rows<'x> {
-        Rows::of_sentence(x.cpu(), self.b, b, width, self.t, true)
+    /// The query rows of sentence `b`, or others of `[T,B,width]`, brought together in `room`.
+    fn queries<'x>(&self, x: &'x Tensor, b: usize, width: usize, room: &mut &'x mut [Float]) -> Rows<'x> {
+        Rows::of_sentence(x.cpu(), self.b, b, width, self.t, Some(room))
     }
 
-    /// Calls `f(b, part)` for the parts of each sentence, in parallel when there is enough to do.
-    fn for_sentences<P: Send>(&self, parts: Vec<P>, f: impl Fn(usize, P) + Sync + Send) {
-        if self.t * self.b * self.s * (self.h + self.d) < 4 * SERIAL_BELOW {
-            parts.into_iter().enumerate().for_each(|(b, part)| f(b, part));
+    /// Calls `f(b, room)` for each sentence, in parallel when there is enough to do; `room` is as long as all that a pass
+    /// brings together for one sentence, and what it makes for itself.
+    fn for_sentences(&self, f: impl Fn(usize, &mut [Float]) + Sync + Send) {
+        let (t, s) = (self.t, self.s);
+        let room = (s + t) * (self.h + self.d) + 2 * t * s + t + self.h;
+        let one = |b| parallel::with_scratch(room, |room| f(b, room));
+        if t * self.b * s * (self.h + self.d) < 4 * SERIAL_BELOW {
+            (0..self.b).for_each(one);
         } else {
-            parts.into_par_iter().enumerate().for_each(|(b, part)| f(b, part));
+            (0..self.b).into_par_iter().for_each(one);
         }
     }
+}
 
-    /// The rows of `[N,B,width]` for writing, listed by sentence.
-    fn by_sentence<'x>(&self, x: &'x mut [Float], width: usize) -> Vec<Vec<&'x mut [Float]>> {
-        let mut lists: Vec<_> = (0..self.b).map(|_| Vec::with_capacity(x.len() / (self.b * width))).collect();
-        x.chunks_exact_mut(width).enumerate().for_each(|(i, row)| lists[i % self.b].push(row));
-        lists
-    }
+/// The front of `room`, which is taken.
+fn take<'x>(room: &mut &'x mut [Float], len: usize) -> &'x mut [Float] {
+    room.split_off_mut(..len).expect("there is room for all that a pass makes")
 }
 
 /// The forward pass that both scores share: `align = softmax(score)` over what a sentence sees, `ctx = align·values`.
@@ -95,51 +98,68 @@ fn attend(
     let mut ctx = Tensor::scratch(q.device(), [x.t, x.b, x.d]);
     let mut align = Tensor::scratch(q.device(), [x.t, x.b, x.s]);
     let (mut ctx_out, mut align_out) = (ctx.fresh_mut(), align.fresh_mut());
-    let ctx_rows = x.by_sentence(ctx_out.cpu_mut(), x.d);
-    let align_rows = x.by_sentence(align_out.cpu_mut(), x.s);
-    let parts = ctx_rows.into_iter().zip(align_rows).collect();
-    x.for_sentences(parts, |b, (ctx, align)| {
-        let (keys, values) = (x.memory(keys, b, x.h), x.memory(values, b, x.d));
-        let mut scratch = vec![0.0; x.h];
-        for (t, (ctx, align)) in ctx.into_iter().zip(align).enumerate() {
+    let ctx_rows = RowsMut::new(ctx_out.cpu_mut(), x.b, x.d);
+    let align_rows = RowsMut::new(align_out.cpu_mut(), x.b, x.s);
+    x.for_sentences(|b, room| {
+        let mut room = &mut *room; // for no longer than the operands are there
+        let scratch = take(&mut room, x.h);
+        let (keys, values) = (x.memory(keys, b, x.h, &mut room), x.memory(values, b, x.d, &mut room));
+        for t in 0..x.t {
+            // SAFETY: this task alone writes the rows of sentence `b`, and each once.
+            let (ctx, align) = unsafe { (ctx_rows.row(t, b), align_rows.row(t, b)) };
             let (seen, padded) = align.split_at_mut(x.len(b));
-            score(&keys, &q.cpu()[(t * x.b + b) * x.h..][..x.h], &mut scratch, seen);
+            score(&keys, &q.cpu()[(t * x.b + b) * x.h..][..x.h], scratch, seen);
             softmax_in_place(seen);
             padded.fill(0.0);
-            weighted_sum(seen, &values.data, values.pitch, ctx);
+            weighted_sum(seen, values.data, values.pitch, ctx);
         }
     });
     (ctx, align)
 }
 
-/// The backward pass down to the scores for one sentence: fills `dvalues` and returns `dscores: [T, len]`.
+/// The backward pass down to the scores for one sentence: fills its rows of `dvalues` and returns `dscores: [T, len]`, made
+/// in `room`, which is taken.
 ///
 /// `dalign_s = dctx·value_s`, `dscore_s = align_s (dalign_s - Σ_r align_r dalign_r)`, `dvalue_s = Σ_t align_ts dctx_t`.
-fn scores_backward(
+fn scores_backward<'x>(
     x: Extents<'_>,
     b: usize,
-    dctx: &Tensor,
-    values: &Tensor,
-    align: &Tensor,
-    dvalues: Vec<&mut [Float]>,
-) -> Vec<Float> {
+    [dctx, values, align]: [&'x Tensor; 3],
+    dvalues: &RowsMut<'_>,
+    room: &mut &'x mut [Float],
+) -> &'x mut [Float] {
     let len = x.len(b);
-    let (dctx, values, align) = (x.queries(dctx, b, x.d), x.memory(values, b, x.d), x.queries(align, b, x.s));
-    let mut dscores = vec![0.0; x.t * len];
+    let dscores = take(room, x.t * len);
+    let (dctx, align) = (x.queries(dctx, b, x.d, room), x.queries(align, b, x.s, room));
+    let values = x.memory(values, b, x.d, room);
     for (t, dscore) in dscores.chunks_exact_mut(len).enumerate() {
-        dots(dctx.row(t), &values.data, values.pitch, dscore);
+        dots(dctx.row(t), values.data, values.pitch, dscore);
         kernels::softmax_backward_in_place(&align.row(t)[..len], dscore);
     }
-    let mut weights = vec![0.0; x.t];
-    for (s, dvalue) in dvalues.into_iter().enumerate() {
-        if s < len {
-            weights.iter_mut().enumerate().for_each(|(t, w)| *w = align.row(t)[s]);
-            weighted_sum(&weights, &dctx.data, dctx.pitch, dvalue);
+    memory_backward(x, b, |t, s| align.row(t)[s], dctx, dvalues, room);
+    dscores
+}
+
+/// `out_s = Σ_t weight(t, s)·row_t` for the rows of sentence `b`; zero from its length on.
+fn memory_backward(
+    x: Extents<'_>,
+    b: usize,
+    weight: impl Fn(usize, usize) -> Float,
+    rows: Rows<'_>,
+    out: &RowsMut<'_>,
+    room: &mut [Float],
+) {
+    let weights = &mut room[..x.t];
+    for s in 0..x.s {
+        // SAFETY: the task of sentence `b` alone writes its rows, and lets go of each at once.
+        let out = unsafe { out.row(s, b) };
+        if s < x.len(b) {
+            weights.iter_mut().enumerate().for_each(|(t, w)| *w = weight(t, s));
+            weighted_sum(weights, rows.data, rows.pitch, out);
         } else {
-            dvalue.fill(0.0);
+            out.fill(0.0);
         }
     }
-    dscores
 }
 
 /// Checks what both backward passes take beside the operands: `dctx: [T,B,D]`, `align: [T,B,S]`.

@@ -4,8 +4,9 @@
 //! of rows goes all the way, from its logits to its share of every gradient, before the next one begins, in one buffer
 //! that is used again: neither is ever there as a whole. (The idea is that of Hsu et al. 2024, "Liger Kernel", section 3.)
 
-use super::{CrossEntropy, Row, Totals, backward_in_place, check_smoothing, check_targets};
+use super::{CrossEntropy, LossTotals, Row, Totals, backward_in_place, check_smoothing, check_targets};
 use super::{cross_entropy, cross_entropy_backward, forward_row};
+use crate::ops::matmul::linear_packed_into;
 use crate::ops::{Weight, bias_backward, check, gemm, gemm_packed, linear_packed, matmul, matmul_packed};
 use crate::{Acc, Device, Float, Ids, Result, Tensor, Trans, parallel};
 
@@ -14,12 +15,10 @@ use crate::{Acc, Device, Float, Ids, Result, Tensor, Trans, parallel};
 pub struct LinearCrossEntropy {
     /// Sum of the smoothed loss over the counted rows, shape `[1]`; 0 if every row is ignored.
     pub loss: Tensor,
-    /// Sum of `-ln p[target]` over the counted rows, without smoothing.
-    pub nll: f64,
     /// Number of counted rows: those whose target is not `ignore`.
     pub count: usize,
-    /// Number of counted rows whose target is the first largest logit.
-    pub correct: usize,
+    /// What else was summed over the counted rows.
+    pub totals: LossTotals,
     /// Gradients of `scale·loss`, with the `scale` that was asked for.
     pub grads: Option<LinearCrossEntropyGrads>,
 }
@@ -35,9 +34,9 @@ pub struct LinearCrossEntropyGrads {
     pub db: Option<Tensor>,
 }
 
-/// Rows that go through at a time: a multiple of the 64 in which a bias gradient is summed, few enough for a block of
-/// logits of 16 MiB, and enough that the products have something to reuse. It depends on V alone, so the order of every
-/// sum does too.
+/// Rows that go through at a time at most: a multiple of the 64 in which a bias gradient is summed, few enough for a block
+/// of logits of 16 MiB, and enough that the products have something to reuse. The order of every sum is the same for any
+/// such number.
 fn block_rows(v: usize) -> usize {
     const LOGITS: usize = 1 << 22;
     (LOGITS / v.max(1) / 64 * 64).clamp(128, 384)
@@ -51,7 +50,8 @@ fn block_rows(v: usize) -> usize {
 /// dz = scale·(softmax(x·wᵀ + b) - q)      dx = dz·w      dw = dzᵀ·x      db = Σ_n dz
 /// ```
 ///
-/// Bit for bit what `linear`, `cross_entropy` and their backward passes give from gradients of zero.
+/// In f32 and bf16 bit for bit what `linear`, `cross_entropy` and their backward passes give from gradients of zero; with
+/// operands in parts (`F32Fast` on matrix units) dw is summed block by block, so its last bits are its own.
 ///
 /// # Errors
 /// [`Error::Index`](crate::Error::Index) if a target other than `ignore` is V or more,
@@ -85,7 +85,9 @@ pub fn linear_cross_entropy(
         dw: Tensor::zeros(device, [v, k]),
         db: b.map(|_| Tensor::zeros(device, [v])),
     });
-    let rows = block_rows(v).min(n);
+    // As many blocks as that takes, and equally long ones: every product with the last block pays for being called, too.
+    let blocks = n.div_ceil(block_rows(v)).max(1);
+    let rows = n.div_ceil(blocks).next_multiple_of(64).min(n);
     let mut logits = Tensor::scratch(device, [rows, v]);
     let mut totals = Totals::default();
     for start in (0..n).step_by(rows.max(1)) {
@@ -94,11 +96,7 @@ pub fn linear_cross_entropy(
         {
             let mut z = logits.fresh_mut();
             let mut z = z.rows_mut(0, end - start)?;
-            if let Some(b) = b {
-                parallel::for_rows(z.cpu_mut(), v, v, |_, row| row.copy_from_slice(b.cpu()));
-            }
-            let acc = if b.is_some() { Acc::Add } else { Acc::Set };
-            gemm_packed(&x, w.transposed(), acc, z.reborrow())?;
+            linear_packed_into(&x, w.transposed(), b, z.reborrow())?;
             let targets = &targets.as_slice()[start..end];
             totals.add(&through_softmax(z.cpu_mut(), v, targets, ignore, smoothing, scale));
         }
@@ -113,12 +111,12 @@ pub fn linear_cross_entropy(
             }
         }
     }
-    let Totals { loss, nll, count, correct } = totals;
-    Ok(LinearCrossEntropy { loss: Tensor::scalar(device, loss as Float), nll, count, correct, grads })
+    let loss = Tensor::scalar(device, totals.loss as Float);
+    Ok(LinearCrossEntropy { loss, count: totals.count, totals: totals.known(), grads })
 }
 
-/// The same by the operations it joins: on a GPU every block of rows would be one more wait of the host for its totals, so
-/// the logits and their gradient are there as a whole.
+/// The same by the operations it joins: on a GPU a block of rows is too little work for one launch, so the logits and their
+/// gradient are there as a whole.
 fn on_cuda(
     x: &Tensor,
     w: &Weight,
@@ -141,8 +139,8 @@ fn on_cuda(
         Ok(LinearCrossEntropyGrads { dx, dw, db: db.transpose()? })
     };
     let grads = scale.map(gradients).transpose()?;
-    let CrossEntropy { loss, nll, count, correct, .. } = saved;
-    Ok(LinearCrossEntropy { loss, nll, count, correct, grads })
+    let CrossEntropy { loss, count, totals, .. } = saved;
+    Ok(LinearCrossEntropy { loss, count, totals, grads })
 }
 
 /// What each row of the logits `z: [N,V]` costs; with `scale`, `z` goes out as the gradient.
@@ -227,8 +225,8 @@ mod tests {
                     let what = format!("{n}x{k}x{v} ε={smoothing} {precision:?}");
                     assert_eq!(got.loss.to_vec(), want.loss.to_vec(), "{what}");
                     assert_eq!(
-                        (got.nll, got.count, got.correct),
-                        (want.nll, want.count, want.correct),
+                        (got.count, got.totals.pending().peek()),
+                        (want.count, want.totals.pending().peek()),
                         "{what}"
                     );
                     let grads = got.grads.unwrap();

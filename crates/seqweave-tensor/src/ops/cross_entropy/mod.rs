@@ -12,21 +12,51 @@ use crate::cuda;
 use crate::lanes::{self, Lanes};
 use crate::math::{self, simd};
 use crate::parallel::{self, for_rows};
-use crate::{Acc, Device, Error, Float, Ids, Result, Tensor, TensorMut};
+use crate::{Acc, Device, Error, Float, Ids, Pending, Result, Tensor, TensorMut};
 
 /// The loss of a batch, and what its backward needs.
 #[derive(Clone, Debug)]
 pub struct CrossEntropy {
     /// Sum of the smoothed loss over the counted rows, shape `[1]`; 0 if every row is ignored.
     pub loss: Tensor,
-    /// Sum of `-ln p[target]` over the counted rows, without smoothing.
-    pub nll: f64,
     /// Number of counted rows: those whose target is not `ignore`.
     pub count: usize,
-    /// Number of counted rows whose target is the first largest logit.
-    pub correct: usize,
+    /// What else was summed over the counted rows.
+    pub totals: LossTotals,
     /// `[N,2]`: the largest logit `m` of a row, and `ln Σ e^(x-m)`. Together they are ln Z; apart they keep its digits.
     pub(crate) stats: Tensor,
+}
+
+/// Sums over the counted rows of a loss, which a CUDA device may still be computing.
+#[derive(Clone, Debug)]
+pub struct LossTotals(Pending);
+
+impl LossTotals {
+    /// (smoothed loss, `nll`, number of hits).
+    pub(crate) fn new(numbers: Pending) -> LossTotals {
+        LossTotals(numbers)
+    }
+
+    /// The numbers to settle together with others; the first is the sum of the smoothed loss.
+    pub fn pending(&self) -> &Pending {
+        &self.0
+    }
+
+    /// Sum of `-ln p[target]`, without smoothing. It waits as [`Pending::values`] does.
+    ///
+    /// # Errors
+    /// Errors of the device.
+    pub fn nll(&self) -> Result<f64> {
+        Ok(self.0.values()?[1])
+    }
+
+    /// Number of counted rows whose target is the first largest logit. It waits as [`Pending::values`] does.
+    ///
+    /// # Errors
+    /// Errors of the device.
+    pub fn correct(&self) -> Result<usize> {
+        Ok(self.0.values()?[2] as usize)
+    }
 }
 
 /// One row's share.
@@ -64,8 +94,8 @@ pub fn cross_entropy(logits: &Tensor, targets: &Ids, ignore: u32, smoothing: Flo
             stats.copy_from_slice(&[row.max, row.log_sum]);
         }
     });
-    let Totals { loss, nll, count, correct } = totals;
-    Ok(CrossEntropy { loss: Tensor::scalar(logits.device(), loss as Float), nll, count, correct, stats })
+    let loss = Tensor::scalar(logits.device(), totals.loss as Float);
+    Ok(CrossEntropy { loss, count: totals.count, totals: totals.known(), stats })
 }
 
 /// Sums over the counted rows, in order, in f64.
@@ -78,6 +108,10 @@ struct Totals {
 }
 
 impl Totals {
+    fn known(&self) -> LossTotals {
+        LossTotals(Pending::known(vec![self.loss, self.nll, self.correct as f64]))
+    }
+
     fn add(&mut self, rows: &[Row]) {
         for row in rows.iter().filter(|row| row.counted) {
             self.loss += row.loss;
@@ -243,12 +277,16 @@ mod tests {
                 let e = smoothing as f64;
                 check_close("loss", &saved.loss, &[naive(&x.to_f64(), &targets, v, e).iter().sum()]);
                 let nll: f64 = naive(&x.to_f64(), &targets, v, 0.0).iter().sum();
-                assert!((saved.nll - nll).abs() < 1e-5 * (1.0 + nll), "{} {nll}", saved.nll);
+                assert!(
+                    (saved.totals.nll().unwrap() - nll).abs() < 1e-5 * (1.0 + nll),
+                    "{} {nll}",
+                    saved.totals.nll().unwrap()
+                );
                 let counted: Vec<usize> = (0..n).filter(|&i| targets.as_slice()[i] != PAD).collect();
                 let argmax = reduce::argmax_last(&x).unwrap();
                 let hit = |&&i: &&usize| argmax.as_slice()[i] == targets.as_slice()[i];
                 assert_eq!(saved.count, counted.len());
-                assert_eq!(saved.correct, counted.iter().filter(hit).count());
+                assert_eq!(saved.totals.correct().unwrap(), counted.iter().filter(hit).count());
 
                 let scales = Tensor::full(x.device(), [n], scale);
                 for acc in [Acc::Set, Acc::Add] {
@@ -275,7 +313,7 @@ mod tests {
         let x = Tensor::from_slice(&Device::cpu(), &x, [3, 3]).unwrap();
         let saved = cross_entropy(&x, &Ids::list(vec![2, 0, 1]), 0, 0.1).unwrap();
         check_close("loss", &saved.loss, &[0.9 * 0.407_605_964 + 0.1 * 1.407_605_964 + 2.142_931_628]);
-        assert_eq!((saved.count, saved.correct), (2, 1));
+        assert_eq!((saved.count, saved.totals.correct().unwrap()), (2, 1));
     }
 
     #[test]
@@ -290,8 +328,18 @@ mod tests {
         let x = Tensor::full(&Device::cpu(), [3, 4], Float::NAN);
         let ids = Ids::list(vec![9; 3]);
         let saved = cross_entropy(&x, &ids, 9, 0.1).unwrap();
-        assert_eq!((saved.loss.item().unwrap(), saved.nll, saved.count, saved.correct), (0.0, 0.0, 0, 0));
-        assert!(saved.nll.is_sign_positive() && saved.loss.item().unwrap().is_sign_positive());
+        assert_eq!(
+            (
+                saved.loss.item().unwrap(),
+                saved.totals.nll().unwrap(),
+                saved.count,
+                saved.totals.correct().unwrap()
+            ),
+            (0.0, 0.0, 0, 0)
+        );
+        assert!(
+            saved.totals.nll().unwrap().is_sign_positive() && saved.loss.item().unwrap().is_sign_positive()
+        );
         let mut dx = wave([3, 4], 1.0);
         let before = dx.to_vec();
         cross_entropy_backward(&x, &ids, 9, 0.1, &saved, 1.0, Acc::Add, dx.view_mut().unwrap()).unwrap();
@@ -307,14 +355,14 @@ mod tests {
             let x = Tensor::from_slice(&Device::cpu(), &x, [1, 3]).unwrap();
             cross_entropy(&x, &Ids::list(vec![target]), 9, smoothing).unwrap()
         };
-        assert_eq!(loss([1e30, -1e30, 0.0], 0, 0.0).nll, 0.0);
-        assert!((loss([1e4, 1e4, 1e4], 1, 0.5).nll - 3f64.ln()).abs() < 1e-6);
-        assert_eq!(loss([0.0, -INF, 0.0], 1, 0.0).nll, f64::INFINITY);
-        assert!((loss([0.0, -INF, 0.0], 0, 0.0).nll - 2f64.ln()).abs() < 1e-6);
+        assert_eq!(loss([1e30, -1e30, 0.0], 0, 0.0).totals.nll().unwrap(), 0.0);
+        assert!((loss([1e4, 1e4, 1e4], 1, 0.5).totals.nll().unwrap() - 3f64.ln()).abs() < 1e-6);
+        assert_eq!(loss([0.0, -INF, 0.0], 1, 0.0).totals.nll().unwrap(), f64::INFINITY);
+        assert!((loss([0.0, -INF, 0.0], 0, 0.0).totals.nll().unwrap() - 2f64.ln()).abs() < 1e-6);
         assert_eq!(loss([0.0, -INF, 0.0], 0, 0.1).loss.item().unwrap(), INF, "smoothing wants every id");
         for x in [[0.0, Float::NAN, 0.0], [0.0, INF, 0.0], [-INF; 3]] {
             let saved = loss(x, 0, 0.0);
-            assert!(saved.nll.is_nan() && saved.correct == 0, "{x:?}");
+            assert!(saved.totals.nll().unwrap().is_nan() && saved.totals.correct().unwrap() == 0, "{x:?}");
         }
     }
 

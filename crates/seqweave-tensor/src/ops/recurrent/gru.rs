@@ -17,13 +17,13 @@ const OP: &str = "gru";
 /// What [`gru_backward`] needs of the forward pass.
 #[derive(Clone, Debug)]
 pub struct GruSaved {
-    steps: Steps,
+    pub(crate) steps: Steps,
     /// Activated gates, `[T,B,3H]`; padded rows hold nothing.
-    gates: Tensor,
+    pub(crate) gates: Tensor,
     /// `p_n`, the recurrent part of the candidate before the reset gate, `[T,B,H]`; padded rows hold nothing.
-    p_n: Tensor,
+    pub(crate) p_n: Tensor,
     /// Hidden states in `T + 1` slots.
-    h: Tensor,
+    pub(crate) h: Tensor,
 }
 
 /// Gradients of [`gru_forward`] with respect to its operands.
@@ -42,6 +42,19 @@ pub struct GruGrads {
     pub dh0: Tensor,
 }
 
+/// What one direction of a GRU takes: `xp: [T,B,3H]`, `w_hh: [3H,H]`, `b_hh: [3H]`, `h0: [B,H]`.
+#[derive(Clone, Copy)]
+pub struct GruOperands<'a> {
+    /// `x·W_ihᵀ + b_ih`.
+    pub xp: &'a Tensor,
+    /// The recurrent weights.
+    pub w_hh: &'a Weight,
+    /// Their bias, which stands apart because its candidate part lies inside the reset product.
+    pub b_hh: &'a Tensor,
+    /// The state before the first step.
+    pub h0: &'a Tensor,
+}
+
 /// GRU over a whole sequence: `xp: [T,B,3H]`, `w_hh: [3H,H]`, `b_hh: [3H]`, `h0: [B,H]` → `(y: [T,B,H], h_n: [B,H], saved)`.
 ///
 /// `xp = x·W_ihᵀ + b_ih`; `b_hh` stands apart because its candidate part lies inside the reset product. With `lens: [B]`,
@@ -58,9 +71,7 @@ pub fn gru_forward(
     lens: Option<&Ids>,
     direction: Direction,
 ) -> Result<(Tensor, Tensor, GruSaved)> {
-    let (steps, gates, p_n, h) = walk(xp, w_hh.transposed(), b_hh, h0, lens, direction, true)?;
-    let (y, h_n) = (steps.outputs(&h)?, steps.last(&h)?);
-    Ok((y, h_n, GruSaved { steps, gates, p_n, h }))
+    Walk::one(GruOperands { xp, w_hh, b_hh, h0 }, lens, direction, true)?.saved()
 }
 
 /// [`gru_forward`] without a backward pass: nothing is saved.
@@ -77,33 +88,87 @@ pub fn gru_infer(
     lens: Option<&Ids>,
     direction: Direction,
 ) -> Result<(Tensor, Tensor)> {
-    let (steps, _, _, h) = walk(xp, w_hh.transposed(), b_hh, h0, lens, direction, false)?;
-    Ok((steps.outputs(&h)?, steps.last(&h)?))
+    Walk::one(GruOperands { xp, w_hh, b_hh, h0 }, lens, direction, false)?.outputs()
 }
 
-/// The walk over time: gives the gates and `p_n`, of all steps if they are to be saved, and the slots of states.
-fn walk(
-    xp: &Tensor,
-    w: &PackedRhs,
-    b_hh: &Tensor,
-    h0: &Tensor,
+/// [`gru_forward`] of the same rows forward and in reverse, the same bits: on a CUDA device in one launch where that can be.
+///
+/// # Errors
+/// As [`gru_forward`]; [`Error::Shape`](crate::Error::Shape) if the directions differ in size.
+pub fn gru_both_forward(
+    directions: [GruOperands<'_>; 2],
     lens: Option<&Ids>,
-    direction: Direction,
-    save: bool,
-) -> Result<(Steps, Tensor, Tensor, Tensor)> {
-    let steps = Steps::new(OP, 3, xp, w, h0, lens, direction)?;
-    let (device, h) = (xp.device(), steps.h);
-    check::shape(OP, "b_hh", [3 * h], b_hh.shape())?;
-    check::device(OP, xp, &[b_hh])?;
-    let saved = if save { steps.t } else { 1 };
-    let mut gates = Tensor::scratch(device, [saved, steps.b, 3 * h]);
-    let mut p_n = Tensor::scratch(device, [saved, steps.b, h]);
-    let mut hidden = steps.states(device, h0)?;
-    if let Device::Cuda(cuda) = device {
-        let (gates, p_n, hidden) = (gates.fresh_mut(), p_n.fresh_mut(), hidden.fresh_mut());
-        cuda::recurrent::gru(cuda, &steps, xp, w, b_hh, gates, p_n, hidden)?;
-    } else {
+) -> Result<[(Tensor, Tensor, GruSaved); 2]> {
+    let [forward, reverse] = Walk::both(directions, lens, true)?;
+    Ok([forward.saved()?, reverse.saved()?])
+}
+
+/// [`gru_infer`] of the same rows forward and in reverse.
+///
+/// # Errors
+/// As [`gru_both_forward`].
+pub fn gru_both_infer(directions: [GruOperands<'_>; 2], lens: Option<&Ids>) -> Result<[(Tensor, Tensor); 2]> {
+    let [forward, reverse] = Walk::both(directions, lens, false)?;
+    Ok([forward.outputs()?, reverse.outputs()?])
+}
+
+/// A walk over time: the gates and `p_n`, of all steps if they are to be saved, and states in slots.
+pub(crate) struct Walk {
+    pub(crate) steps: Steps,
+    pub(crate) gates: Tensor,
+    pub(crate) p_n: Tensor,
+    pub(crate) hidden: Tensor,
+}
+
+impl Walk {
+    fn one(x: GruOperands<'_>, lens: Option<&Ids>, direction: Direction, save: bool) -> Result<Walk> {
+        let mut walk = Walk::before(&x, lens, direction, save)?;
+        walk.go(&x)?;
+        Ok(walk)
+    }
+
+    fn both(x: [GruOperands<'_>; 2], lens: Option<&Ids>, save: bool) -> Result<[Walk; 2]> {
+        let [forward, reverse] = &x;
+        check::shape(OP, "xp of the other direction", *forward.xp.shape(), reverse.xp.shape())?;
+        check::shape(OP, "h0 of the other direction", *forward.h0.shape(), reverse.h0.shape())?;
+        check::device(OP, forward.xp, &[reverse.xp])?;
+        let mut walks = [
+            Walk::before(forward, lens, Direction::Forward, save)?,
+            Walk::before(reverse, lens, Direction::Reverse, save)?,
+        ];
+        if let Device::Cuda(cuda) = forward.xp.device()
+            && cuda::recurrent::gru_both(cuda, &x, &mut walks)?
+        {
+            return Ok(walks);
+        }
+        for (walk, x) in walks.iter_mut().zip(&x) {
+            walk.go(x)?;
+        }
+        Ok(walks)
+    }
+
+    /// Checks the operands; the slots hold the initial state alone.
+    fn before(x: &GruOperands<'_>, lens: Option<&Ids>, direction: Direction, save: bool) -> Result<Walk> {
+        let &GruOperands { xp, w_hh, b_hh, h0 } = x;
+        let steps = Steps::new(OP, 3, xp, w_hh.transposed(), h0, lens, direction)?;
+        let (device, h) = (xp.device(), steps.h);
+        check::shape(OP, "b_hh", [3 * h], b_hh.shape())?;
+        check::device(OP, xp, &[b_hh])?;
+        let saved = if save { steps.t } else { 1 };
+        let gates = Tensor::scratch(device, [saved, steps.b, 3 * h]);
+        let p_n = Tensor::scratch(device, [saved, steps.b, h]);
+        let hidden = steps.states(device, h0)?;
+        Ok(Walk { steps, gates, p_n, hidden })
+    }
+
+    fn go(&mut self, x: &GruOperands<'_>) -> Result<()> {
+        let Walk { steps, gates, p_n, hidden } = self;
+        let (xp, w, b_hh, h) = (x.xp, x.w_hh.transposed(), x.b_hh, steps.h);
+        let save = gates.shape()[0] == steps.t;
         let (mut gates, mut p_n, mut hidden) = (gates.fresh_mut(), p_n.fresh_mut(), hidden.fresh_mut());
+        if let Device::Cuda(cuda) = xp.device() {
+            return cuda::recurrent::gru(cuda, steps, xp, w, b_hh, gates, p_n, hidden);
+        }
         let (gates, p_n, hidden) = (gates.cpu_mut(), p_n.cpu_mut(), hidden.cpu_mut());
         let [br, bz, bn] = blocks(b_hh.cpu());
         for t in steps.order() {
@@ -123,8 +188,18 @@ fn walk(
                 }
             });
         }
+        Ok(())
     }
-    Ok((steps, gates, p_n, hidden))
+
+    fn outputs(&self) -> Result<(Tensor, Tensor)> {
+        Ok((self.steps.outputs(&self.hidden)?, self.steps.last(&self.hidden)?))
+    }
+
+    fn saved(self) -> Result<(Tensor, Tensor, GruSaved)> {
+        let (y, h_n) = self.outputs()?;
+        let Walk { steps, gates, p_n, hidden: h } = self;
+        Ok((y, h_n, GruSaved { steps, gates, p_n, h }))
+    }
 }
 
 /// Gradients of [`gru_forward`], given those of its outputs; `None` stands for zero.
@@ -140,22 +215,75 @@ pub fn gru_backward(
     saved: &GruSaved,
     w_hh: &Weight,
 ) -> Result<GruGrads> {
-    const OP: &str = "gru backward";
-    let GruSaved { steps, gates, p_n, h: hidden } = saved;
-    let (device, h) = (w_hh.value().device(), steps.h);
-    check::shape(OP, "w_hh", [3 * h, h], w_hh.value().shape())?;
-    steps.output_gradient(OP, dy)?;
-    let mut dh0 = steps.start_backward(OP, "dh_n", device, dh_n)?;
-    let w = w_hh.plain();
-    let mut dxp = Tensor::scratch(device, *gates.shape());
-    // Gradient of [p_r p_z p_n]: as dxp, but for the candidate's part, which has passed the reset gate.
-    let mut dp = Tensor::scratch(device, *gates.shape());
-    if let Device::Cuda(cuda) = check::device(OP, gates, &[w, &dh0, dy.unwrap_or(gates)])? {
-        let (dxp, dp, dh) = (dxp.fresh_mut(), dp.fresh_mut(), dh0.fresh_mut());
-        cuda::recurrent::gru_backward(cuda, steps, dy, gates, p_n, hidden, w, dxp, dp, dh)?;
-    } else {
+    let mut back = WalkBack::before(dy, dh_n, saved, w_hh)?;
+    back.go()?;
+    back.grads()
+}
+
+/// [`gru_backward`] of both directions of [`gru_both_forward`].
+///
+/// # Errors
+/// As [`gru_backward`].
+pub fn gru_both_backward(
+    dy: [Option<&Tensor>; 2],
+    dh_n: [Option<&Tensor>; 2],
+    saved: [&GruSaved; 2],
+    w_hh: [&Weight; 2],
+) -> Result<[GruGrads; 2]> {
+    let mut backs = [
+        WalkBack::before(dy[0], dh_n[0], saved[0], w_hh[0])?,
+        WalkBack::before(dy[1], dh_n[1], saved[1], w_hh[1])?,
+    ];
+    let done = match w_hh[0].value().device() {
+        Device::Cuda(cuda) => cuda::recurrent::gru_both_backward(cuda, &mut backs)?,
+        Device::Cpu(_) => false,
+    };
+    if !done {
+        backs.iter_mut().try_for_each(WalkBack::go)?;
+    }
+    let [forward, reverse] = backs;
+    Ok([forward.grads()?, reverse.grads()?])
+}
+
+/// A walk back over time; `dh` comes in with respect to the last state and goes out with respect to the first.
+pub(crate) struct WalkBack<'a> {
+    pub(crate) saved: &'a GruSaved,
+    pub(crate) w: &'a PackedRhs,
+    pub(crate) dy: Option<&'a Tensor>,
+    pub(crate) dxp: Tensor,
+    /// Gradient of `[p_r p_z p_n]`: as `dxp`, but for the candidate's part, which has passed the reset gate.
+    pub(crate) dp: Tensor,
+    pub(crate) dh: Tensor,
+}
+
+impl<'a> WalkBack<'a> {
+    fn before(
+        dy: Option<&'a Tensor>,
+        dh_n: Option<&Tensor>,
+        saved: &'a GruSaved,
+        w_hh: &'a Weight,
+    ) -> Result<WalkBack<'a>> {
+        const OP: &str = "gru backward";
+        let GruSaved { steps, gates, .. } = saved;
+        let device = gates.device();
+        check::shape(OP, "w_hh", [3 * steps.h, steps.h], w_hh.value().shape())?;
+        steps.output_gradient(OP, dy)?;
+        let dh = steps.start_backward(OP, "dh_n", device, dh_n)?;
+        let w = w_hh.plain();
+        check::device(OP, gates, &[w, &dh, dy.unwrap_or(gates)])?;
+        let [dxp, dp] = [(); 2].map(|()| Tensor::scratch(device, *gates.shape()));
+        Ok(WalkBack { saved, w, dy, dxp, dp, dh })
+    }
+
+    fn go(&mut self) -> Result<()> {
+        let WalkBack { saved, w, dy, dxp, dp, dh } = self;
+        let GruSaved { steps, gates, p_n, h: hidden } = saved;
+        let h = steps.h;
+        let (mut dxp, mut dp, mut dh) = (dxp.fresh_mut(), dp.fresh_mut(), dh.fresh_mut());
+        if let Device::Cuda(cuda) = gates.device() {
+            return cuda::recurrent::gru_backward(cuda, steps, *dy, gates, p_n, hidden, w, dxp, dp, dh);
+        }
         let dy = dy.map(Tensor::cpu);
-        let (mut dxp, mut dp, mut dh) = (dxp.fresh_mut(), dp.fresh_mut(), dh0.fresh_mut());
         let (dxp, dp, dh) = (dxp.cpu_mut(), dp.cpu_mut(), dh.cpu_mut());
         let (gates, p_n, hidden) = (gates.cpu(), p_n.cpu(), hidden.cpu());
         for t in steps.order().rev() {
@@ -179,10 +307,14 @@ pub fn gru_backward(
             });
             steps.recur_backward(t, dp, w, dh);
         }
+        Ok(())
     }
-    let h_before = steps.states_before(hidden)?;
-    let db_hh = sum_rows(&dp)?;
-    Ok(GruGrads { dxp, dp, h_before, db_hh, dh0 })
+
+    fn grads(self) -> Result<GruGrads> {
+        let h_before = self.saved.steps.states_before(&self.saved.h)?;
+        let db_hh = sum_rows(&self.dp)?;
+        Ok(GruGrads { dxp: self.dxp, dp: self.dp, h_before, db_hh, dh0: self.dh })
+    }
 }
 
 simd! {

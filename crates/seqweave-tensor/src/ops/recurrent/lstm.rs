@@ -17,13 +17,13 @@ const OP: &str = "lstm";
 /// What [`lstm_backward`] needs of the forward pass.
 #[derive(Clone, Debug)]
 pub struct LstmSaved {
-    steps: Steps,
+    pub(crate) steps: Steps,
     /// Activated gates, `[T,B,4H]`; padded rows hold nothing.
-    gates: Tensor,
+    pub(crate) gates: Tensor,
     /// Hidden states in `T + 1` slots.
     h: Tensor,
     /// Cell states in `T + 1` slots.
-    c: Tensor,
+    pub(crate) c: Tensor,
 }
 
 /// Gradients of [`lstm_forward`] with respect to its operands.
@@ -39,6 +39,22 @@ pub struct LstmGrads {
     /// `[B,H]`.
     pub dc0: Tensor,
 }
+
+/// What one direction of an LSTM takes: `xp: [T,B,4H]`, `w_hh: [4H,H]`, `h0, c0: [B,H]`.
+#[derive(Clone, Copy)]
+pub struct LstmOperands<'a> {
+    /// `x·W_ihᵀ + b_ih + b_hh`.
+    pub xp: &'a Tensor,
+    /// The recurrent weights.
+    pub w_hh: &'a Weight,
+    /// The hidden state before the first step.
+    pub h0: &'a Tensor,
+    /// The cell state before the first step.
+    pub c0: &'a Tensor,
+}
+
+/// What a direction gives: `(y: [T,B,H], h_n, c_n: [B,H])`.
+type Outputs = (Tensor, Tensor, Tensor);
 
 /// LSTM over a whole sequence: `xp: [T,B,4H]`, `w_hh: [4H,H]`, `h0, c0: [B,H]` → `(y: [T,B,H], h_n, c_n: [B,H], saved)`.
 ///
@@ -56,9 +72,7 @@ pub fn lstm_forward(
     lens: Option<&Ids>,
     direction: Direction,
 ) -> Result<(Tensor, Tensor, Tensor, LstmSaved)> {
-    let (steps, gates, h, c) = walk(xp, w_hh.transposed(), h0, c0, lens, direction, true)?;
-    let (y, h_n, c_n) = (steps.outputs(&h)?, steps.last(&h)?, steps.last(&c)?);
-    Ok((y, h_n, c_n, LstmSaved { steps, gates, h, c }))
+    Walk::one(LstmOperands { xp, w_hh, h0, c0 }, lens, direction, true)?.saved()
 }
 
 /// [`lstm_forward`] without a backward pass: nothing is saved.
@@ -74,33 +88,86 @@ pub fn lstm_infer(
     c0: &Tensor,
     lens: Option<&Ids>,
     direction: Direction,
-) -> Result<(Tensor, Tensor, Tensor)> {
-    let (steps, _, h, c) = walk(xp, w_hh.transposed(), h0, c0, lens, direction, false)?;
-    Ok((steps.outputs(&h)?, steps.last(&h)?, steps.last(&c)?))
+) -> Result<Outputs> {
+    Walk::one(LstmOperands { xp, w_hh, h0, c0 }, lens, direction, false)?.outputs()
 }
 
-/// The walk over time: gives the gates, of all steps if they are to be saved, and the slots of hidden and cell states.
-fn walk(
-    xp: &Tensor,
-    w: &PackedRhs,
-    h0: &Tensor,
-    c0: &Tensor,
+/// [`lstm_forward`] of the same rows forward and in reverse, the same bits: on a CUDA device in one launch where that can be.
+///
+/// # Errors
+/// As [`lstm_forward`]; [`Error::Shape`](crate::Error::Shape) if the directions differ in size.
+pub fn lstm_both_forward(
+    directions: [LstmOperands<'_>; 2],
     lens: Option<&Ids>,
-    direction: Direction,
-    save: bool,
-) -> Result<(Steps, Tensor, Tensor, Tensor)> {
-    let steps = Steps::new(OP, 4, xp, w, h0, lens, direction)?;
-    check::shape(OP, "c0", [steps.b, steps.h], c0.shape())?;
-    check::device(OP, xp, &[c0])?;
-    let (device, h) = (xp.device(), steps.h);
-    let mut gates = Tensor::scratch(device, [if save { steps.t } else { 1 }, steps.b, 4 * h]);
-    let mut hidden = steps.states(device, h0)?;
-    let mut cells = steps.states(device, c0)?;
-    if let Device::Cuda(cuda) = device {
-        let (gates, hidden, cells) = (gates.fresh_mut(), hidden.fresh_mut(), cells.fresh_mut());
-        cuda::recurrent::lstm(cuda, &steps, xp, w, gates, hidden, cells)?;
-    } else {
+) -> Result<[(Tensor, Tensor, Tensor, LstmSaved); 2]> {
+    let [forward, reverse] = Walk::both(directions, lens, true)?;
+    Ok([forward.saved()?, reverse.saved()?])
+}
+
+/// [`lstm_infer`] of the same rows forward and in reverse.
+///
+/// # Errors
+/// As [`lstm_both_forward`].
+pub fn lstm_both_infer(directions: [LstmOperands<'_>; 2], lens: Option<&Ids>) -> Result<[Outputs; 2]> {
+    let [forward, reverse] = Walk::both(directions, lens, false)?;
+    Ok([forward.outputs()?, reverse.outputs()?])
+}
+
+/// A walk over time: the gates, of all steps if they are to be saved, and hidden and cell states in slots.
+pub(crate) struct Walk {
+    pub(crate) steps: Steps,
+    pub(crate) gates: Tensor,
+    pub(crate) hidden: Tensor,
+    pub(crate) cells: Tensor,
+}
+
+impl Walk {
+    fn one(x: LstmOperands<'_>, lens: Option<&Ids>, direction: Direction, save: bool) -> Result<Walk> {
+        let mut walk = Walk::before(&x, lens, direction, save)?;
+        walk.go(&x)?;
+        Ok(walk)
+    }
+
+    fn both(x: [LstmOperands<'_>; 2], lens: Option<&Ids>, save: bool) -> Result<[Walk; 2]> {
+        let [forward, reverse] = &x;
+        check::shape(OP, "xp of the other direction", *forward.xp.shape(), reverse.xp.shape())?;
+        check::shape(OP, "h0 of the other direction", *forward.h0.shape(), reverse.h0.shape())?;
+        check::device(OP, forward.xp, &[reverse.xp])?;
+        let mut walks = [
+            Walk::before(forward, lens, Direction::Forward, save)?,
+            Walk::before(reverse, lens, Direction::Reverse, save)?,
+        ];
+        if let Device::Cuda(cuda) = forward.xp.device()
+            && cuda::recurrent::lstm_both(cuda, &x, &mut walks)?
+        {
+            return Ok(walks);
+        }
+        for (walk, x) in walks.iter_mut().zip(&x) {
+            walk.go(x)?;
+        }
+        Ok(walks)
+    }
+
+    /// Checks the operands; the slots hold the initial states alone.
+    fn before(x: &LstmOperands<'_>, lens: Option<&Ids>, direction: Direction, save: bool) -> Result<Walk> {
+        let &LstmOperands { xp, w_hh, h0, c0 } = x;
+        let steps = Steps::new(OP, 4, xp, w_hh.transposed(), h0, lens, direction)?;
+        check::shape(OP, "c0", [steps.b, steps.h], c0.shape())?;
+        check::device(OP, xp, &[c0])?;
+        let device = xp.device();
+        let gates = Tensor::scratch(device, [if save { steps.t } else { 1 }, steps.b, 4 * steps.h]);
+        let (hidden, cells) = (steps.states(device, h0)?, steps.states(device, c0)?);
+        Ok(Walk { steps, gates, hidden, cells })
+    }
+
+    fn go(&mut self, x: &LstmOperands<'_>) -> Result<()> {
+        let Walk { steps, gates, hidden, cells } = self;
+        let (xp, w, h) = (x.xp, x.w_hh.transposed(), steps.h);
+        let save = gates.shape()[0] == steps.t;
         let (mut gates, mut hidden, mut cells) = (gates.fresh_mut(), hidden.fresh_mut(), cells.fresh_mut());
+        if let Device::Cuda(cuda) = xp.device() {
+            return cuda::recurrent::lstm(cuda, steps, xp, w, gates, hidden, cells);
+        }
         let (gates, hidden, cells) = (gates.cpu_mut(), hidden.cpu_mut(), cells.cpu_mut());
         for t in steps.order() {
             let xp = &xp.cpu()[steps.at(t, 4 * h)];
@@ -125,8 +192,30 @@ fn walk(
                 },
             );
         }
+        Ok(())
     }
-    Ok((steps, gates, hidden, cells))
+
+    fn outputs(&self) -> Result<Outputs> {
+        let Walk { steps, hidden, cells, .. } = self;
+        Ok((steps.outputs(hidden)?, steps.last(hidden)?, steps.last(cells)?))
+    }
+
+    fn saved(self) -> Result<(Tensor, Tensor, Tensor, LstmSaved)> {
+        let (y, h_n, c_n) = self.outputs()?;
+        let Walk { steps, gates, hidden: h, cells: c } = self;
+        Ok((y, h_n, c_n, LstmSaved { steps, gates, h, c }))
+    }
+}
+
+/// Gradients of the outputs of one direction; `None` stands for zero.
+#[derive(Clone, Copy, Default)]
+pub struct LstmOutputGrads<'a> {
+    /// `[T,B,H]`.
+    pub dy: Option<&'a Tensor>,
+    /// `[B,H]`.
+    pub dh_n: Option<&'a Tensor>,
+    /// `[B,H]`.
+    pub dc_n: Option<&'a Tensor>,
 }
 
 /// Gradients of [`lstm_forward`], given those of its outputs; `None` stands for zero.
@@ -143,21 +232,67 @@ pub fn lstm_backward(
     saved: &LstmSaved,
     w_hh: &Weight,
 ) -> Result<LstmGrads> {
-    const OP: &str = "lstm backward";
-    let LstmSaved { steps, gates, h: hidden, c: cells } = saved;
-    let (device, h) = (w_hh.value().device(), steps.h);
-    check::shape(OP, "w_hh", [4 * h, h], w_hh.value().shape())?;
-    steps.output_gradient(OP, dy)?;
-    let mut dh0 = steps.start_backward(OP, "dh_n", device, dh_n)?;
-    let mut dc0 = steps.start_backward(OP, "dc_n", device, dc_n)?;
-    let w = w_hh.plain();
-    let mut dxp = Tensor::scratch(device, *gates.shape());
-    if let Device::Cuda(cuda) = check::device(OP, gates, &[w, &dh0, &dc0, dy.unwrap_or(gates)])? {
-        let (dxp, dh, dc) = (dxp.fresh_mut(), dh0.fresh_mut(), dc0.fresh_mut());
-        cuda::recurrent::lstm_backward(cuda, steps, dy, gates, cells, w, dxp, dh, dc)?;
-    } else {
+    let mut back = WalkBack::before(LstmOutputGrads { dy, dh_n, dc_n }, saved, w_hh)?;
+    back.go()?;
+    back.grads()
+}
+
+/// [`lstm_backward`] of both directions of [`lstm_both_forward`].
+///
+/// # Errors
+/// As [`lstm_backward`].
+pub fn lstm_both_backward(
+    outputs: [LstmOutputGrads<'_>; 2],
+    saved: [&LstmSaved; 2],
+    w_hh: [&Weight; 2],
+) -> Result<[LstmGrads; 2]> {
+    let mut backs =
+        [WalkBack::before(outputs[0], saved[0], w_hh[0])?, WalkBack::before(outputs[1], saved[1], w_hh[1])?];
+    let done = match w_hh[0].value().device() {
+        Device::Cuda(cuda) => cuda::recurrent::lstm_both_backward(cuda, &mut backs)?,
+        Device::Cpu(_) => false,
+    };
+    if !done {
+        backs.iter_mut().try_for_each(WalkBack::go)?;
+    }
+    let [forward, reverse] = backs;
+    Ok([forward.grads()?, reverse.grads()?])
+}
+
+/// A walk back over time; `dh` and `dc` come in with respect to the last state and go out with respect to the first.
+pub(crate) struct WalkBack<'a> {
+    pub(crate) saved: &'a LstmSaved,
+    pub(crate) w: &'a PackedRhs,
+    pub(crate) dy: Option<&'a Tensor>,
+    pub(crate) dxp: Tensor,
+    pub(crate) dh: Tensor,
+    pub(crate) dc: Tensor,
+}
+
+impl<'a> WalkBack<'a> {
+    fn before(outputs: LstmOutputGrads<'a>, saved: &'a LstmSaved, w_hh: &'a Weight) -> Result<WalkBack<'a>> {
+        const OP: &str = "lstm backward";
+        let LstmOutputGrads { dy, dh_n, dc_n } = outputs;
+        let LstmSaved { steps, gates, .. } = saved;
+        let device = gates.device();
+        check::shape(OP, "w_hh", [4 * steps.h, steps.h], w_hh.value().shape())?;
+        steps.output_gradient(OP, dy)?;
+        let dh = steps.start_backward(OP, "dh_n", device, dh_n)?;
+        let dc = steps.start_backward(OP, "dc_n", device, dc_n)?;
+        let w = w_hh.plain();
+        check::device(OP, gates, &[w, &dh, &dc, dy.unwrap_or(gates)])?;
+        Ok(WalkBack { saved, w, dy, dxp: Tensor::scratch(device, *gates.shape()), dh, dc })
+    }
+
+    fn go(&mut self) -> Result<()> {
+        let WalkBack { saved, w, dy, dxp, dh, dc } = self;
+        let LstmSaved { steps, gates, c: cells, .. } = saved;
+        let h = steps.h;
+        let (mut dxp, mut dh, mut dc) = (dxp.fresh_mut(), dh.fresh_mut(), dc.fresh_mut());
+        if let Device::Cuda(cuda) = gates.device() {
+            return cuda::recurrent::lstm_backward(cuda, steps, *dy, gates, cells, w, dxp, dh, dc);
+        }
         let dy = dy.map(Tensor::cpu);
-        let (mut dxp, mut dh, mut dc) = (dxp.fresh_mut(), dh0.fresh_mut(), dc0.fresh_mut());
         let (dxp, dh, dc) = (dxp.cpu_mut(), dh.cpu_mut(), dc.cpu_mut());
         let (gates, cells) = (gates.cpu(), cells.cpu());
         for t in steps.order().rev() {
@@ -178,9 +313,13 @@ pub fn lstm_backward(
             });
             steps.recur_backward(t, dgates, w, dh);
         }
+        Ok(())
     }
-    let h_before = steps.states_before(hidden)?;
-    Ok(LstmGrads { dxp, h_before, dh0, dc0 })
+
+    fn grads(self) -> Result<LstmGrads> {
+        let h_before = self.saved.steps.states_before(&self.saved.h)?;
+        Ok(LstmGrads { dxp: self.dxp, h_before, dh0: self.dh, dc0: self.dc })
+    }
 }
 
 simd! {

@@ -9,22 +9,30 @@
 //! input holds; in [`Direction::Reverse`] row `b` starts at its own last step, `lens[b] - 1`. Both equal PyTorch's packed
 //! sequences, without sorting or packing.
 //!
-//! Each family has an `_infer` function beside its `_forward`: the same bits, and nothing is saved.
+//! Each family has an `_infer` function beside its `_forward`: the same bits, and nothing is saved. LSTM and GRU have a
+//! `_both_` variant of each for a layer that reads its rows in both directions, which a CUDA device does in one launch.
 
-mod gru;
-mod lstm;
+pub(crate) mod gru;
+pub(crate) mod lstm;
 mod rnn;
 #[cfg(test)]
 mod tests;
 
-pub use gru::{GruGrads, GruSaved, gru_backward, gru_forward, gru_infer};
-pub use lstm::{LstmGrads, LstmSaved, lstm_backward, lstm_forward, lstm_infer};
+pub use gru::{
+    GruGrads, GruOperands, GruSaved, gru_backward, gru_both_backward, gru_both_forward, gru_both_infer,
+    gru_forward, gru_infer,
+};
+pub use lstm::{
+    LstmGrads, LstmOperands, LstmOutputGrads, LstmSaved, lstm_backward, lstm_both_backward,
+    lstm_both_forward, lstm_both_infer, lstm_forward, lstm_infer,
+};
 pub use rnn::{RnnGrads, RnnSaved, rnn_backward, rnn_forward, rnn_infer};
 
 use super::check;
 use crate::cuda;
+use crate::gemm::Start;
 use crate::ops::PackedRhs;
-use crate::{Acc, Device, Float, Ids, Result, Shape, Tensor, parallel};
+use crate::{Device, Float, Ids, Result, Shape, Tensor, parallel};
 use std::ops::Range;
 
 /// The order in which a recurrent layer reads its steps.
@@ -74,6 +82,12 @@ impl Steps {
         }
         let lens = lens.filter(|lens| lens.as_slice().iter().any(|&len| len as usize != t)).cloned();
         Ok(Steps { t, b, h, direction, lens })
+    }
+
+    /// Whether this is the way in reverse over the very rows that `forward` takes forward.
+    pub(crate) fn shares_launch_with(&self, forward: &Steps) -> bool {
+        let same = (self.t, self.b, self.h, &self.lens) == (forward.t, forward.b, forward.h, &forward.lens);
+        same && (forward.direction, self.direction) == (Direction::Forward, Direction::Reverse)
     }
 
     /// The steps in the order in which the forward pass takes them.
@@ -171,14 +185,14 @@ impl Steps {
     fn recur(&self, t: usize, h: &[Float], w: &PackedRhs, gates: &mut [Float]) {
         let rows = self.live_rows(t);
         let (h, gates) = (&h[rows.start * w.k()..], &mut gates[rows.start * w.n()..]);
-        w.multiply(rows.len(), h, w.k(), Acc::Set, gates, w.n());
+        w.multiply(rows.len(), h, w.k(), Start::Zero, gates, w.n());
     }
 
     /// `dh += dgates·w`, the way of the gradient through [`Steps::recur`]; padded rows of `dgates` are zero.
     fn recur_backward(&self, t: usize, dgates: &[Float], w: &PackedRhs, dh: &mut [Float]) {
         let rows = self.live_rows(t);
         let (dgates, dh) = (&dgates[rows.start * w.k()..], &mut dh[rows.start * w.n()..]);
-        w.multiply(rows.len(), dgates, w.k(), Acc::Add, dh, w.n());
+        w.multiply(rows.len(), dgates, w.k(), Start::Result, dh, w.n());
     }
 
     /// The gradient of the final state, where the walk back starts: a copy of what came, or zero.

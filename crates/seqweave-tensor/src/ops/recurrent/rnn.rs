@@ -111,7 +111,7 @@ pub fn rnn_backward(
 ) -> Result<RnnGrads> {
     const OP: &str = "rnn backward";
     let RnnSaved { steps, h: hidden } = saved;
-    let (device, h) = (w_hh.value().device(), steps.h);
+    let (device, h) = (hidden.device(), steps.h);
     check::shape(OP, "w_hh", [h, h], w_hh.value().shape())?;
     steps.output_gradient(OP, dy)?;
     let mut dh0 = steps.start_backward(OP, "dh_n", device, dh_n)?;

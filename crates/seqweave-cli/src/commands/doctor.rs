@@ -1,0 +1,28 @@
+//! `doctor`: look over the data of a configuration.
+
+use std::io::Write;
+
+use super::{config, start_pool};
+use crate::exit::{Exit, Outcome};
+use crate::output::checkup_lines;
+use crate::resolve::{ConfigSources, Context};
+use crate::ui::Ui;
+
+/// Prints what was found, and what to do.
+///
+/// # Errors
+/// When the configuration is refused, or data cannot be read.
+pub fn run(ui: &Ui, context: &Context, sources: &ConfigSources, json: bool) -> Outcome {
+    let config = config::load(ui, sources)?;
+    start_pool(context.threads.unwrap_or(config.run.threads as usize))?;
+    let checkup = seqweave_train::doctor(&config)?;
+    let mut out = std::io::stdout().lock();
+    if json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&checkup)?)?;
+    } else {
+        for line in checkup_lines(&checkup) {
+            writeln!(out, "{line}")?;
+        }
+    }
+    Ok(Exit::Good)
+}

@@ -1,0 +1,107 @@
+//! Values of `tokenizer`.
+
+use std::path::PathBuf;
+
+use seqweave_data::{Form, OriginName, SubwordConfig, SubwordKind};
+
+use crate::args::{FormName, PieceModel, ProgramName, TokenizerImport, TokenizerTrain, TokenizerVerb};
+
+/// What `tokenizer` is to do.
+#[derive(Debug)]
+pub enum Tokenizer {
+    /// Learn pieces.
+    Train(LearnPieces),
+    /// Cut lines with a tokenizer file.
+    Encode(PathBuf),
+    /// Join lines with a tokenizer file.
+    Decode(PathBuf),
+    /// Say what a file holds.
+    Info {
+        /// The tokenizer file.
+        file: PathBuf,
+        /// Every piece too.
+        pieces: bool,
+    },
+    /// Take over a file of another program.
+    Import(Import),
+}
+
+/// Values of `tokenizer train`.
+#[derive(Debug)]
+pub struct LearnPieces {
+    /// Files of text.
+    pub input: Vec<PathBuf>,
+    /// The file to write.
+    pub output: PathBuf,
+    /// How.
+    pub config: SubwordConfig,
+}
+
+/// Values of `tokenizer import`.
+#[derive(Debug)]
+pub struct Import {
+    /// The file.
+    pub file: PathBuf,
+    /// The file to write.
+    pub output: PathBuf,
+    /// The program that wrote the file, if it is not to be guessed.
+    pub program: Option<OriginName>,
+    /// Texts whose characters are pieces too.
+    pub alphabet: Vec<PathBuf>,
+}
+
+pub(super) fn tokenizer(raw: TokenizerVerb) -> Tokenizer {
+    match raw {
+        TokenizerVerb::Train(raw) => Tokenizer::Train(train(raw)),
+        TokenizerVerb::Encode(raw) => Tokenizer::Encode(raw.tokenizer),
+        TokenizerVerb::Decode(raw) => Tokenizer::Decode(raw.tokenizer),
+        TokenizerVerb::Info(raw) => Tokenizer::Info { file: raw.tokenizer, pieces: raw.pieces },
+        TokenizerVerb::Import(raw) => Tokenizer::Import(import(raw)),
+    }
+}
+
+fn train(raw: TokenizerTrain) -> LearnPieces {
+    let TokenizerTrain { input, output, model, vocab_size, byte_fallback, normalize, lowercase } = raw;
+    let kind = match model {
+        PieceModel::Bpe => SubwordKind::Bpe,
+        PieceModel::Unigram => SubwordKind::Unigram,
+    };
+    let form = match normalize {
+        FormName::None => Form::None,
+        FormName::Nfc => Form::Nfc,
+        FormName::Nfkc => Form::Nfkc,
+    };
+    let config = SubwordConfig { kind, pieces: vocab_size, byte_fallback, form, lowercase };
+    LearnPieces { input, output, config }
+}
+
+fn import(raw: TokenizerImport) -> Import {
+    let TokenizerImport { file, output, from, alphabet } = raw;
+    let program = from.map(|program| match program {
+        ProgramName::Huggingface => OriginName::HuggingFace,
+        ProgramName::Sentencepiece => OriginName::SentencePiece,
+        ProgramName::SubwordNmt => OriginName::SubwordNmt,
+    });
+    Import { file, output, program, alphabet }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Task;
+    use super::super::tests::task;
+    use super::*;
+
+    #[test]
+    fn names_become_what_they_stand_for() {
+        let line = "tokenizer train --input a b --model unigram --normalize nfc --vocab-size 90 -o t.json";
+        let Task::Tokenizer(Tokenizer::Train(job)) = task(line) else { panic!("{line}") };
+        assert_eq!((job.input.len(), job.output), (2, "t.json".into()));
+        let SubwordConfig { kind, pieces, byte_fallback, form, lowercase } = job.config;
+        assert_eq!((kind, pieces, form), (SubwordKind::Unigram, 90, Form::Nfc));
+        assert!(!byte_fallback && !lowercase);
+        let line = "tokenizer import codes -o t.json --from subword-nmt";
+        let Task::Tokenizer(Tokenizer::Import(job)) = task(line) else { panic!("{line}") };
+        assert_eq!(job.program, Some(OriginName::SubwordNmt));
+        assert!(matches!(task("tokenizer decode -t t.json"), Task::Tokenizer(Tokenizer::Decode(_))));
+    }
+}

@@ -1,0 +1,51 @@
+//! A look over a whole configuration before it is trained: its data, and its model beside them.
+
+use seqweave_data::{Diagnosis, Finding, Weight, examine};
+use seqweave_nn::ParamsBuilder;
+use seqweave_seq2seq::Seq2Seq;
+use seqweave_tensor::Device;
+use serde::Serialize;
+
+use crate::Result;
+use crate::config::Config;
+
+/// Parameters a token of an epoch from which a model can learn its corpus by heart.
+const MANY: f64 = 10.0;
+
+/// What [`doctor`] found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Checkup {
+    /// The data; its findings include those of the model.
+    #[serde(flatten)]
+    pub data: Diagnosis,
+    /// Parameters of the model.
+    pub parameters: usize,
+}
+
+/// Looks over data and model of a configuration. Nothing is trained and nothing written.
+///
+/// # Errors
+/// Bad settings, and data that cannot be read.
+pub fn doctor(config: &Config) -> Result<Checkup> {
+    let mut data = examine(&config.data)?;
+    let mut builder = ParamsBuilder::new();
+    let [src, tgt] = data.vocab;
+    Seq2Seq::new(&config.model, src, tgt, &mut builder.root())?;
+    let parameters = builder.numel();
+    let share = parameters as f64 / data.tokens.max(1) as f64;
+    if share > MANY {
+        let found = format!(
+            "the model has {parameters} parameters for {} tokens an epoch, {share:.0} for each",
+            data.tokens
+        );
+        let help = "it may learn them by heart: lower model.hidden and model.emb, raise model.dropout, or use \
+                    a smaller vocabulary";
+        data.findings.push(Finding::new(Weight::Advice, "model-large", found, help));
+    }
+    if let Err(error) = builder.check_memory(&Device::cpu(), 5 + 2 * config.train.optimizer.vectors().len()) {
+        let text = error.to_string();
+        let (found, help) = text.split_once("\nhelp: ").unwrap_or((&text, "lower model.hidden"));
+        data.findings.insert(0, Finding::new(Weight::Problem, "memory", found, help));
+    }
+    Ok(Checkup { data, parameters })
+}

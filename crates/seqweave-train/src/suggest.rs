@@ -1,0 +1,210 @@
+//! A first configuration for pairs that nobody has looked at yet: what a token is, how large a model, how long to train.
+//!
+//! The rules are rules of thumb, made to be changed once the first model has a score; each choice carries its reason.
+
+use std::collections::HashSet;
+
+use seqweave_data::Level;
+use seqweave_metrics::Metric;
+
+/// What to begin with. Sizes are in units, tokens and pairs as in the configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Suggestion {
+    /// The source side.
+    pub src: SideSuggestion,
+    /// The target side.
+    pub tgt: SideSuggestion,
+    /// Embedding size.
+    pub emb: usize,
+    /// Hidden size.
+    pub hidden: usize,
+    /// Probability of dropping a unit.
+    pub dropout: f64,
+    /// The budget of a batch in padded tokens.
+    pub batch_tokens: usize,
+    /// Passes over the data.
+    pub epochs: u64,
+    /// What a validation measures; the first decides which checkpoint is the best.
+    pub metrics: Vec<Metric>,
+}
+
+/// What a token is on one side, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SideSuggestion {
+    /// What a token is.
+    pub level: Level,
+    /// The largest vocabulary, the special tokens included.
+    pub max_vocab: usize,
+    /// What was seen that speaks for it, in a few words.
+    pub reason: String,
+}
+
+/// A vocabulary of words with no more than so many, each seen often, is closed: codes, phonemes, commands.
+const CLOSED: usize = 1000;
+
+/// What a side looks like.
+#[derive(Default)]
+struct Look {
+    lines: usize,
+    words: usize,
+    characters: usize,
+    distinct: HashSet<String>,
+}
+
+impl Look {
+    fn see(&mut self, line: &str) {
+        self.lines += 1;
+        self.characters += line.chars().filter(|c| !c.is_whitespace()).count();
+        for word in line.split_whitespace() {
+            self.words += 1;
+            if !self.distinct.contains(word) {
+                self.distinct.insert(word.to_string());
+            }
+        }
+    }
+
+    fn words_per_line(&self) -> f64 {
+        self.words as f64 / self.lines.max(1) as f64
+    }
+
+    fn suggestion(&self) -> SideSuggestion {
+        let all = 32_000;
+        let distinct = self.distinct.len();
+        let times = self.words / distinct.max(1);
+        if distinct <= CLOSED && times >= 20 && self.words_per_line() >= 1.5 {
+            let reason = format!("{} symbols between blanks, each seen {times} times", distinct);
+            return SideSuggestion { level: Level::Word, max_vocab: all, reason };
+        }
+        // Single words, and scripts that put no blanks between them.
+        if self.words_per_line() < 1.5 {
+            let reason = format!("{:.1} words a line: letters are the tokens", self.words_per_line());
+            return SideSuggestion { level: Level::Char, max_vocab: all, reason };
+        }
+        let max_vocab = match self.lines {
+            ..20_000 => 2000,
+            20_000..60_000 => 4000,
+            60_000..400_000 => 8000,
+            _ => 16_000,
+        };
+        let reason = format!("{} distinct words: pieces of them cover also what was never seen", distinct);
+        SideSuggestion { level: Level::Bpe, max_vocab, reason }
+    }
+
+    /// About how many tokens a line has at a level.
+    fn tokens(&self, level: Level) -> usize {
+        match level {
+            Level::Char => self.characters,
+            Level::Word => self.words,
+            // Pieces are a little shorter than words.
+            Level::Bpe | Level::Unigram | Level::Pieces => self.words * 13 / 10,
+        }
+    }
+}
+
+/// A look at pairs, one after the other; what it keeps grows with the distinct words alone.
+#[derive(Default)]
+pub struct Survey {
+    sides: [Look; 2],
+}
+
+impl Survey {
+    /// Takes in a pair.
+    pub fn see(&mut self, src: &str, tgt: &str) {
+        self.sides[0].see(src);
+        self.sides[1].see(tgt);
+    }
+
+    /// Pairs seen so far.
+    pub fn pairs(&self) -> usize {
+        self.sides[0].lines
+    }
+
+    /// What to begin with.
+    pub fn suggest(&self) -> Suggestion {
+        let (looks, pairs) = (&self.sides, self.pairs());
+        let [src, tgt] = looks.each_ref().map(Look::suggestion);
+        // Special tokens stand at both ends of a line.
+        let tokens = looks[0].tokens(src.level) + looks[1].tokens(tgt.level) + 3 * pairs;
+        let (emb, hidden, dropout) = match pairs {
+            ..5000 => (64, 128, 0.3),
+            5000..60_000 => (128, 256, 0.3),
+            60_000..250_000 => (256, 384, 0.2),
+            _ => (256, 512, 0.2),
+        };
+        // A few hundred steps an epoch, and some eight thousand in all.
+        let batch_tokens = (tokens / 400).clamp(400, 3000).next_multiple_of(100);
+        let epochs = (8000 * batch_tokens / tokens.max(1)).clamp(5, 40) as u64;
+        let metrics = match (src.level, tgt.level) {
+            (_, Level::Bpe | Level::Unigram | Level::Pieces) => vec![Metric::Bleu, Metric::Chrf],
+            (Level::Char, Level::Word) => vec![Metric::Wer, Metric::Per],
+            (_, Level::Word) => vec![Metric::Acc, Metric::TokenAcc],
+            (_, Level::Char) if looks[1].characters > 8 * looks[1].lines && src.level != Level::Char => {
+                vec![Metric::Chrf, Metric::Cer]
+            }
+            (_, Level::Char) => vec![Metric::Acc, Metric::Cer],
+        };
+        Suggestion { src, tgt, emb, hidden, dropout, batch_tokens, epochs, metrics }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(n: usize, pair: impl Fn(usize) -> (String, String)) -> Suggestion {
+        let mut survey = Survey::default();
+        (0..n).map(pair).for_each(|(src, tgt)| survey.see(&src, &tgt));
+        assert_eq!(survey.pairs(), n);
+        survey.suggest()
+    }
+
+    fn levels(suggestion: &Suggestion) -> (Level, Level) {
+        (suggestion.src.level, suggestion.tgt.level)
+    }
+
+    #[test]
+    fn words_to_phonemes() {
+        let found = of(6000, |i| (format!("word{i}"), format!("W ER D {}", i % 30)));
+        assert_eq!(levels(&found), (Level::Char, Level::Word));
+        assert_eq!(found.metrics[0], Metric::Wer);
+        assert_eq!(found.hidden, 256);
+    }
+
+    #[test]
+    fn sentences_to_sentences() {
+        let found = of(3000, |i| (format!("this is sentence{i} ."), format!("das ist satz{i} .")));
+        assert_eq!(levels(&found), (Level::Bpe, Level::Bpe));
+        assert_eq!(found.metrics[0], Metric::Bleu);
+    }
+
+    #[test]
+    fn sentences_to_a_script_without_blanks() {
+        let found = of(500, |i| (format!("i have {i} red things"), format!("我有{i}個紅色的東西喔對吧")));
+        assert_eq!(levels(&found), (Level::Bpe, Level::Char));
+        assert_eq!(found.metrics[0], Metric::Chrf);
+    }
+
+    #[test]
+    fn commands_to_actions() {
+        let found = of(2000, |i| (format!("walk {} times", i % 9), "STEP ".repeat(i % 9 + 1)));
+        assert_eq!(levels(&found), (Level::Word, Level::Word));
+        assert_eq!(found.metrics[0], Metric::Acc);
+    }
+
+    #[test]
+    fn more_pairs_make_a_larger_model_and_fewer_passes() {
+        let sizes = |n| {
+            let found =
+                of(n, |i| (format!("w{} {} x", i % 5000, i % 77), format!("v{} {}", i % 5000, i % 77)));
+            (found.hidden, found.src.max_vocab, found.epochs)
+        };
+        assert_eq!(sizes(3000), (128, 2000, 40));
+        assert_eq!(sizes(260_000), (512, 8000, 9));
+        assert_eq!(sizes(410_000).1, 16_000);
+    }
+
+    #[test]
+    fn nothing_to_look_at_is_no_reason_to_fail() {
+        assert_eq!(Survey::default().suggest().epochs, 40);
+    }
+}

@@ -1,0 +1,203 @@
+//! Runs that start from a model: what is taken, what grows, what is frozen, and that they resume like any other.
+
+use std::path::Path;
+
+use seqweave::ModelFolder;
+use seqweave_tensor::Device;
+use seqweave_train::{Error, Event, Started};
+
+use crate::task::{Task, newest, refusal};
+
+/// All parameters but one are held, so that one step leaves the others as they came.
+const HELD: &str =
+    "train.max_steps = 1\ntrain.freeze = ['encoder.*', 'bridge.*', 'decoder.*', 'output.weight']";
+
+fn model(folder: &Path) -> ModelFolder {
+    ModelFolder::open(folder, &Device::cpu()).unwrap()
+}
+
+/// Name, shape and bits of every parameter.
+fn parameters(folder: &Path) -> Vec<(String, Vec<usize>, Vec<u32>)> {
+    let model = model(folder);
+    let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect();
+    model
+        .params
+        .iter()
+        .map(|(name, shape, value)| (name.into(), shape.to_vec(), bits(value.to_vec())))
+        .collect()
+}
+
+fn started(events: &[Event]) -> &Started {
+    let Some(Event::Started(started)) = events.first() else { panic!("{events:?}") };
+    started
+}
+
+/// The setting of a path of the task.
+fn path_of(task: &Task, key: &str, name: &str) -> String {
+    format!("{key} = '{}'\n", task.path(name).display())
+}
+
+/// The setting that starts from `base`.
+fn from_base(task: &Task) -> String {
+    path_of(task, "train.init_from", "base")
+}
+
+/// A task with a trained model in `base`.
+fn with_base(settings: &str) -> Task {
+    let task = Task::small();
+    task.train(&format!("train.max_steps = 6\n{settings}"), "base");
+    task
+}
+
+#[test]
+fn a_run_on_the_same_data_takes_every_parameter() {
+    let task = with_base("");
+    let (_, events) = task.train(&(from_base(&task) + HELD), "run");
+    let (base, run) = (parameters(&task.path("base")), parameters(&newest(&task.path("run")).folder));
+    for (was, is) in base.iter().zip(&run) {
+        assert_eq!(was == is, was.0 != "output.bias", "{}", was.0);
+    }
+    let facts = &started(&events).data;
+    assert!(facts[0].starts_with("starts from ") && facts[0].ends_with(": 22 parameters taken"), "{facts:?}");
+    assert_eq!(base.len(), 22);
+}
+
+#[test]
+fn new_tokens_are_appended_and_known_ones_keep_their_rows() {
+    let task = with_base("");
+    // One pair with three letters that the model has never seen, two of them on the target side.
+    std::fs::write(task.path("new.tsv"), "abXY\tbaZ\nab\tba\nba\tab\n").unwrap();
+    let settings = from_base(&task) + &path_of(&task, "data.train", "new.tsv") + HELD;
+    let (_, events) = task.train(&settings, "run");
+    let (base, run) = (model(&task.path("base")), model(&task.path("run")));
+    let tokens =
+        |vocab: &seqweave_data::Vocab| vocab.iter().map(|(token, _)| token.to_owned()).collect::<Vec<_>>();
+    for (was, is, new) in [(&base.source, &run.source, &["X", "Y"][..]), (&base.target, &run.target, &["Z"])]
+    {
+        let mut want = tokens(&was.vocab);
+        want.extend(new.iter().map(|&token| token.to_owned()));
+        assert_eq!(tokens(&is.vocab), want);
+    }
+    for ((name, shape, was), (_, grown, is)) in
+        parameters(&task.path("base")).into_iter().zip(parameters(&task.path("run")))
+    {
+        if name != "output.bias" {
+            assert_eq!(is[..was.len()], was, "{name}: a row of a known token has changed");
+        }
+        let more = match name.as_str() {
+            "encoder.embedding.weight" => 2,
+            "decoder.embedding.weight" | "output.weight" | "output.bias" => 1,
+            _ => 0,
+        };
+        assert_eq!(grown[0], shape[0] + more, "{name}");
+        assert!(
+            name == "output.bias" || is[was.len()..].iter().all(|&bits| bits << 1 != 0),
+            "{name}: a new row is zero"
+        );
+    }
+    let facts = &started(&events).data;
+    assert!(
+        facts[1].starts_with("rows of 2 new source and 1 new target tokens: decoder.embedding"),
+        "{facts:?}"
+    );
+}
+
+#[test]
+fn pieces_are_those_of_the_model() {
+    let pieces =
+        "data.src.level = bpe\ndata.src.max_vocab = 60\ndata.tgt.level = bpe\ndata.tgt.max_vocab = 60";
+    let task = with_base(pieces);
+    std::fs::write(task.path("new.tsv"), "zzzz zz\tqq qqqq\nab\tba\n").unwrap();
+    let paths = from_base(&task) + &path_of(&task, "data.train", "new.tsv");
+    task.train(&format!("{paths}{pieces}\ntrain.max_steps = 1"), "run");
+    let (base, run) = (model(&task.path("base")), model(&task.path("run")));
+    assert!(base.source.tokenizer == run.source.tokenizer && base.target.tokenizer == run.target.tokenizer);
+    assert_eq!(
+        (base.source.vocab.len(), base.target.vocab.len()),
+        (run.source.vocab.len(), run.target.vocab.len())
+    );
+}
+
+#[test]
+fn parts_of_another_shape_stay_as_they_are_drawn_and_are_named() {
+    let task = with_base("");
+    let settings = format!("model.attention = additive\nmodel.hidden = 16\n{HELD}");
+    let (_, events) = task.train(&(from_base(&task) + &settings), "run");
+    let facts = started(&events).data.join("\n");
+    assert!(facts.contains(": 3 parameters taken"), "{facts}");
+    assert!(facts.contains("output.weight ([12, 16] here, [12, 12] there)"), "{facts}");
+    assert!(facts.contains("decoder.attention.query.weight (not in that model)"), "{facts}");
+    // What is drawn is drawn as for any new model of this seed.
+    task.train(&settings, "fresh");
+    let (run, fresh) = (parameters(&task.path("run")), parameters(&task.path("fresh")));
+    let same = |name: &str| run.iter().zip(&fresh).find(|(parameter, _)| parameter.0 == name).unwrap();
+    let (is, drawn) = same("encoder.l0.fwd.weight_ih");
+    assert_eq!(is, drawn);
+    let (is, drawn) = same("encoder.embedding.weight");
+    assert_ne!(is, drawn);
+}
+
+#[test]
+fn frozen_parts_stay_to_the_bit_while_the_others_learn() {
+    let settings = "
+        train.max_steps = 8
+        train.freeze = ['encoder.*', '*.attention.*']
+        train.optimizer.kind = adamw
+        train.optimizer.weight_decay = 0.1
+        train.optimizer.decay_exclude = []
+        model.dropout = 0.2
+    ";
+    let task = Task::small();
+    task.train(&settings.replace("max_steps = 8", "max_steps = 1"), "one");
+    task.train(settings, "eight");
+    let (one, eight) = (parameters(&task.path("one")), parameters(&task.path("eight")));
+    for (early, late) in one.iter().zip(&eight) {
+        let is_frozen = early.0.starts_with("encoder.") || early.0.contains(".attention.");
+        assert_eq!(early == late, is_frozen, "{}", early.0);
+    }
+}
+
+#[test]
+fn a_run_that_started_from_a_model_resumes_without_it() {
+    let task = with_base("");
+    std::fs::write(
+        task.path("new.tsv"),
+        std::fs::read_to_string(task.path("train.tsv")).unwrap() + "aX\tXa\n",
+    )
+    .unwrap();
+    let fresh = "
+        train.freeze = ['bridge.*']
+        train.optimizer.groups = [{ match = 'encoder.*', lr_scale = 0.5 }]
+        train.max_steps = 12
+    ";
+    let settings = &(from_base(&task) + &path_of(&task, "data.train", "new.tsv") + fresh);
+    task.train(settings, "whole");
+    for step in [1, 5, 9] {
+        task.train_until(settings, "stopped", step);
+        if step == 5 {
+            std::fs::remove_dir_all(task.path("base")).unwrap();
+        }
+    }
+    task.train(settings, "stopped");
+    let last = |run: &str| newest(&task.path(run));
+    assert_eq!(last("whole").state, last("stopped").state);
+    let files = |run: &str| last(run).files.file("model.safetensors").unwrap().to_vec();
+    assert!(files("whole") == files("stopped"));
+    let other = refusal(task.open(&settings.replace("0.5", "0.25"), "whole"));
+    assert!(other.to_string().contains("lr_scale = 0.25"), "{other}");
+    task.train(fresh, "fresh");
+    assert_ne!(files("whole"), last("fresh").files.file("model.safetensors").unwrap());
+}
+
+#[test]
+fn a_model_that_does_not_fit_is_refused() {
+    let task = with_base("");
+    let refused = |settings: &str| refusal(task.open(&(from_base(&task) + settings), "run"));
+    let error = refused("data.src.level = word");
+    assert!(
+        matches!(error, Error::Data(seqweave_data::Error::OtherTokenizer { side: "src", .. })),
+        "{error}"
+    );
+    let error = refusal(task.open(&path_of(&task, "train.init_from", "nowhere"), "run"));
+    assert!(matches!(error, Error::Store(seqweave::Error::NoFolder { .. })), "{error}");
+}

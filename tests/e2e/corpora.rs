@@ -1,0 +1,108 @@
+//! `prepare` and `doctor`: shards are the text they were made of, and what is odd is said with what to do.
+
+use std::time::Duration;
+
+use seqweave_testkit::Toy;
+
+use crate::dir::Dir;
+use crate::models::tiny;
+
+/// `tiny` with its shards in `shards`.
+fn sharded() -> Dir {
+    let dir = Dir::new();
+    tiny(&dir);
+    dir.seqweave("prepare -c config.toml -o shards").run().good().says("kept ").says("240 pairs read");
+    dir
+}
+
+const FROM_SHARDS: &str = "train -q -c config.toml --set data.train={shards='shards'}";
+
+#[test]
+fn training_from_shards_is_training_from_text() {
+    let dir = sharded();
+    dir.seqweave("train -q -c config.toml --run text").run().good();
+    // So that nothing can come from the text.
+    std::fs::remove_file(dir.join("train.tsv")).unwrap();
+    dir.seqweave(&format!("{FROM_SHARDS} --run sharded")).run().good();
+    assert!(dir.files("text/checkpoints") == dir.files("sharded/checkpoints"), "other checkpoints");
+    assert_eq!(dir.text("text/metrics.tsv"), dir.text("sharded/metrics.tsv"));
+}
+
+#[test]
+fn a_run_from_shards_that_is_killed_goes_on_exactly() {
+    let dir = sharded();
+    dir.seqweave(&format!("{FROM_SHARDS} --run whole")).run().good();
+    let mut running = dir.seqweave(&format!("{FROM_SHARDS} --run killed")).start();
+    let first = dir.join("killed/checkpoints/last");
+    running.wait_until("a checkpoint", || first.exists());
+    std::thread::sleep(Duration::from_millis(30));
+    running.signal("KILL");
+    running.finish();
+    dir.seqweave(&format!("{FROM_SHARDS} --run killed")).run().good();
+    assert!(dir.files("whole/checkpoints") == dir.files("killed/checkpoints"), "other checkpoints");
+    assert_eq!(dir.text("whole/metrics.tsv"), dir.text("killed/metrics.tsv"));
+}
+
+#[test]
+fn prepare_reports_and_any_number_of_jobs_makes_the_same() {
+    let dir = sharded();
+    let report = dir.seqweave("prepare -q -c config.toml -o again -j 3 --json").run().good().json();
+    assert_eq!((&report["pairs"], &report["examples"]), (&240.into(), &report["report"]["filter"]["kept"]));
+    assert!(report["examples"].as_u64().unwrap() > 200, "{report}");
+    assert!(report["pairs_per_second"].as_f64().unwrap() > 0.0);
+    assert!(dir.files("shards") == dir.files("again"), "the number of jobs matters");
+    dir.seqweave("prepare -c config.toml -o shards")
+        .run()
+        .exits(1)
+        .says("shards: is there already")
+        .says("help:");
+}
+
+#[test]
+fn doctor_says_what_is_odd_and_what_to_do() {
+    let dir = Dir::new();
+    tiny(&dir);
+    let toy = Toy { spaced: true, ..Toy::reverse() };
+    let good = toy.tsv(240, 1);
+    let odd = "cafÃ© x\ty\n\t\nsame same\tsame same\nа б в г\td\n".repeat(5);
+    dir.create("train.tsv", format!("{good}{good}{odd}"));
+    let ran = dir.seqweave("doctor -c config.toml").run().good();
+    for said in [
+        "came before",
+        "data.filter.dedup = true",
+        "look like UTF-8 that was read as Latin-1",
+        "have the same text on both sides",
+        "the source is Latin, with Cyrillic",
+        "have an empty side",
+        "there are only 20 validation pairs",
+        "parameters",
+    ] {
+        let flat: String = ran.text().split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains(said), "{said}\n{}", ran.report());
+    }
+    let wide = ran.lines().into_iter().find(|line| line.chars().count() > 80);
+    assert_eq!(wide, None);
+
+    let report = dir.seqweave("doctor -q -c config.toml --json").run().good().json();
+    let findings = report["findings"].as_array().unwrap();
+    let has =
+        |what: &str| findings.iter().any(|finding| finding["what"] == what && finding["help"].is_string());
+    assert!(
+        ["duplicates", "twice-encoded", "copies", "scripts", "empty"].iter().all(|what| has(what)),
+        "{report}"
+    );
+    assert!(report["parameters"].as_u64().unwrap() > 0 && report["sides"][0]["median"].is_u64(), "{report}");
+
+    dir.create("train.tsv", b"a\tb\n\xff\tc\n");
+    dir.seqweave("doctor -c config.toml").run().exits(4).says("train.tsv:2: invalid UTF-8");
+    dir.seqweave("doctor -c config.toml --set data.src.level=sylable").run().exits(3);
+}
+
+#[test]
+fn doctor_looks_at_shards_too() {
+    let dir = sharded();
+    dir.seqweave("doctor -c config.toml --set data.train={shards='shards'}").run().good();
+    dir.edit("shards/shard-00000.bin", |bytes| bytes[100] ^= 1);
+    let command = "doctor -c config.toml --set data.train={shards='shards'}";
+    dir.seqweave(command).run().exits(4).says("shard-00000.bin: damaged shards: expected the BLAKE3 hash");
+}

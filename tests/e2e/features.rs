@@ -1,0 +1,82 @@
+//! A column of tags between source and target: what a word is to become.
+
+use crate::dir::Dir;
+
+/// What becomes of a word under each tag.
+fn form(word: &str, tag: &str) -> String {
+    match tag {
+        "REV" => word.chars().rev().collect(),
+        "END" => format!("{word}x"),
+        _ => word.to_owned(),
+    }
+}
+
+fn lines(words: impl Iterator<Item = u32>) -> String {
+    let word = |n: u32| (0..3).map(|i| char::from(b'a' + (n / 4u32.pow(i) % 4) as u8)).collect::<String>();
+    let tags = ["REV", "END", "AS;IS"];
+    let line = |(word, tag): (String, &str)| format!("{word}\t{tag}\t{}\n", form(&word, tag));
+    words.flat_map(|n| tags.map(|tag| (word(n), tag))).map(line).collect()
+}
+
+const CONFIG: &str = r#"name = "run"
+seed = 3
+
+[data]
+train = "train.tsv"
+dev = "dev.tsv"
+features = ";"
+src.level = "char"
+tgt.level = "char"
+
+[model]
+emb = 24
+hidden = 32
+dropout = 0.0
+features.emb = 8
+
+[train]
+epochs = 0
+max_steps = 400
+log_every = 100
+batch.tokens = 400
+optimizer.lr = 0.01
+label_smoothing = 0.0
+
+[valid]
+every = 200
+metrics = ["acc", "ppl"]
+best_by = "acc"
+"#;
+
+#[test]
+fn a_tag_decides_what_becomes_of_a_word() {
+    for merge in ["tokens", "sum", "concat"] {
+        let dir = Dir::new();
+        dir.create("train.tsv", lines((0..64).filter(|n| n % 8 != 5)));
+        dir.create("dev.tsv", lines((0..64).filter(|n| n % 8 == 5)));
+        dir.create("config.toml", CONFIG);
+        dir.seqweave(&format!("train -c config.toml --run run --set model.features.merge={merge}"))
+            .run()
+            .good();
+        let words = "abc\tREV\nabc\tEND\nabc\tAS;IS\nabc\tIS;AS;NEW\n\n";
+        let out = dir.seqweave("translate -m run").stdin(words).run().good();
+        let expected = if merge == "tokens" { out.lines()[3] } else { "abc" };
+        assert_eq!(out.lines(), ["cba", "abcx", "abc", expected, ""], "{merge}");
+        // Alone, a word gets the same.
+        let alone = dir.seqweave("translate -m run").stdin("abc\tEND\n").run().good();
+        assert_eq!(alone.text(), "abcx\n", "{merge}");
+        let evaluated = dir.seqweave("evaluate -m run --tsv dev.tsv --json").run().good();
+        assert!(evaluated.json()["metrics"].is_array(), "{}", evaluated.report());
+        dir.seqweave("score -m run --tsv dev.tsv").run().good();
+        let traced = dir
+            .seqweave("translate -m run --format jsonl --with tokens,align")
+            .stdin("abc\tREV\n")
+            .run()
+            .good();
+        let json = traced.json();
+        let tokens = json["src_tokens"].as_array().expect("tokens").len();
+        assert_eq!(tokens, if merge == "tokens" { 4 } else { 3 }, "{json}");
+        dir.create("two.tsv", "abc\tcba\n");
+        dir.seqweave("evaluate -m run --tsv two.tsv").run().exits(4).says("expected 3 columns");
+    }
+}
