@@ -4,17 +4,17 @@
 // transpose [K,M], with `tb` b as [N,K]. Every element is one chain of fused multiply-adds over k = 0, 1, …, K-1, which
 // starts at c (`add` 1), at bias[n] (if not null), or at 0. No tile size changes it: a row never depends on the others.
 //
-// Launch: grid (ceil(N/BN), ceil(M/BM)), block 256, no dynamic shared memory. Tiles: 128×128 for large products, 64×64,
-// and 16×64 for few rows; all give the same bits.
+// Launch: grid (ceil(N/BN), ceil(M/BM)), block 256, no dynamic shared memory. Tiles: 128×128 for large products, 64×64, and
+// 16×64 and 16×32 where larger ones are too few to keep the device busy; all give the same bits.
 #include "prelude.cuh"
 
 /// One BM×BN tile; a thread owns TM×TN elements, in groups of up to four that lie together.
 ///
-/// Slices of 16 steps of k are copied asynchronously to one half of the shared memory while the other half is multiplied.
-template <int BM, int BN, int TM, int TN>
+/// Slices of BK steps of k are copied asynchronously to one half of the shared memory while the other half is multiplied.
+template <int BM, int BN, int TM, int TN, int BK>
 DEVICE void tile_f32(const float* a, const float* b, const float* bias, float* c, int m, int n, int k, int lda, int ldb, int ldc,
                      int ta, int tb, int add) {
-    constexpr int THREADS = 256, BK = 16, ROW_A = BM + 4, ROW_B = BN + 4;
+    constexpr int THREADS = 256, ROW_A = BM + 4, ROW_B = BN + 4;
     constexpr int ACROSS = BN / TN, DOWN = BM / TM, WM = TM < 4 ? TM : 4, WN = TN < 4 ? TN : 4;
     static_assert(ACROSS * DOWN == THREADS, "a thread for every TM×TN elements");
     SHARED(float, slices, 2 * BK * (ROW_A + ROW_B));
@@ -86,17 +86,23 @@ DEVICE void tile_f32(const float* a, const float* b, const float* bias, float* c
 /// c (+)= op(a)·op(b), tiles of 128×128.
 KERNEL(gemm_f32_128x128, 256, 1)(const float* a, const float* b, const float* bias, float* c, int m, int n, int k, int lda, int ldb,
                                  int ldc, int ta, int tb, int add) {
-    tile_f32<128, 128, 8, 8>(a, b, bias, c, m, n, k, lda, ldb, ldc, ta, tb, add);
+    tile_f32<128, 128, 8, 8, 16>(a, b, bias, c, m, n, k, lda, ldb, ldc, ta, tb, add);
 }
 
 /// c (+)= op(a)·op(b), tiles of 64×64.
 KERNEL(gemm_f32_64x64, 256, 3)(const float* a, const float* b, const float* bias, float* c, int m, int n, int k, int lda, int ldb,
                                int ldc, int ta, int tb, int add) {
-    tile_f32<64, 64, 4, 4>(a, b, bias, c, m, n, k, lda, ldb, ldc, ta, tb, add);
+    tile_f32<64, 64, 4, 4, 16>(a, b, bias, c, m, n, k, lda, ldb, ldc, ta, tb, add);
 }
 
-/// c (+)= op(a)·op(b), tiles of 16×64: for few rows, as in decoding.
+/// c (+)= op(a)·op(b), tiles of 16×64: for few rows, as in a step of a recurrence.
 KERNEL(gemm_f32_16x64, 256, 4)(const float* a, const float* b, const float* bias, float* c, int m, int n, int k, int lda, int ldb,
                                int ldc, int ta, int tb, int add) {
-    tile_f32<16, 64, 2, 2>(a, b, bias, c, m, n, k, lda, ldb, ldc, ta, tb, add);
+    tile_f32<16, 64, 2, 2, 32>(a, b, bias, c, m, n, k, lda, ldb, ldc, ta, tb, add);
+}
+
+/// c (+)= op(a)·op(b), tiles of 16×32: for few rows and columns.
+KERNEL(gemm_f32_16x32, 256, 4)(const float* a, const float* b, const float* bias, float* c, int m, int n, int k, int lda, int ldb,
+                               int ldc, int ta, int tb, int add) {
+    tile_f32<16, 32, 1, 2, 32>(a, b, bias, c, m, n, k, lda, ldb, ldc, ta, tb, add);
 }

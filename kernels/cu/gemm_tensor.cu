@@ -9,7 +9,7 @@
 // instruction's steps, 16 in bfloat16 and 8 in TF32, whatever the tile: a row never depends on the others.
 //
 // Launch: grid (ceil(N/BN), ceil(M/BM)); 128×128: block 256, 81,920 bytes of dynamic shared memory; 64×64: block 128,
-// 40,960 bytes. Slices of K pass through four stages of asynchronous copies.
+// 40,960 bytes; 32×32: block 64, 20,480 bytes. Slices of K pass through four stages of asynchronous copies.
 #include "prelude.cuh"
 
 constexpr int STAGES = 4;
@@ -203,6 +203,12 @@ KERNEL(gemm_bf16_64x64, 128, 3)(const bf16* a, const bf16* b, const float* bias,
     product<bf16, Parts::AS_IT_IS, 64, 64>(a, b, bias, c, m, n, k, lda, ldb, ldc, ta, tb, add);
 }
 
+/// c (+)= op(a)·op(b) in bfloat16, tiles of 32×32. lda and ldb are multiples of 8, a and b aligned to 16.
+KERNEL(gemm_bf16_32x32, 64, 4)(const bf16* a, const bf16* b, const float* bias, float* c, int m, int n, int k, int lda, int ldb,
+                               int ldc, int ta, int tb, int add) {
+    product<bf16, Parts::AS_IT_IS, 32, 32>(a, b, bias, c, m, n, k, lda, ldb, ldc, ta, tb, add);
+}
+
 /// c (+)= op(a)·op(b) of operands split in two TF32 parts each, tiles of 128×128; any lda and ldb, multiples of 4 are faster.
 KERNEL(gemm_split_128x128, 256, 1)(const float* a, const float* b, const float* bias, float* c, int m, int n, int k, int lda, int ldb,
                                    int ldc, int ta, int tb, int add) {
@@ -213,6 +219,12 @@ KERNEL(gemm_split_128x128, 256, 1)(const float* a, const float* b, const float* 
 KERNEL(gemm_split_64x64, 128, 3)(const float* a, const float* b, const float* bias, float* c, int m, int n, int k, int lda, int ldb,
                                  int ldc, int ta, int tb, int add) {
     product<float, Parts::SPLIT, 64, 64>(a, b, bias, c, m, n, k, lda, ldb, ldc, ta, tb, add);
+}
+
+/// c (+)= op(a)·op(b) of operands split in two TF32 parts each, tiles of 32×32; any lda and ldb, multiples of 4 are faster.
+KERNEL(gemm_split_32x32, 64, 4)(const float* a, const float* b, const float* bias, float* c, int m, int n, int k, int lda, int ldb,
+                                int ldc, int ta, int tb, int add) {
+    product<float, Parts::SPLIT, 32, 32>(a, b, bias, c, m, n, k, lda, ldb, ldc, ta, tb, add);
 }
 
 /// y[r,c] = x[r,c] in bfloat16 for c < columns, 0 for the rest of a row; y: [N, ld], n = N·ld elements, ld a multiple of 8.

@@ -297,7 +297,7 @@ DEVICE void grid_barrier(u32* counter, u32 blocks, u32 rounds) {
     if (threadIdx.x == 0) {
         u32 target = rounds * blocks;
 #if ON_GPU
-        __threadfence();
+        // The release covers what the barrier of the block has ordered before it, which is all of its threads' writes.
         asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(counter) : "memory");
         u32 seen;
         do {

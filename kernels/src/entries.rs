@@ -186,10 +186,13 @@ pub static ENTRIES: &[&Entry] = &[
     &GEMM_F32_128X128,
     &GEMM_F32_64X64,
     &GEMM_F32_16X64,
+    &GEMM_F32_16X32,
     &GEMM_BF16_128X128,
     &GEMM_BF16_64X64,
+    &GEMM_BF16_32X32,
     &GEMM_SPLIT_128X128,
     &GEMM_SPLIT_64X64,
+    &GEMM_SPLIT_32X32,
     &ROUND_TO_BF16,
     &LAYER_NORM,
     &LAYER_NORM_BACKWARD,
@@ -766,7 +769,33 @@ pub static GEMM_F32_16X64: Entry = Entry {
     index: 27,
     threads: 256,
     min_blocks: 4,
-    static_shared: 11264,
+    static_shared: 22528,
+    cooperative: false,
+    params: &[
+        Param { name: "a", kind: Kind::Read(Element::F32) },
+        Param { name: "b", kind: Kind::Read(Element::F32) },
+        Param { name: "bias", kind: Kind::Read(Element::F32) },
+        Param { name: "c", kind: Kind::Write(Element::F32) },
+        Param { name: "m", kind: Kind::Value(Element::I32) },
+        Param { name: "n", kind: Kind::Value(Element::I32) },
+        Param { name: "k", kind: Kind::Value(Element::I32) },
+        Param { name: "lda", kind: Kind::Value(Element::I32) },
+        Param { name: "ldb", kind: Kind::Value(Element::I32) },
+        Param { name: "ldc", kind: Kind::Value(Element::I32) },
+        Param { name: "ta", kind: Kind::Value(Element::I32) },
+        Param { name: "tb", kind: Kind::Value(Element::I32) },
+        Param { name: "add", kind: Kind::Value(Element::I32) },
+    ],
+};
+
+/// `gemm_f32_16x32` of `gemm.cu`.
+pub static GEMM_F32_16X32: Entry = Entry {
+    name: "gemm_f32_16x32",
+    family: 5,
+    index: 28,
+    threads: 256,
+    min_blocks: 4,
+    static_shared: 14336,
     cooperative: false,
     params: &[
         Param { name: "a", kind: Kind::Read(Element::F32) },
@@ -789,7 +818,7 @@ pub static GEMM_F32_16X64: Entry = Entry {
 pub static GEMM_BF16_128X128: Entry = Entry {
     name: "gemm_bf16_128x128",
     family: 6,
-    index: 28,
+    index: 29,
     threads: 256,
     min_blocks: 1,
     static_shared: 0,
@@ -815,9 +844,35 @@ pub static GEMM_BF16_128X128: Entry = Entry {
 pub static GEMM_BF16_64X64: Entry = Entry {
     name: "gemm_bf16_64x64",
     family: 6,
-    index: 29,
+    index: 30,
     threads: 128,
     min_blocks: 3,
+    static_shared: 0,
+    cooperative: false,
+    params: &[
+        Param { name: "a", kind: Kind::Read(Element::Bf16) },
+        Param { name: "b", kind: Kind::Read(Element::Bf16) },
+        Param { name: "bias", kind: Kind::Read(Element::F32) },
+        Param { name: "c", kind: Kind::Write(Element::F32) },
+        Param { name: "m", kind: Kind::Value(Element::I32) },
+        Param { name: "n", kind: Kind::Value(Element::I32) },
+        Param { name: "k", kind: Kind::Value(Element::I32) },
+        Param { name: "lda", kind: Kind::Value(Element::I32) },
+        Param { name: "ldb", kind: Kind::Value(Element::I32) },
+        Param { name: "ldc", kind: Kind::Value(Element::I32) },
+        Param { name: "ta", kind: Kind::Value(Element::I32) },
+        Param { name: "tb", kind: Kind::Value(Element::I32) },
+        Param { name: "add", kind: Kind::Value(Element::I32) },
+    ],
+};
+
+/// `gemm_bf16_32x32` of `gemm_tensor.cu`.
+pub static GEMM_BF16_32X32: Entry = Entry {
+    name: "gemm_bf16_32x32",
+    family: 6,
+    index: 31,
+    threads: 64,
+    min_blocks: 4,
     static_shared: 0,
     cooperative: false,
     params: &[
@@ -841,7 +896,7 @@ pub static GEMM_BF16_64X64: Entry = Entry {
 pub static GEMM_SPLIT_128X128: Entry = Entry {
     name: "gemm_split_128x128",
     family: 6,
-    index: 30,
+    index: 32,
     threads: 256,
     min_blocks: 1,
     static_shared: 0,
@@ -867,9 +922,35 @@ pub static GEMM_SPLIT_128X128: Entry = Entry {
 pub static GEMM_SPLIT_64X64: Entry = Entry {
     name: "gemm_split_64x64",
     family: 6,
-    index: 31,
+    index: 33,
     threads: 128,
     min_blocks: 3,
+    static_shared: 0,
+    cooperative: false,
+    params: &[
+        Param { name: "a", kind: Kind::Read(Element::F32) },
+        Param { name: "b", kind: Kind::Read(Element::F32) },
+        Param { name: "bias", kind: Kind::Read(Element::F32) },
+        Param { name: "c", kind: Kind::Write(Element::F32) },
+        Param { name: "m", kind: Kind::Value(Element::I32) },
+        Param { name: "n", kind: Kind::Value(Element::I32) },
+        Param { name: "k", kind: Kind::Value(Element::I32) },
+        Param { name: "lda", kind: Kind::Value(Element::I32) },
+        Param { name: "ldb", kind: Kind::Value(Element::I32) },
+        Param { name: "ldc", kind: Kind::Value(Element::I32) },
+        Param { name: "ta", kind: Kind::Value(Element::I32) },
+        Param { name: "tb", kind: Kind::Value(Element::I32) },
+        Param { name: "add", kind: Kind::Value(Element::I32) },
+    ],
+};
+
+/// `gemm_split_32x32` of `gemm_tensor.cu`.
+pub static GEMM_SPLIT_32X32: Entry = Entry {
+    name: "gemm_split_32x32",
+    family: 6,
+    index: 34,
+    threads: 64,
+    min_blocks: 4,
     static_shared: 0,
     cooperative: false,
     params: &[
@@ -893,7 +974,7 @@ pub static GEMM_SPLIT_64X64: Entry = Entry {
 pub static ROUND_TO_BF16: Entry = Entry {
     name: "round_to_bf16",
     family: 6,
-    index: 32,
+    index: 35,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -911,7 +992,7 @@ pub static ROUND_TO_BF16: Entry = Entry {
 pub static LAYER_NORM: Entry = Entry {
     name: "layer_norm",
     family: 7,
-    index: 33,
+    index: 36,
     threads: 256,
     min_blocks: 2,
     static_shared: 16404,
@@ -931,7 +1012,7 @@ pub static LAYER_NORM: Entry = Entry {
 pub static LAYER_NORM_BACKWARD: Entry = Entry {
     name: "layer_norm_backward",
     family: 7,
-    index: 34,
+    index: 37,
     threads: 256,
     min_blocks: 2,
     static_shared: 16392,
@@ -950,7 +1031,7 @@ pub static LAYER_NORM_BACKWARD: Entry = Entry {
 pub static LAYER_NORM_GAMMA: Entry = Entry {
     name: "layer_norm_gamma",
     family: 7,
-    index: 35,
+    index: 38,
     threads: 512,
     min_blocks: 2,
     static_shared: 2048,
@@ -970,7 +1051,7 @@ pub static LAYER_NORM_GAMMA: Entry = Entry {
 pub static CLIP_FACTOR: Entry = Entry {
     name: "clip_factor",
     family: 8,
-    index: 36,
+    index: 39,
     threads: 32,
     min_blocks: 1,
     static_shared: 0,
@@ -989,7 +1070,7 @@ pub static CLIP_FACTOR: Entry = Entry {
 pub static ADAM: Entry = Entry {
     name: "adam",
     family: 8,
-    index: 37,
+    index: 40,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1017,7 +1098,7 @@ pub static ADAM: Entry = Entry {
 pub static SGD: Entry = Entry {
     name: "sgd",
     family: 8,
-    index: 38,
+    index: 41,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1036,7 +1117,7 @@ pub static SGD: Entry = Entry {
 pub static SGD_MOMENTUM: Entry = Entry {
     name: "sgd_momentum",
     family: 8,
-    index: 39,
+    index: 42,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1059,7 +1140,7 @@ pub static SGD_MOMENTUM: Entry = Entry {
 pub static LSTM_PERSISTENT_FORWARD: Entry = Entry {
     name: "lstm_persistent_forward",
     family: 9,
-    index: 40,
+    index: 43,
     threads: 256,
     min_blocks: 2,
     static_shared: 8192,
@@ -1089,7 +1170,7 @@ pub static LSTM_PERSISTENT_FORWARD: Entry = Entry {
 pub static GRU_PERSISTENT_FORWARD: Entry = Entry {
     name: "gru_persistent_forward",
     family: 9,
-    index: 41,
+    index: 44,
     threads: 256,
     min_blocks: 2,
     static_shared: 6144,
@@ -1121,7 +1202,7 @@ pub static GRU_PERSISTENT_FORWARD: Entry = Entry {
 pub static LSTM_PERSISTENT_BACKWARD: Entry = Entry {
     name: "lstm_persistent_backward",
     family: 9,
-    index: 42,
+    index: 45,
     threads: 256,
     min_blocks: 2,
     static_shared: 2048,
@@ -1155,7 +1236,7 @@ pub static LSTM_PERSISTENT_BACKWARD: Entry = Entry {
 pub static GRU_PERSISTENT_BACKWARD: Entry = Entry {
     name: "gru_persistent_backward",
     family: 9,
-    index: 43,
+    index: 46,
     threads: 256,
     min_blocks: 2,
     static_shared: 2048,
@@ -1191,7 +1272,7 @@ pub static GRU_PERSISTENT_BACKWARD: Entry = Entry {
 pub static GRID_BARRIERS: Entry = Entry {
     name: "grid_barriers",
     family: 10,
-    index: 44,
+    index: 47,
     threads: 256,
     min_blocks: 2,
     static_shared: 0,
@@ -1207,7 +1288,7 @@ pub static GRID_BARRIERS: Entry = Entry {
 pub static RECURRENT_OUTPUTS: Entry = Entry {
     name: "recurrent_outputs",
     family: 11,
-    index: 45,
+    index: 48,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1226,7 +1307,7 @@ pub static RECURRENT_OUTPUTS: Entry = Entry {
 pub static LSTM_CELL: Entry = Entry {
     name: "lstm_cell",
     family: 11,
-    index: 46,
+    index: 49,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1249,7 +1330,7 @@ pub static LSTM_CELL: Entry = Entry {
 pub static LSTM_CELL_BACKWARD: Entry = Entry {
     name: "lstm_cell_backward",
     family: 11,
-    index: 47,
+    index: 50,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1273,7 +1354,7 @@ pub static LSTM_CELL_BACKWARD: Entry = Entry {
 pub static GRU_CELL: Entry = Entry {
     name: "gru_cell",
     family: 11,
-    index: 48,
+    index: 51,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1296,7 +1377,7 @@ pub static GRU_CELL: Entry = Entry {
 pub static GRU_CELL_BACKWARD: Entry = Entry {
     name: "gru_cell_backward",
     family: 11,
-    index: 49,
+    index: 52,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1320,7 +1401,7 @@ pub static GRU_CELL_BACKWARD: Entry = Entry {
 pub static RNN_CELL: Entry = Entry {
     name: "rnn_cell",
     family: 11,
-    index: 50,
+    index: 53,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1340,7 +1421,7 @@ pub static RNN_CELL: Entry = Entry {
 pub static RNN_CELL_BACKWARD: Entry = Entry {
     name: "rnn_cell_backward",
     family: 11,
-    index: 51,
+    index: 54,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1361,7 +1442,7 @@ pub static RNN_CELL_BACKWARD: Entry = Entry {
 pub static CHUNK_SUMS: Entry = Entry {
     name: "chunk_sums",
     family: 12,
-    index: 52,
+    index: 55,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1378,7 +1459,7 @@ pub static CHUNK_SUMS: Entry = Entry {
 pub static SUM_PARTIALS: Entry = Entry {
     name: "sum_partials",
     family: 12,
-    index: 53,
+    index: 56,
     threads: 256,
     min_blocks: 1,
     static_shared: 8200,
@@ -1396,7 +1477,7 @@ pub static SUM_PARTIALS: Entry = Entry {
 pub static FIRST_NON_FINITE: Entry = Entry {
     name: "first_non_finite",
     family: 12,
-    index: 54,
+    index: 57,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1412,7 +1493,7 @@ pub static FIRST_NON_FINITE: Entry = Entry {
 pub static SUM_ROWS: Entry = Entry {
     name: "sum_rows",
     family: 12,
-    index: 55,
+    index: 58,
     threads: 512,
     min_blocks: 2,
     static_shared: 2048,
@@ -1430,7 +1511,7 @@ pub static SUM_ROWS: Entry = Entry {
 pub static SUM_LAST: Entry = Entry {
     name: "sum_last",
     family: 12,
-    index: 56,
+    index: 59,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1447,7 +1528,7 @@ pub static SUM_LAST: Entry = Entry {
 pub static MAX_LAST: Entry = Entry {
     name: "max_last",
     family: 12,
-    index: 57,
+    index: 60,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1465,7 +1546,7 @@ pub static MAX_LAST: Entry = Entry {
 pub static COPY_COLUMNS: Entry = Entry {
     name: "copy_columns",
     family: 13,
-    index: 58,
+    index: 61,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1487,7 +1568,7 @@ pub static COPY_COLUMNS: Entry = Entry {
 pub static PAD_SLICE: Entry = Entry {
     name: "pad_slice",
     family: 13,
-    index: 59,
+    index: 62,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1506,7 +1587,7 @@ pub static PAD_SLICE: Entry = Entry {
 pub static SWAP01: Entry = Entry {
     name: "swap01",
     family: 13,
-    index: 60,
+    index: 63,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1525,7 +1606,7 @@ pub static SWAP01: Entry = Entry {
 pub static SOFTMAX: Entry = Entry {
     name: "softmax",
     family: 14,
-    index: 61,
+    index: 64,
     threads: 256,
     min_blocks: 2,
     static_shared: 8336,
@@ -1541,7 +1622,7 @@ pub static SOFTMAX: Entry = Entry {
 pub static SOFTMAX_BACKWARD: Entry = Entry {
     name: "softmax_backward",
     family: 14,
-    index: 62,
+    index: 65,
     threads: 256,
     min_blocks: 2,
     static_shared: 8196,
@@ -1559,7 +1640,7 @@ pub static SOFTMAX_BACKWARD: Entry = Entry {
 pub static LOG_SOFTMAX: Entry = Entry {
     name: "log_softmax",
     family: 14,
-    index: 63,
+    index: 66,
     threads: 256,
     min_blocks: 2,
     static_shared: 8324,
@@ -1575,7 +1656,7 @@ pub static LOG_SOFTMAX: Entry = Entry {
 pub static LOG_SOFTMAX_BACKWARD: Entry = Entry {
     name: "log_softmax_backward",
     family: 14,
-    index: 64,
+    index: 67,
     threads: 256,
     min_blocks: 2,
     static_shared: 8196,
@@ -1593,7 +1674,7 @@ pub static LOG_SOFTMAX_BACKWARD: Entry = Entry {
 pub static TOP_LOG_PROBS: Entry = Entry {
     name: "top_log_probs",
     family: 14,
-    index: 65,
+    index: 68,
     threads: 256,
     min_blocks: 2,
     static_shared: 24708,

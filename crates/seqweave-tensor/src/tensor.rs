@@ -325,8 +325,14 @@ impl Tensor {
     /// # Errors
     /// What went wrong when the memory was asked for.
     pub(crate) fn ptr(&self) -> Result<cuda::Ptr<f32>> {
+        let (buf, offset) = self.cuda_buffer();
+        buf.ptr(offset)
+    }
+
+    /// The memory on a CUDA device, and the place of the first element in it.
+    pub(crate) fn cuda_buffer(&self) -> (&CudaBuffer, usize) {
         let Buffer::Cuda(buf) = &*self.buf else { panic!("an operation looks at its devices first") };
-        buf.ptr(self.offset)
+        (buf, self.offset)
     }
 }
 

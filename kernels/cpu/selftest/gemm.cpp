@@ -93,7 +93,8 @@ static void errors(Case x, int seed, double worst[3]) {
     double split = error_in_ulps(gemm_split_64x64, 64, 128, 40960, x, seed);
     EXPECT(split <= 4 + 2 * f32, "split: %g, f32: %g", split, f32);
     EXPECT(x.k < 64 || rounded > 16 * split, "rounded: %g, split: %g", rounded, split);
-    EXPECT(error_in_ulps(gemm_split_128x128, 128, 256, 81920, x, seed) == split, "tiles of another size");
+    EXPECT(error_in_ulps(gemm_split_128x128, 128, 256, 81920, x, seed) == split, "larger tiles");
+    EXPECT(error_in_ulps(gemm_split_32x32, 32, 64, 20480, x, seed) == split, "smaller tiles");
     worst[0] = std::max(worst[0], f32), worst[1] = std::max(worst[1], split), worst[2] = std::max(worst[2], rounded);
 }
 
@@ -106,8 +107,10 @@ int main() {
             in_f32(gemm_f32_128x128, 128, 128, x, seed);
             in_f32(gemm_f32_64x64, 64, 64, x, seed);
             in_f32(gemm_f32_16x64, 16, 64, x, seed);
+            in_f32(gemm_f32_16x32, 16, 32, x, seed);
             in_bf16(gemm_bf16_128x128, 128, 256, 81920, x, seed);
             in_bf16(gemm_bf16_64x64, 64, 128, 40960, x, seed);
+            in_bf16(gemm_bf16_32x32, 32, 64, 20480, x, seed);
             errors(x, seed, worst);
         }
     }

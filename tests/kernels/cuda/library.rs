@@ -86,7 +86,8 @@ fn products_by_the_library_are_those_of_our_kernels() {
     if !with_library(name, &cuda, &[]) {
         return;
     }
-    for (precision, tolerance) in [(Precision::F32, 1e-5), (Precision::Bf16, 1e-4), (Precision::F32Fast, 0.0)]
+    // The library sums in another order: 300 terms of about 1 in f32, and in bfloat16 products that are exact in f32.
+    for (precision, tolerance) in [(Precision::F32, 5e-5), (Precision::Bf16, 1e-4), (Precision::F32Fast, 0.0)]
     {
         let device = cuda.clone().with_precision(precision);
         for extents in [[1, 1, 1], [1, 33, 7], [13, 31, 300], [65, 130, 40], [8, 16, 24]] {

@@ -2,6 +2,7 @@
 
 use super::device::{CudaDevice, Inner};
 use super::launch::{Ptr, PtrMut};
+use super::matmul::Rounded;
 use crate::pool::size_class;
 use crate::{Error, Result};
 use std::collections::HashMap;
@@ -16,6 +17,8 @@ pub(crate) struct CudaBuffer {
     /// Where it lies, or why it could not be had: whoever asks for the address gets that.
     address: Result<u64>,
     bytes: usize,
+    /// A matrix in it, given by its first element, rows and columns, that products want in bfloat16.
+    rounded: Mutex<Option<([usize; 3], Rounded)>>,
 }
 
 impl CudaBuffer {
@@ -31,7 +34,7 @@ impl CudaBuffer {
             Ok(_) => {}
             Err(error) => device.remember(error.clone()),
         }
-        CudaBuffer { device: device.clone(), address, bytes }
+        CudaBuffer { device: device.clone(), address, bytes, rounded: Mutex::default() }
     }
 
     /// The device it lies on.
@@ -52,7 +55,19 @@ impl CudaBuffer {
     /// # Errors
     /// What went wrong when the memory was asked for.
     pub(crate) fn ptr_mut<T>(&mut self, offset: usize) -> Result<PtrMut<T>> {
+        // What was made of the old values is of no more use.
+        *self.rounded.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(PtrMut::new(self.address()?).at(offset))
+    }
+
+    /// The place of a copy in bfloat16 of the matrix whose first element, rows and columns are given: the same one until the
+    /// memory is written, or another matrix in it is asked for.
+    pub(super) fn rounded(&self, matrix: [usize; 3]) -> Rounded {
+        let mut kept = self.rounded.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some((of, rounded)) if *of == matrix => rounded.clone(),
+            _ => kept.insert((matrix, Rounded::default())).1.clone(),
+        }
     }
 
     fn address(&self) -> Result<u64> {

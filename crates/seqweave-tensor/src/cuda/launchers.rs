@@ -811,6 +811,53 @@ pub(crate) unsafe fn gemm_f32_16x64(
     }
 }
 
+/// `gemm_f32_16x32` of `kernels/cu/gemm.cu`: 256 threads a block.
+///
+/// # Safety
+/// Grid, shared memory and extents as the kernel's comment demands, for the memory behind the pointers.
+pub(crate) unsafe fn gemm_f32_16x32(
+    stream: &Stream,
+    grid: [u32; 3],
+    shared: u32,
+    a: Ptr<f32>,
+    b: Ptr<f32>,
+    bias: Ptr<f32>,
+    c: PtrMut<f32>,
+    m: i32,
+    n: i32,
+    k: i32,
+    lda: i32,
+    ldb: i32,
+    ldc: i32,
+    ta: i32,
+    tb: i32,
+    add: i32,
+) -> Result<()> {
+    // SAFETY: one argument a parameter, in order and of its type; the rest is the caller's promise.
+    unsafe {
+        stream.launch(
+            &entries::GEMM_F32_16X32,
+            grid,
+            shared,
+            &[
+                arg(&a),
+                arg(&b),
+                arg(&bias),
+                arg(&c),
+                arg(&m),
+                arg(&n),
+                arg(&k),
+                arg(&lda),
+                arg(&ldb),
+                arg(&ldc),
+                arg(&ta),
+                arg(&tb),
+                arg(&add),
+            ],
+        )
+    }
+}
+
 /// `gemm_bf16_128x128` of `kernels/cu/gemm_tensor.cu`: 256 threads a block.
 ///
 /// # Safety
@@ -905,6 +952,53 @@ pub(crate) unsafe fn gemm_bf16_64x64(
     }
 }
 
+/// `gemm_bf16_32x32` of `kernels/cu/gemm_tensor.cu`: 64 threads a block.
+///
+/// # Safety
+/// Grid, shared memory and extents as the kernel's comment demands, for the memory behind the pointers.
+pub(crate) unsafe fn gemm_bf16_32x32(
+    stream: &Stream,
+    grid: [u32; 3],
+    shared: u32,
+    a: Ptr<u16>,
+    b: Ptr<u16>,
+    bias: Ptr<f32>,
+    c: PtrMut<f32>,
+    m: i32,
+    n: i32,
+    k: i32,
+    lda: i32,
+    ldb: i32,
+    ldc: i32,
+    ta: i32,
+    tb: i32,
+    add: i32,
+) -> Result<()> {
+    // SAFETY: one argument a parameter, in order and of its type; the rest is the caller's promise.
+    unsafe {
+        stream.launch(
+            &entries::GEMM_BF16_32X32,
+            grid,
+            shared,
+            &[
+                arg(&a),
+                arg(&b),
+                arg(&bias),
+                arg(&c),
+                arg(&m),
+                arg(&n),
+                arg(&k),
+                arg(&lda),
+                arg(&ldb),
+                arg(&ldc),
+                arg(&ta),
+                arg(&tb),
+                arg(&add),
+            ],
+        )
+    }
+}
+
 /// `gemm_split_128x128` of `kernels/cu/gemm_tensor.cu`: 256 threads a block.
 ///
 /// # Safety
@@ -978,6 +1072,53 @@ pub(crate) unsafe fn gemm_split_64x64(
     unsafe {
         stream.launch(
             &entries::GEMM_SPLIT_64X64,
+            grid,
+            shared,
+            &[
+                arg(&a),
+                arg(&b),
+                arg(&bias),
+                arg(&c),
+                arg(&m),
+                arg(&n),
+                arg(&k),
+                arg(&lda),
+                arg(&ldb),
+                arg(&ldc),
+                arg(&ta),
+                arg(&tb),
+                arg(&add),
+            ],
+        )
+    }
+}
+
+/// `gemm_split_32x32` of `kernels/cu/gemm_tensor.cu`: 64 threads a block.
+///
+/// # Safety
+/// Grid, shared memory and extents as the kernel's comment demands, for the memory behind the pointers.
+pub(crate) unsafe fn gemm_split_32x32(
+    stream: &Stream,
+    grid: [u32; 3],
+    shared: u32,
+    a: Ptr<f32>,
+    b: Ptr<f32>,
+    bias: Ptr<f32>,
+    c: PtrMut<f32>,
+    m: i32,
+    n: i32,
+    k: i32,
+    lda: i32,
+    ldb: i32,
+    ldc: i32,
+    ta: i32,
+    tb: i32,
+    add: i32,
+) -> Result<()> {
+    // SAFETY: one argument a parameter, in order and of its type; the rest is the caller's promise.
+    unsafe {
+        stream.launch(
+            &entries::GEMM_SPLIT_32X32,
             grid,
             shared,
             &[

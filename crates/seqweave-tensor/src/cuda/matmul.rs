@@ -62,7 +62,6 @@ impl From<Acc> for Start<'_> {
 }
 
 /// The left-hand side of a product, as stored.
-#[derive(Clone, Copy)]
 pub(crate) struct Left<T> {
     at: Ptr<T>,
     /// Elements from one row to the next.
@@ -70,18 +69,23 @@ pub(crate) struct Left<T> {
     trans: Trans,
     /// Whether cuBLASLt may make the product.
     training: bool,
+    /// Its copy in bfloat16.
+    rounded: Rounded,
 }
 
 impl Left<f32> {
     /// `op(a)`.
     pub(crate) fn of(a: &Tensor, trans: Trans) -> Result<Left<f32>> {
         let training = matches!(a.device(), Device::Cuda(cuda) if cuda.is_training());
-        Ok(Left { at: a.ptr()?, ld: a.shape().rows_and_columns().1, trans, training })
+        let ld = a.shape().rows_and_columns().1;
+        Ok(Left { at: a.ptr()?, ld, trans, training, rounded: Rounded::of_operand(a) })
     }
 
-    /// Rows of a walk in time, `ld` elements apart: always by our kernels, so that a walk in one launch is the same.
-    pub(super) fn rows(at: Ptr<f32>, ld: usize) -> Left<f32> {
-        Left { at, ld, trans: Trans::N, training: false }
+    /// Rows of a walk in time, `ld` elements apart. Precisions that have walks in one launch keep to our kernels, so that a
+    /// walk step by step is the same.
+    pub(super) fn rows(cuda: &CudaDevice, at: Ptr<f32>, ld: usize) -> Left<f32> {
+        let training = cuda.is_training() && cuda.precision() == Precision::F32;
+        Left { at, ld, trans: Trans::N, training, rounded: Rounded::default() }
     }
 }
 
@@ -95,7 +99,7 @@ pub(crate) fn gemm(
     start: Start<'_>,
     mut c: TensorMut<'_>,
 ) -> Result<()> {
-    let right = Right::new(b, tb, Rounded::default());
+    let right = Right::new(b, tb, Rounded::of_operand(b));
     let (rows, columns) = a.shape().rows_and_columns();
     let m = if ta == Trans::N { rows } else { columns };
     right.multiply(cuda, m, Left::of(a, ta)?, start, c.ptr_mut()?)
@@ -106,12 +110,23 @@ pub(crate) fn gemm(
 pub(crate) struct Rounded(Arc<OnceLock<(CudaBuffer, usize)>>);
 
 impl Rounded {
-    /// Where it lies and its row length, of the matrix `x` in f32.
-    fn of(&self, cuda: &CudaDevice, x: &Tensor) -> Result<(Ptr<u16>, usize)> {
+    /// That of `x` for the products of a step: forward and backward take it, and so it is made once.
+    fn of_operand(x: &Tensor) -> Rounded {
+        match x.device() {
+            Device::Cuda(cuda) if cuda.is_training() && cuda.precision() == Precision::Bf16 => {
+                let ((rows, columns), (buffer, offset)) = (x.shape().rows_and_columns(), x.cuda_buffer());
+                buffer.rounded([offset, rows, columns])
+            }
+            _ => Rounded::default(),
+        }
+    }
+
+    /// Where it lies and its row length, of the matrix at `x` in f32 with these rows and columns.
+    fn of(&self, cuda: &CudaDevice, x: Ptr<f32>, extents: (usize, usize)) -> Result<(Ptr<u16>, usize)> {
         let (made, ld) = match self.0.get() {
             Some(made) => made,
             None => {
-                let made = round(cuda, x.ptr()?, x.shape().rows_and_columns())?;
+                let made = round(cuda, x, extents)?;
                 self.0.get_or_init(|| made)
             }
         };
@@ -163,7 +178,11 @@ impl Right {
                 self.make(cuda, tile_f32(cuda, m, n), extents, a, b, start, c)
             }
             Precision::F32Fast => {
-                let kernels = [launchers::gemm_split_128x128, launchers::gemm_split_64x64];
+                let kernels = [
+                    launchers::gemm_split_128x128 as Kernel<f32>,
+                    launchers::gemm_split_64x64,
+                    launchers::gemm_split_32x32,
+                ];
                 let b = (self.b.ptr()?, columns);
                 // The library has nothing that keeps as many bits.
                 let a = Left { training: false, ..a };
@@ -172,10 +191,14 @@ impl Right {
             Precision::Bf16 => {
                 let stored = if a.trans == Trans::N { (m, k) } else { (k, m) };
                 debug_assert_eq!(a.ld, stored.1, "an operand's rows lie one behind the other");
-                let (rounded, ld) = round(cuda, a.at, stored)?;
-                let kernels = [launchers::gemm_bf16_128x128, launchers::gemm_bf16_64x64];
-                let a = Left { at: rounded.ptr(0)?, ld, trans: a.trans, training: a.training };
-                let b = self.rounded.of(cuda, &self.b)?;
+                let (at, ld) = a.rounded.of(cuda, a.at, stored)?;
+                let kernels = [
+                    launchers::gemm_bf16_128x128 as Kernel<u16>,
+                    launchers::gemm_bf16_64x64,
+                    launchers::gemm_bf16_32x32,
+                ];
+                let a = Left { at, ld, trans: a.trans, training: a.training, rounded: a.rounded };
+                let b = self.rounded.of(cuda, self.b.ptr()?, self.b.shape().rows_and_columns())?;
                 self.make(cuda, tile_tensor(cuda, kernels, m, n), extents, a, b, start, c)
             }
         }
@@ -236,28 +259,45 @@ impl Right {
     }
 }
 
-/// Large tiles reuse more of what they read, if there are enough of them to keep the device busy.
+/// The first of the tiles, the largest first, that `m` rows fill and that are enough to keep the device busy; else the last.
+///
+/// Large tiles reuse more of what they read; with all of them, an element is the same sum.
+fn choose<T, const N: usize>(
+    cuda: &CudaDevice,
+    mut tile: Tile<T>,
+    smaller: [Tile<T>; N],
+    m: usize,
+    n: usize,
+) -> Tile<T> {
+    for next in smaller {
+        if 2 * m > tile.m && fills(cuda, m.div_ceil(tile.m) * n.div_ceil(tile.n)) {
+            break;
+        }
+        tile = next;
+    }
+    tile
+}
+
 fn tile_f32(cuda: &CudaDevice, m: usize, n: usize) -> Tile<f32> {
-    if m <= 32 {
-        return Tile { kernel: launchers::gemm_f32_16x64, m: 16, n: 64, shared: 0 };
-    }
-    match fills(cuda, m.div_ceil(128) * n.div_ceil(128)) {
-        true => Tile { kernel: launchers::gemm_f32_128x128, m: 128, n: 128, shared: 0 },
-        false => Tile { kernel: launchers::gemm_f32_64x64, m: 64, n: 64, shared: 0 },
-    }
+    let tile = |kernel, m, n| Tile { kernel, m, n, shared: 0 };
+    let smaller = [
+        tile(launchers::gemm_f32_64x64 as Kernel<f32>, 64, 64),
+        tile(launchers::gemm_f32_16x64, 16, 64),
+        tile(launchers::gemm_f32_16x32, 16, 32),
+    ];
+    choose(cuda, tile(launchers::gemm_f32_128x128, 128, 128), smaller, m, n)
 }
 
-/// The same for tensor cores, from kernels with tiles of 128×128 and 64×64.
-fn tile_tensor<T>(cuda: &CudaDevice, [large, small]: [Kernel<T>; 2], m: usize, n: usize) -> Tile<T> {
-    match fills(cuda, m.div_ceil(128) * n.div_ceil(128)) {
-        true => Tile { kernel: large, m: 128, n: 128, shared: 81_920 },
-        false => Tile { kernel: small, m: 64, n: 64, shared: 40_960 },
-    }
+/// For tensor cores, from kernels with tiles of 128×128, 64×64 and 32×32.
+fn tile_tensor<T>(cuda: &CudaDevice, [large, middle, small]: [Kernel<T>; 3], m: usize, n: usize) -> Tile<T> {
+    let tile = |kernel, size, shared| Tile { kernel, m: size, n: size, shared };
+    let smaller = [tile(middle, 64, 40_960), tile(small, 32, 20_480)];
+    choose(cuda, tile(large, 128, 81_920), smaller, m, n)
 }
 
-/// Whether so many blocks leave no multiprocessor without work.
+/// Whether so many blocks leave few multiprocessors without work.
 fn fills(cuda: &CudaDevice, blocks: usize) -> bool {
-    blocks >= cuda.inner().stream.multiprocessors() as usize
+    4 * blocks >= 3 * cuda.inner().stream.multiprocessors() as usize
 }
 
 /// `x: [rows, columns]` in bfloat16, with rows a multiple of eight elements apart.

@@ -31,12 +31,18 @@ impl<'a> Walk<'a> {
 
     /// `gates = h·w` for all rows.
     fn recur(&self, h: Ptr<f32>, gates: PtrMut<f32>) -> Result<()> {
-        self.right.multiply(self.cuda, self.steps.b, Left::rows(h, self.steps.h), Start::Zero, gates)
+        self.right.multiply(
+            self.cuda,
+            self.steps.b,
+            Left::rows(self.cuda, h, self.steps.h),
+            Start::Zero,
+            gates,
+        )
     }
 
     /// `dh += dgates·w`, `dgates` of `width` columns; padded rows of `dgates` are zero.
     fn recur_backward(&self, dgates: Ptr<f32>, width: usize, dh: PtrMut<f32>) -> Result<()> {
-        self.right.multiply(self.cuda, self.steps.b, Left::rows(dgates, width), Start::There, dh)
+        self.right.multiply(self.cuda, self.steps.b, Left::rows(self.cuda, dgates, width), Start::There, dh)
     }
 
     /// What cells take behind their tensors: the step, B and H.
