@@ -55,9 +55,7 @@ KERNEL(cross_entropy, 256, 2)(const float* logits, const u32* targets, u32 ignor
 /// Grid 1, block 256.
 KERNEL(cross_entropy_totals, 256, 1)(const double* losses, const u32* marks, int n, double* totals, float* loss) {
     double sums[3];
-    for (int j = 0; j < 3; j++) {
-        sums[j] = ordered_sum(n, [=](int i) { return j < 2 ? losses[2 * i + j] : double(marks[i] >> 1); });
-    }
+    ordered_sums<3>(n, [=](int i, int j) { return j < 2 ? losses[2 * i + j] : double(marks[i] >> 1); }, sums);
     if (threadIdx.x != 0) return;
     for (int j = 0; j < 3; j++) totals[j] = sums[j];
     *loss = float(sums[0]);

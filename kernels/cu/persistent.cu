@@ -65,16 +65,20 @@ template <int N> DEVICE void join_halves(const float sum[N][4], float out[N][2])
     __syncthreads();
 }
 
-/// The product of all rows with the slice, 64 rows at a time; `use(row, unit, sums)` gets the N sums of each element once,
-/// two neighbouring units a call to a thread: sums[j][0] and sums[j][1].
-template <int N, class F> DEVICE void for_products(const bf16* x, int rows, const bf16* slice, int k, F use) {
+/// The product of all rows with the slice, 64 rows at a time; `use(row, unit, given, sums)` gets the N sums of each element
+/// once, two neighbouring units a call to a thread: sums[j][0] and sums[j][1].
+///
+/// `given` is what `load(row, unit)` has read for these two units, while the halves of the product are on their way.
+template <int N, class L, class F> DEVICE void for_products(const bf16* x, int rows, const bf16* slice, int k, L load, F use) {
     for (int base = 0; base < rows; base += 64) {
         int row0 = base + warp() / 2 * 16;
         float sum[N][4] = {}, joined[N][2];
         if (row0 < rows) multiply_rows<N>(x, row0, rows, slice, k, sum);
+        int row = row0 + lane() / 4 + warp() % 2 * 8, unit = int(blockIdx.x) * UNITS + lane() % 4 * 2;
+        decltype(load(row, unit)) given = {};
+        if (row < rows) given = load(row, unit);
         join_halves<N>(sum, joined);
-        int row = row0 + lane() / 4 + warp() % 2 * 8;
-        if (row < rows) use(row, int(blockIdx.x) * UNITS + lane() % 4 * 2, joined);
+        if (row < rows) use(row, unit, given, joined);
     }
 }
 
@@ -115,6 +119,9 @@ DEVICE void put_pair(bf16* row, int unit, int h, float first, float second) {
 
 DEVICE bool is_live(const u32* lens, int t, int row) { return !lens || u32(t) < lens[row]; }
 
+/// What a step of an LSTM takes for two neighbouring units.
+struct LstmGiven { float xp[4][2], c[2], h[2]; };
+
 /// LSTM forward: xp: [T,B,4H], w: [4H,H] → gates: [T,B,4H] activated, hidden and cells in slots.
 ///
 /// Slice bytes: 64·pitch(Hp). The steps' h comes from bfloat16, c stays f32.
@@ -134,33 +141,48 @@ KERNEL(lstm_persistent_forward, 256, 2)(const float* xp0, const float* xp1, cons
         int t = backwards ? t_extent - 1 - i : i;
         size_t before = size_t(backwards ? t + 1 : t) * slot, after = size_t(backwards ? t : t + 1) * slot;
         bf16* next = states + size_t((i + 1) % 2) * b * hp;
-        for_products<4>(states + size_t(i % 2) * b * hp, b, slice, hp, [=](int row, int unit, float p[4][2]) {
-            bool live = is_live(lens, t, row);
-            float h_next[2] = {};
+        auto load = [=](int row, int unit) {
+            LstmGiven given = {};
 #pragma unroll
             for (int e = 0; e < 2; e++) {
                 if (unit + e >= h) continue;
-                size_t at = size_t(row) * h + unit + e;
-                float c = cells[before + at];
-                h_next[e] = hidden[before + at];
-                if (live) {
-                    size_t gate = (size_t(t) * b + row) * 4 * h + unit + e;
-                    float in = exact::sigmoid(xp[gate] + p[0][e]);
-                    float forget = exact::sigmoid(xp[gate + h] + p[1][e]);
-                    float g = exact::tanh(xp[gate + 2 * h] + p[2][e]);
-                    float out = exact::sigmoid(xp[gate + 3 * h] + p[3][e]);
-                    gates[gate] = in, gates[gate + h] = forget, gates[gate + 2 * h] = g, gates[gate + 3 * h] = out;
-                    c = forget * c + in * g;
-                    h_next[e] = out * exact::tanh(c);
-                }
-                cells[after + at] = c;
-                hidden[after + at] = h_next[e];
+                size_t at = size_t(row) * h + unit + e, gate = (size_t(t) * b + row) * 4 * h + unit + e;
+                given.c[e] = cells[before + at], given.h[e] = hidden[before + at];
+#pragma unroll
+                for (int j = 0; j < 4; j++) given.xp[j][e] = xp[gate + j * h];
+            }
+            return given;
+        };
+        for_products<4>(states + size_t(i % 2) * b * hp, b, slice, hp, load, [=](int row, int unit, LstmGiven given, float p[4][2]) {
+            bool live = is_live(lens, t, row);
+            float in[2], forget[2], g[2], out[2], c[2], h_next[2];
+            // Of both units at once, without a branch: their chains of operations go side by side.
+#pragma unroll
+            for (int e = 0; e < 2; e++) {
+                in[e] = exact::sigmoid(given.xp[0][e] + p[0][e]);
+                forget[e] = exact::sigmoid(given.xp[1][e] + p[1][e]);
+                g[e] = exact::tanh(given.xp[2][e] + p[2][e]);
+                out[e] = exact::sigmoid(given.xp[3][e] + p[3][e]);
+                float c_next = forget[e] * given.c[e] + in[e] * g[e], activated = out[e] * exact::tanh(c_next);
+                c[e] = live ? c_next : given.c[e];
+                h_next[e] = live ? activated : given.h[e];
             }
             if (unit < h) put_pair(next + size_t(row) * hp, unit, h, h_next[0], h_next[1]);
+#pragma unroll
+            for (int e = 0; e < 2; e++) {
+                if (unit + e >= h) continue;
+                size_t at = size_t(row) * h + unit + e, gate = (size_t(t) * b + row) * 4 * h + unit + e;
+                if (live) gates[gate] = in[e], gates[gate + h] = forget[e], gates[gate + 2 * h] = g[e], gates[gate + 3 * h] = out[e];
+                cells[after + at] = c[e];
+                hidden[after + at] = h_next[e];
+            }
         });
         grid_barrier(counters + blockIdx.y, gridDim.x, i + 2);
     }
 }
+
+/// What a step of a GRU takes for two neighbouring units.
+struct GruGiven { float xp[3][2], bias[3][2], h[2]; };
 
 /// GRU forward: xp: [T,B,3H], w: [3H,H], bias (b_hh): [3H] → gates: [T,B,3H] activated, p_n: [T,B,H], hidden in slots.
 ///
@@ -182,28 +204,42 @@ KERNEL(gru_persistent_forward, 256, 2)(const float* xp0, const float* xp1, const
         int t = backwards ? t_extent - 1 - i : i;
         size_t before = size_t(backwards ? t + 1 : t) * slot, after = size_t(backwards ? t : t + 1) * slot;
         bf16* next = states + size_t((i + 1) % 2) * b * hp;
-        for_products<3>(states + size_t(i % 2) * b * hp, b, slice, hp, [=](int row, int unit, float p[3][2]) {
-            bool live = is_live(lens, t, row);
-            float h_next[2] = {};
+        auto load = [=](int row, int unit) {
+            GruGiven given = {};
 #pragma unroll
             for (int e = 0; e < 2; e++) {
                 if (unit + e >= h) continue;
-                size_t at = size_t(row) * h + unit + e;
-                float h_prev = hidden[before + at];
-                h_next[e] = h_prev;
-                if (live) {
-                    size_t step = size_t(t) * b + row, gate = step * 3 * h + unit + e;
-                    float r = exact::sigmoid(xp[gate] + (p[0][e] + bias[unit + e]));
-                    float z = exact::sigmoid(xp[gate + h] + (p[1][e] + bias[h + unit + e]));
-                    float candidate = p[2][e] + bias[2 * h + unit + e];
-                    float n = exact::tanh(xp[gate + 2 * h] + r * candidate);
-                    gates[gate] = r, gates[gate + h] = z, gates[gate + 2 * h] = n;
-                    p_n[step * h + unit + e] = candidate;
-                    h_next[e] = (1.0f - z) * n + z * h_prev;
-                }
-                hidden[after + at] = h_next[e];
+                size_t gate = (size_t(t) * b + row) * 3 * h + unit + e;
+                given.h[e] = hidden[before + size_t(row) * h + unit + e];
+#pragma unroll
+                for (int j = 0; j < 3; j++) given.xp[j][e] = xp[gate + j * h], given.bias[j][e] = bias[j * h + unit + e];
+            }
+            return given;
+        };
+        for_products<3>(states + size_t(i % 2) * b * hp, b, slice, hp, load, [=](int row, int unit, GruGiven given, float p[3][2]) {
+            bool live = is_live(lens, t, row);
+            float r[2], z[2], n[2], candidate[2], h_next[2];
+            // Of both units at once, without a branch: their chains of operations go side by side.
+#pragma unroll
+            for (int e = 0; e < 2; e++) {
+                r[e] = exact::sigmoid(given.xp[0][e] + (p[0][e] + given.bias[0][e]));
+                z[e] = exact::sigmoid(given.xp[1][e] + (p[1][e] + given.bias[1][e]));
+                candidate[e] = p[2][e] + given.bias[2][e];
+                n[e] = exact::tanh(given.xp[2][e] + r[e] * candidate[e]);
+                float mixed = (1.0f - z[e]) * n[e] + z[e] * given.h[e];
+                h_next[e] = live ? mixed : given.h[e];
             }
             if (unit < h) put_pair(next + size_t(row) * hp, unit, h, h_next[0], h_next[1]);
+#pragma unroll
+            for (int e = 0; e < 2; e++) {
+                if (unit + e >= h) continue;
+                size_t step = size_t(t) * b + row, gate = step * 3 * h + unit + e;
+                if (live) {
+                    gates[gate] = r[e], gates[gate + h] = z[e], gates[gate + 2 * h] = n[e];
+                    p_n[step * h + unit + e] = candidate[e];
+                }
+                hidden[after + size_t(row) * h + unit + e] = h_next[e];
+            }
         });
         grid_barrier(counters + blockIdx.y, gridDim.x, i + 2);
     }
@@ -218,33 +254,57 @@ template <int N> DEVICE void prepare_back(const float* w, bf16* exchange, bf16* 
     }
 }
 
-/// The walk back that both share: `cell(t, row, unit, d)` fills in the N gradients d that enter the product, and leaves in dh
-/// what does not pass it; then dh += d·w. Rows of the exchange hold N·Hp numbers, gate by gate. One grid barrier has been.
-template <int N, class F> DEVICE void walk_back(float* dh, bf16* exchange, u32* counter, const bf16* slice, int t_extent, int b, int h,
-                                                bool backwards, F cell) {
-    int hp = padded(h), k = N * hp;
+/// Numbers of two neighbouring units.
+struct Pair { float x[2]; };
+
+/// The walk back that both share: `cell(t, row, unit, given, d)` fills in the N gradients d that enter the product, and leaves
+/// in dh what does not pass it; then dh += d·w. Rows of the exchange hold N·Hp numbers, gate by gate. `given` is what
+/// `load(t, row, unit)` has read, for two elements before the first is written. One grid barrier has been.
+template <int N, class L, class F> DEVICE void walk_back(float* dh, bf16* exchange, u32* counter, const bf16* slice, int t_extent, int b,
+                                                         int h, bool backwards, L load, F cell) {
+    int hp = padded(h), k = N * hp, elements = b * UNITS;
     for (int i = 0; i < t_extent; i++) {
         int t = backwards ? i : t_extent - 1 - i;
         bf16* now = exchange + size_t(i % 2) * b * k;
         // The last step's dh is complete for the whole block.
         __syncthreads();
-        for (int e = threadIdx.x; e < b * UNITS; e += blockDim.x) {
-            int row = e / UNITS, unit = int(blockIdx.x) * UNITS + e % UNITS;
-            if (unit >= h) continue;
-            float d[N];
-            cell(t, row, unit, d);
-#pragma unroll
-            for (int j = 0; j < N; j++) now[size_t(row) * k + j * hp + unit] = to_bf16(d[j]);
-        }
-        grid_barrier(counter, gridDim.x, i + 2);
-        for_products<1>(now, b, slice, k, [=](int row, int unit, float p[1][2]) {
+        int unit = int(blockIdx.x) * UNITS + threadIdx.x % UNITS;
+        for (int first = threadIdx.x; first < elements; first += 2 * blockDim.x) {
+            int row[2] = {first / UNITS, (first + int(blockDim.x)) / UNITS};
+            decltype(load(t, 0, 0)) given[2] = {};
 #pragma unroll
             for (int e = 0; e < 2; e++) {
-                if (unit + e < h) dh[size_t(row) * h + unit + e] += p[0][e];
+                if (row[e] < b && unit < h) given[e] = load(t, row[e], unit);
+            }
+#pragma unroll
+            for (int e = 0; e < 2; e++) {
+                if (row[e] >= b || unit >= h) continue;
+                float d[N];
+                cell(t, row[e], unit, given[e], d);
+#pragma unroll
+                for (int j = 0; j < N; j++) now[size_t(row[e]) * k + j * hp + unit] = to_bf16(d[j]);
+            }
+        }
+        grid_barrier(counter, gridDim.x, i + 2);
+        auto there = [=](int row, int unit) {
+            Pair there = {};
+#pragma unroll
+            for (int e = 0; e < 2; e++) there.x[e] = unit + e < h ? dh[size_t(row) * h + unit + e] : 0.0f;
+            return there;
+        };
+        for_products<1>(now, b, slice, k, there, [=](int row, int unit, Pair there, float p[1][2]) {
+#pragma unroll
+            for (int e = 0; e < 2; e++) {
+                if (unit + e < h) dh[size_t(row) * h + unit + e] = there.x[e] + p[0][e];
             }
         });
     }
 }
+
+/// What the way back of an LSTM takes for one unit.
+struct LstmBackGiven { float in, forget, g, out, dh, dy, before, after, dc; };
+/// What the way back of a GRU takes for one unit.
+struct GruBackGiven { float r, z, n, h, dh, dy, p_n; };
 
 /// LSTM backward: dy: [T,B,H] or null, gates and cells of the forward pass → dxp: [T,B,4H], 0 where padded.
 ///
@@ -260,20 +320,26 @@ KERNEL(lstm_persistent_backward, 256, 2)(const float* w0, const float* w1, const
     bf16* mine = exchange + size_t(blockIdx.y) * 2 * b * 4 * padded(h);
     prepare_back<4>(second ? w1 : w0, mine, slice, b, h);
     grid_barrier(counters + blockIdx.y, gridDim.x, 1);
-    walk_back<4>(dh, mine, counters + blockIdx.y, slice, t_extent, b, h, backwards, [=](int t, int row, int unit, float d[4]) {
+    size_t slot = size_t(b) * h;
+    auto load = [=](int t, int row, int unit) {
         size_t at = size_t(row) * h + unit, step = size_t(t) * b + row, gate = step * 4 * h + unit;
+        size_t before = (backwards ? t + 1 : t) * slot, after = (backwards ? t : t + 1) * slot;
+        return LstmBackGiven{gates[gate], gates[gate + h], gates[gate + 2 * h], gates[gate + 3 * h], dh[at],
+                             dy ? dy[step * h + unit] : 0.0f, cells[before + at], cells[after + at], dc[at]};
+    };
+    walk_back<4>(dh, mine, counters + blockIdx.y, slice, t_extent, b, h, backwards, load,
+                 [=](int t, int row, int unit, LstmBackGiven x, float d[4]) {
+        size_t at = size_t(row) * h + unit, gate = (size_t(t) * b + row) * 4 * h + unit;
         d[0] = d[1] = d[2] = d[3] = 0.0f;
         if (is_live(lens, t, row)) {
-            size_t slot = size_t(b) * h, before = (backwards ? t + 1 : t) * slot, after = (backwards ? t : t + 1) * slot;
-            float in = gates[gate], forget = gates[gate + h], g = gates[gate + 2 * h], out = gates[gate + 3 * h];
-            float dh_k = dy ? dh[at] + dy[step * h + unit] : dh[at];
-            float tanh_c = exact::tanh(cells[after + at]);
-            float dc_k = dc[at] + dh_k * out * (1.0f - tanh_c * tanh_c);
-            d[0] = dc_k * g * (in * (1.0f - in));
-            d[1] = dc_k * cells[before + at] * (forget * (1.0f - forget));
-            d[2] = dc_k * in * (1.0f - g * g);
-            d[3] = dh_k * tanh_c * (out * (1.0f - out));
-            dc[at] = dc_k * forget;
+            float dh_k = dy ? x.dh + x.dy : x.dh;
+            float tanh_c = exact::tanh(x.after);
+            float dc_k = x.dc + dh_k * x.out * (1.0f - tanh_c * tanh_c);
+            d[0] = dc_k * x.g * (x.in * (1.0f - x.in));
+            d[1] = dc_k * x.before * (x.forget * (1.0f - x.forget));
+            d[2] = dc_k * x.in * (1.0f - x.g * x.g);
+            d[3] = dh_k * tanh_c * (x.out * (1.0f - x.out));
+            dc[at] = dc_k * x.forget;
             dh[at] = 0.0f;
         }
 #pragma unroll
@@ -296,19 +362,24 @@ KERNEL(gru_persistent_backward, 256, 2)(const float* w0, const float* w1, const 
     bf16* mine = exchange + size_t(blockIdx.y) * 2 * b * 3 * padded(h);
     prepare_back<3>(second ? w1 : w0, mine, slice, b, h);
     grid_barrier(counters + blockIdx.y, gridDim.x, 1);
-    walk_back<3>(dh, mine, counters + blockIdx.y, slice, t_extent, b, h, backwards, [=](int t, int row, int unit, float d[3]) {
+    auto load = [=](int t, int row, int unit) {
         size_t at = size_t(row) * h + unit, step = size_t(t) * b + row, gate = step * 3 * h + unit;
+        float h_prev = hidden[size_t(backwards ? t + 1 : t) * b * h + at];
+        return GruBackGiven{gates[gate], gates[gate + h], gates[gate + 2 * h], h_prev, dh[at], dy ? dy[step * h + unit] : 0.0f,
+                            p_n[step * h + unit]};
+    };
+    walk_back<3>(dh, mine, counters + blockIdx.y, slice, t_extent, b, h, backwards, load,
+                 [=](int t, int row, int unit, GruBackGiven x, float d[3]) {
+        size_t at = size_t(row) * h + unit, gate = (size_t(t) * b + row) * 3 * h + unit;
         float dn = 0.0f;
         d[0] = d[1] = d[2] = 0.0f;
         if (is_live(lens, t, row)) {
-            float r = gates[gate], z = gates[gate + h], n = gates[gate + 2 * h];
-            float h_prev = hidden[size_t(backwards ? t + 1 : t) * b * h + at];
-            float dh_k = dy ? dh[at] + dy[step * h + unit] : dh[at];
-            dn = dh_k * (1.0f - z) * (1.0f - n * n);
-            d[0] = dn * p_n[step * h + unit] * (r * (1.0f - r));
-            d[1] = dh_k * (h_prev - n) * (z * (1.0f - z));
-            d[2] = dn * r;
-            dh[at] = dh_k * z;
+            float dh_k = dy ? x.dh + x.dy : x.dh;
+            dn = dh_k * (1.0f - x.z) * (1.0f - x.n * x.n);
+            d[0] = dn * x.p_n * (x.r * (1.0f - x.r));
+            d[1] = dh_k * (x.h - x.n) * (x.z * (1.0f - x.z));
+            d[2] = dn * x.r;
+            dh[at] = dh_k * x.z;
         }
         dxp[gate] = d[0], dxp[gate + h] = d[1], dxp[gate + 2 * h] = dn;
         dp[gate] = d[0], dp[gate + h] = d[1], dp[gate + 2 * h] = d[2];

@@ -181,21 +181,25 @@ DEVICE float block_max(float x) {
 /// `sums[j] = Σ_{i<c} f(i, values)[j]` over the block, in every thread: the order of `Lanes` in src/lanes.rs.
 ///
 /// Element i belongs to lane i mod 32, a lane takes its elements in order, lanes are joined by halves. All threads make
-/// values; the first warp adds them up. So a row's sum depends on nothing but the row.
+/// values; the first warp adds up one tile of them while the others make the next. So a row's sum depends on nothing but the
+/// row.
 template <int N, class F> DEVICE void row_sums(int c, F f, float sums[N]) {
-    constexpr int TILE = 2048;
-    SHARED(float, tile, N * TILE);
+    constexpr int TILE = 1024;
+    SHARED(float, tiles, 2 * N * TILE);
     SHARED(float, totals, N);
     for (int j = 0; j < N; j++) sums[j] = 0.0f;
+    // Another sum of this block may still be read.
+    __syncthreads();
+    float *tile = tiles, *other = tiles + N * TILE;
     for (int first = 0; first < c; first += TILE) {
         int count = c - first < TILE ? c - first : TILE;
-        __syncthreads();
 #pragma unroll 4
         for (int i = threadIdx.x; i < count; i += blockDim.x) {
             float values[N];
             f(first + i, values);
             for (int j = 0; j < N; j++) tile[j * TILE + i] = values[j];
         }
+        // This tile is there, and the first warp is done with the other one.
         __syncthreads();
         if (warp() == 0) {
 #pragma unroll 8
@@ -203,6 +207,8 @@ template <int N, class F> DEVICE void row_sums(int c, F f, float sums[N]) {
                 for (int j = 0; j < N; j++) sums[j] += tile[j * TILE + i];
             }
         }
+        float* made = tile;
+        tile = other, other = made;
     }
     if (warp() == 0) {
         for (int j = 0; j < N; j++) {
@@ -240,25 +246,26 @@ template <class F> DEVICE void column_sums(int n, int columns, int add, float* o
     if (warp() == 0 && c < columns) put(add, total, out + c);
 }
 
-/// `Σ_{i<n} f(i)` in f64, one after the other, in every thread.
-template <class F> DEVICE double ordered_sum(int n, F f) {
-    constexpr int TILE = 1024;
-    SHARED(double, tile, TILE);
-    SHARED(double, total, 1);
+/// `sums[j] = Σ_{i<n} f(i, j)` in f64, one after the other, in every thread; a warp makes each sum.
+template <int N, class F> DEVICE void ordered_sums(int n, F f, double sums[N]) {
+    constexpr int TILE = 1024 / N;
+    SHARED(double, tile, N * TILE);
+    SHARED(double, totals, N);
     double sum = 0.0;
+    int mine = threadIdx.x % 32 == 0 ? warp() : N;
     for (int first = 0; first < n; first += TILE) {
         int count = n - first < TILE ? n - first : TILE;
         __syncthreads();
-        for (int i = threadIdx.x; i < count; i += blockDim.x) tile[i] = f(first + i);
+        for (int i = threadIdx.x; i < N * count; i += blockDim.x) tile[i / count * TILE + i % count] = f(first + i % count, i / count);
         __syncthreads();
-        if (threadIdx.x == 0) {
+        if (mine < N) {
 #pragma unroll 8
-            for (int i = 0; i < count; i++) sum += tile[i];
+            for (int i = 0; i < count; i++) sum += tile[mine * TILE + i];
         }
     }
-    if (threadIdx.x == 0) *total = sum;
+    if (mine < N) totals[mine] = sum;
     __syncthreads();
-    return *total;
+    for (int j = 0; j < N; j++) sums[j] = totals[j];
 }
 
 // Random numbers: twin of src/rng.rs.

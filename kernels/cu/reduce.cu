@@ -24,10 +24,11 @@ KERNEL(chunk_sums, 256, 4)(const float* x, double* partials, int n, int squares)
 ///
 /// Grid 1, block 256.
 KERNEL(sum_partials, 256, 1)(const double* partials, int count, u64 divisor, double* total, float* y) {
-    double sum = ordered_sum(count, [=](int i) { return partials[i]; });
+    double sum[1];
+    ordered_sums<1>(count, [=](int i, int) { return partials[i]; }, sum);
     if (threadIdx.x == 0) {
-        *total = sum;
-        *y = float(sum / double(divisor));
+        *total = sum[0];
+        *y = float(sum[0] / double(divisor));
     }
 }
 

@@ -410,7 +410,7 @@ pub static CROSS_ENTROPY_TOTALS: Entry = Entry {
     index: 8,
     threads: 256,
     min_blocks: 1,
-    static_shared: 8200,
+    static_shared: 8216,
     cooperative: false,
     params: &[
         Param { name: "losses", kind: Kind::Read(Element::F64) },
