@@ -8,11 +8,12 @@ const VERSION: &str = "SEQWEAVE_STANDIN_VERSION";
 const EXPECTED: &str = "SEQWEAVE_TEST_EXPECTED";
 
 /// (compute capability times ten, CUDA version of the driver, why the device is not taken; nothing where it is).
-const ROWS: [(&str, &str, &str); 7] = [
+const ROWS: [(&str, &str, &str); 8] = [
     ("75", "13000", "its compute capability is 7.5, 8.0 or later is needed"),
     ("53", "12020", "its compute capability is 5.3, 8.0 or later is needed"),
     ("80", "12000", ""),
     ("89", "12020", ""),
+    ("90", "12020", ""),
     ("121", "12080", ""),
     // No cubin is for it, so its driver must translate the PTX.
     ("110", "12080", ""),
@@ -40,7 +41,11 @@ fn a_device_that_no_image_fits_is_not_taken() {
                 assert!(expected.is_empty() && device.is(&cuda), "{why}");
                 let of_ten = std::env::var(CAPABILITY).unwrap();
                 let (major, minor) = of_ten.split_at(of_ten.len() - 1);
-                let untested = format!(", not yet tested on a GPU of compute capability {major}.{minor}");
+                // The kernels have been tested on a GPU of one kind.
+                let untested = match of_ten.as_str() {
+                    "90" => String::new(),
+                    _ => format!(", not yet tested on a GPU of compute capability {major}.{minor}"),
+                };
                 assert_eq!(why, format!("{}{untested}", cuda.describe()));
             }
             Err(error) => {

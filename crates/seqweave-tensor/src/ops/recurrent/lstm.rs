@@ -7,7 +7,7 @@
 //! h_t = o ⊙ tanh(c_t)
 //! ```
 
-use super::{Direction, Steps, add_to, blocks, blocks_mut};
+use super::{Direction, Steps, add_to, blocks, blocks_mut, check_directions, go_both};
 use crate::math::{sigmoid, simd, tanh};
 use crate::ops::{PackedRhs, Weight, check};
 use crate::{Device, Float, Ids, Result, Tensor, cuda, parallel};
@@ -130,21 +130,13 @@ impl Walk {
 
     fn both(x: [LstmOperands<'_>; 2], lens: Option<&Ids>, save: bool) -> Result<[Walk; 2]> {
         let [forward, reverse] = &x;
-        check::shape(OP, "xp of the other direction", *forward.xp.shape(), reverse.xp.shape())?;
-        check::shape(OP, "h0 of the other direction", *forward.h0.shape(), reverse.h0.shape())?;
-        check::device(OP, forward.xp, &[reverse.xp])?;
+        check_directions(OP, [forward.xp, reverse.xp], [forward.h0, reverse.h0])?;
         let mut walks = [
             Walk::before(forward, lens, Direction::Forward, save)?,
             Walk::before(reverse, lens, Direction::Reverse, save)?,
         ];
-        if let Device::Cuda(cuda) = forward.xp.device()
-            && cuda::recurrent::lstm_both(cuda, &x, &mut walks)?
-        {
-            return Ok(walks);
-        }
-        for (walk, x) in walks.iter_mut().zip(&x) {
-            walk.go(x)?;
-        }
+        let together = |cuda: &_, walks: &mut _| cuda::recurrent::lstm_both(cuda, &x, walks);
+        go_both(forward.xp.device(), &mut walks, together, |i, walk| walk.go(&x[i]))?;
         Ok(walks)
     }
 
@@ -248,13 +240,8 @@ pub fn lstm_both_backward(
 ) -> Result<[LstmGrads; 2]> {
     let mut backs =
         [WalkBack::before(outputs[0], saved[0], w_hh[0])?, WalkBack::before(outputs[1], saved[1], w_hh[1])?];
-    let done = match w_hh[0].value().device() {
-        Device::Cuda(cuda) => cuda::recurrent::lstm_both_backward(cuda, &mut backs)?,
-        Device::Cpu(_) => false,
-    };
-    if !done {
-        backs.iter_mut().try_for_each(WalkBack::go)?;
-    }
+    let device = w_hh[0].value().device();
+    go_both(device, &mut backs, cuda::recurrent::lstm_both_backward, |_, back| back.go())?;
     let [forward, reverse] = backs;
     Ok([forward.grads()?, reverse.grads()?])
 }

@@ -29,7 +29,7 @@ pub use lstm::{
 pub use rnn::{RnnGrads, RnnSaved, rnn_backward, rnn_forward, rnn_infer};
 
 use super::check;
-use crate::cuda;
+use crate::cuda::{self, CudaDevice};
 use crate::gemm::Start;
 use crate::ops::PackedRhs;
 use crate::{Device, Float, Ids, Result, Shape, Tensor, parallel};
@@ -212,6 +212,29 @@ impl Steps {
     fn output_gradient(&self, op: &'static str, dy: Option<&Tensor>) -> Result<()> {
         dy.map_or(Ok(()), |dy| check::shape(op, "dy", [self.t, self.b, self.h], dy.shape()))
     }
+}
+
+/// Whether two directions are of the same extents, on one device.
+fn check_directions(op: &'static str, xp: [&Tensor; 2], h0: [&Tensor; 2]) -> Result<()> {
+    check::shape(op, "xp of the other direction", *xp[0].shape(), xp[1].shape())?;
+    check::shape(op, "h0 of the other direction", *h0[0].shape(), h0[1].shape())?;
+    check::device(op, xp[0], &[xp[1]])?;
+    Ok(())
+}
+
+/// The walks of both directions: on a CUDA device by `together`, unless that says `false`; else each `alone`.
+fn go_both<W>(
+    device: &Device,
+    walks: &mut [W; 2],
+    together: impl FnOnce(&CudaDevice, &mut [W; 2]) -> Result<bool>,
+    mut alone: impl FnMut(usize, &mut W) -> Result<()>,
+) -> Result<()> {
+    if let Device::Cuda(cuda) = device
+        && together(cuda, walks)?
+    {
+        return Ok(());
+    }
+    walks.iter_mut().enumerate().try_for_each(|(i, walk)| alone(i, walk))
 }
 
 /// Splits a row of `N` blocks of equal length, one per gate.
