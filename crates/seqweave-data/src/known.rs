@@ -1,9 +1,9 @@
 //! What a model knows already when it is trained further: its pieces are not learnt anew, its tokens keep their ids.
 
+use crate::codec::Codec;
 use crate::config::SideConfig;
 use crate::encode::Counted;
 use crate::error::{Error, Result};
-use crate::prepare::Codec;
 use crate::tokenize::Tokenizer;
 use crate::vocab::Vocab;
 

@@ -11,11 +11,11 @@
 use std::fmt;
 use std::path::Path;
 
-use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Example;
+use crate::codec::Codec;
 use crate::config::{DataConfig, SideConfig};
 use crate::corpus::{Pair, SourceSpec, TrainSpec, pairs};
 use crate::divide::{Divider, Place, check_parts};
@@ -28,60 +28,8 @@ use crate::learn::learn;
 use crate::shard::{Examples, Part, RawShard, ShardFolder, ShardInfo, ShardWriter, fingerprint, id_width};
 use crate::split::{Amount, SplitConfig};
 use crate::stream::{Chunk, Stream};
-use crate::subword::Noise;
-use crate::tokenize::{TAG, Tokenizer, is_tag, is_unspaced};
+use crate::tokenize::{Tokenizer, is_unspaced};
 use crate::vocab::{UNK, Vocab};
-
-/// One side's way from text to ids and back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Codec {
-    /// Text to tokens.
-    pub tokenizer: Tokenizer,
-    /// Tokens to ids.
-    pub vocab: Vocab,
-}
-
-impl Codec {
-    /// The ids of a text, without `<s>` and `</s>`.
-    pub fn encode(&self, text: &str) -> Vec<u32> {
-        if self.tokenizer.subwords.is_some() || self.tokenizer.tags.is_some() {
-            return self.ids(self.tokenizer.encode(text));
-        }
-        self.vocab.encode(self.tokenizer.level.split(&self.tokenizer.normalize(text)))
-    }
-
-    /// The ids of a text whose pieces are cut by chance; the usual ones where there are no pieces.
-    pub fn sample(&self, text: &str, noise: Noise, rng: &mut ChaCha8Rng) -> Vec<u32> {
-        let Some(subwords) = &self.tokenizer.subwords else { return self.encode(text) };
-        let (words, tags) = self.tokenizer.text_and_tags(text);
-        let mut pieces = subwords.sample(words, noise, rng);
-        pieces.extend(tags.into_iter().map(|tag| format!("{TAG}{tag}")));
-        self.ids(pieces)
-    }
-
-    /// The number of tags, which have the last ids.
-    pub fn tags(&self) -> usize {
-        // A piece may look like a tag where there are none.
-        if self.tokenizer.tags.is_some() { self.vocab.tags() } else { 0 }
-    }
-
-    /// The ids of tokens; a tag that was not there in training is left out, since nothing was learnt of it.
-    fn ids(&self, tokens: Vec<String>) -> Vec<u32> {
-        if self.tokenizer.tags.is_none() {
-            return self.vocab.encode(tokens);
-        }
-        let ids = tokens.iter().map(|token| (token, self.vocab.id(token)));
-        ids.filter(|(token, id)| *id != UNK || !is_tag(token)).map(|(_, id)| id).collect()
-    }
-
-    /// The text of ids; padding, `<s>` and `</s>` are skipped, and unknown tokens read `<unk>`.
-    ///
-    /// # Errors
-    /// [`Error::TokenId`] for an id outside the vocabulary.
-    pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        Ok(self.tokenizer.decode(self.vocab.decode(ids)?))
-    }
-}
 
 /// The corpora that a [`DataConfig`] names, each in the order of its file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

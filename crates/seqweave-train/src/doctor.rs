@@ -1,6 +1,6 @@
 //! A look over a whole configuration before it is trained: its data, and its model beside them.
 
-use seqweave_data::{Diagnosis, Finding, Weight, examine};
+use seqweave_data::{Diagnosis, Finding, Severity, diagnose};
 use seqweave_nn::ParamsBuilder;
 use seqweave_seq2seq::Seq2Seq;
 use seqweave_tensor::Device;
@@ -27,7 +27,7 @@ pub struct Checkup {
 /// # Errors
 /// Bad settings, and data that cannot be read.
 pub fn doctor(config: &Config) -> Result<Checkup> {
-    let mut data = examine(&config.data)?;
+    let mut data = diagnose(&config.data)?;
     let mut builder = ParamsBuilder::new();
     let [src, tgt] = data.vocab;
     Seq2Seq::new(&config.model, src, tgt, &mut builder.root())?;
@@ -40,12 +40,12 @@ pub fn doctor(config: &Config) -> Result<Checkup> {
         );
         let help = "it may learn them by heart: lower model.hidden and model.emb, raise model.dropout, or use \
                     a smaller vocabulary";
-        data.findings.push(Finding::new(Weight::Advice, "model-large", found, help));
+        data.findings.push(Finding::new(Severity::Advice, "model-large", found, help));
     }
     if let Err(error) = builder.check_memory(&Device::cpu(), 5 + 2 * config.train.optimizer.vectors().len()) {
         let text = error.to_string();
         let (found, help) = text.split_once("\nhelp: ").unwrap_or((&text, "lower model.hidden"));
-        data.findings.insert(0, Finding::new(Weight::Problem, "memory", found, help));
+        data.findings.insert(0, Finding::new(Severity::Problem, "memory", found, help));
     }
     Ok(Checkup { data, parameters })
 }
