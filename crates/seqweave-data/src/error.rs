@@ -347,7 +347,9 @@ pub enum Error {
     /// The data are to be cut into tokens in another way than those of the model that is trained further.
     #[error(
         "the model to start from has other tokens: its {side} has {expected}, data.{side} asks for {found}\n\
-         help: set data.{side} to what the model has"
+         help: set data.{side} to what the model has{}",
+        if .expected.starts_with("pieces") { "; level = \"pieces\" without `tokenizer` takes its pieces as they are" }
+        else { "" }
     )]
     OtherTokenizer {
         /// `src` or `tgt`.
@@ -433,7 +435,7 @@ pub enum Error {
     /// Shards whose ids mean other tokens than those of the model that is to be trained on them.
     #[error(
         "{name}: the shards were made with other tokens than the model has\n\
-         help: train on the text itself, which is then encoded as the model reads it"
+         help: make them with the same train.init_from, or train on the text itself"
     )]
     ShardTokens {
         /// The folder.
@@ -673,6 +675,11 @@ impl Problems {
     }
 
     /// An error if anything was noted.
+    /// Adds the problems of the same table.
+    pub(crate) fn add(&mut self, more: Problems) {
+        self.0.extend(more.0);
+    }
+
     pub(crate) fn into_result(self) -> Result<()> {
         if self.0.is_empty() { Ok(()) } else { Err(Error::Config { problems: self.0 }) }
     }

@@ -109,7 +109,7 @@ pub use lines::{Lines, MAX_LINE_BYTES, read_lines};
 pub use prefetch::{Prefetch, prefetch};
 pub use prepare::{
     Corpora, PrepareReport, Prepared, VocabReport, encode_pairs, is_mostly_unspaced, load_corpora, prepare,
-    prepare_from, prepare_shards, read_data, read_data_from,
+    prepare_from, prepare_shards, prepare_shards_from, read_data, read_data_from,
 };
 pub use resample::Resampler;
 pub use shard::{Examples, Part, ShardFolder, ShardInfo};

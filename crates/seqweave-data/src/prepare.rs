@@ -183,7 +183,7 @@ pub fn prepare(train: &[Pair], config: &DataConfig) -> Result<Prepared> {
 /// As [`prepare`]; [`Error::OtherTokenizer`] where the configuration asks for another tokenizer than the model has,
 /// [`Error::NotShared`] where it asks for one vocabulary and the model has two.
 pub fn prepare_from(train: &[Pair], config: &DataConfig, known: Option<Known<'_>>) -> Result<Prepared> {
-    config.validate()?;
+    config.problems().into_result()?;
     let stream = Stream::held(train);
     let mut raw = Vec::new();
     let mut put = |shard| {
@@ -211,7 +211,8 @@ pub fn read_data(config: &DataConfig) -> Result<Prepared> {
 /// [`read_data`] with what a model knows already.
 ///
 /// # Errors
-/// As [`read_data`] and [`prepare_from`]; shards must have been made with the tokens of the model.
+/// As [`read_data`] and [`prepare_from`]; shards must have been made with the tokens of the model, and those that were made
+/// with the tokens of a model need one.
 pub fn read_data_from(config: &DataConfig, known: Option<Known<'_>>) -> Result<Prepared> {
     if let Some(TrainSpec::Shards(dir)) = &config.train {
         let mut problems = config.problems();
@@ -236,9 +237,7 @@ pub fn read_data_from(config: &DataConfig, known: Option<Known<'_>>) -> Result<P
 fn read_shards(dir: &Path, config: &DataConfig, known: Option<Known<'_>>) -> Result<Prepared> {
     let folder = ShardFolder::open(dir)?;
     folder.check(dir, config)?;
-    if known.is_some_and(|known| !known.reads(&folder.src, &folder.tgt)) {
-        return Err(Error::ShardTokens { name: dir.display().to_string() });
-    }
+    folder.check_tokens(dir, known)?;
     // Files that are named must be those whose sources were kept out of training.
     for (key, source, pairs) in [("dev", &config.dev, &folder.dev), ("test", &config.test, &folder.test)] {
         let Some(source) = source else { continue };
@@ -260,6 +259,19 @@ fn read_shards(dir: &Path, config: &DataConfig, known: Option<Known<'_>>) -> Res
 /// As [`read_data`]; [`Error::FolderExists`], and [`Error::Io`] where the folder cannot be written. Nothing is left
 /// behind then.
 pub fn prepare_shards(config: &DataConfig, dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<ShardInfo> {
+    prepare_shards_from(config, dir, None, progress)
+}
+
+/// [`prepare_shards`] with what a model knows already: the shards have the tokens that its further training would use.
+///
+/// # Errors
+/// As [`prepare_shards`] and [`prepare_from`].
+pub fn prepare_shards_from(
+    config: &DataConfig,
+    dir: &Path,
+    known: Option<Known<'_>>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<ShardInfo> {
     let sources = text_sources(config)?;
     let mut problems = Problems::default();
     let expected = "no dropout or sampling, which cut text anew in every epoch where shards hold no text";
@@ -268,15 +280,16 @@ pub fn prepare_shards(config: &DataConfig, dir: &Path, progress: &mut dyn FnMut(
     let mut writer = ShardWriter::begin(dir)?;
     let stream = stream_of(sources, config)?;
     let divided = Divided::of(config, &stream)?;
-    let encoded = divided.encode(config, &stream, None, &mut |shard| writer.put_aside(&shard), progress)?;
-    let numbered = encoded.number(config, None)?;
+    let encoded = divided.encode(config, &stream, known, &mut |shard| writer.put_aside(&shard), progress)?;
+    let numbered = encoded.number(config, known)?;
     let mut content = blake3::Hasher::new();
     writer.pack(|raw| numbered.pack(raw, &mut content))?;
     let weights: Vec<f64> = sources.iter().map(|source| source.weight).collect();
     let Numbered { src, tgt, dev, test, .. } = &numbered;
     let parts = numbered.parts(&weights);
     let print = fingerprint(&content, &parts);
-    let info = ShardInfo::new(config, (src, tgt), parts, print, numbered.report.clone());
+    let mut info = ShardInfo::new(config, (src, tgt), parts, print, numbered.report.clone());
+    info.known = known.map(|known| known.fingerprint());
     writer.describe(&info, (src, tgt), [dev, test])?;
     writer.seal()?;
     Ok(info)

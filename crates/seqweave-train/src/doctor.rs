@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::config::Config;
+use crate::initial::Initial;
 
 /// Parameters a token of an epoch from which a model can learn its corpus by heart.
 const MANY: f64 = 10.0;
@@ -27,7 +28,8 @@ pub struct Checkup {
 /// # Errors
 /// Bad settings, and data that cannot be read.
 pub fn doctor(config: &Config) -> Result<Checkup> {
-    let mut data = diagnose(&config.data)?;
+    let initial = config.train.init_from.as_deref().map(Initial::open).transpose()?;
+    let mut data = diagnose(&config.data, initial.as_ref().map(Initial::known))?;
     let mut builder = ParamsBuilder::new();
     let [src, tgt] = data.vocab;
     Seq2Seq::new(&config.model, src, tgt, &mut builder.root())?;

@@ -14,6 +14,7 @@ use crate::corpus::{Pair, TrainSpec};
 use crate::divide::Place;
 use crate::error::Result;
 use crate::hash::source_hash;
+use crate::known::Known;
 use crate::prepare::{Divided, PrepareReport, stream_of, text_sources};
 use crate::shard::ShardFolder;
 use crate::stream::Stream;
@@ -91,15 +92,16 @@ pub struct Diagnosis {
     pub vocab: [usize; 2],
 }
 
-/// Looks over the corpora of a configuration. Nothing is changed and nothing written.
+/// Looks over the corpora of a configuration; `known` are the tokens of a model that is to be trained further. Nothing is changed and nothing written.
 ///
 /// # Errors
 /// Bad values, and what cannot be read: the first fault of a corpus, damaged shards.
-pub fn diagnose(config: &DataConfig) -> Result<Diagnosis> {
+pub fn diagnose(config: &DataConfig, known: Option<Known<'_>>) -> Result<Diagnosis> {
     if let Some(TrainSpec::Shards(dir)) = &config.train {
-        config.validate()?;
+        config.problems().into_result()?;
         let folder = ShardFolder::open(dir)?;
         folder.check(dir, config)?;
+        folder.check_tokens(dir, known)?;
         let report = folder.info.report;
         let mut findings = Vec::new();
         of_report(config, &report, &mut findings);
@@ -119,7 +121,7 @@ pub fn diagnose(config: &DataConfig) -> Result<Diagnosis> {
     let divided = Divided::of(config, &stream)?;
     let survey = look(config, &stream, &divided)?;
     let numbered =
-        divided.encode(config, &stream, None, &mut |_| Ok(()), &mut |_| ())?.number(config, None)?;
+        divided.encode(config, &stream, known, &mut |_| Ok(()), &mut |_| ())?.number(config, known)?;
     let weighted = |(n, source): (&u64, &crate::corpus::WeightedSource)| *n as f64 * source.weight;
     let (shown, kept) = (
         numbered.parts.iter().zip(sources).map(weighted).sum::<f64>(),

@@ -23,6 +23,7 @@ use crate::codec::Codec;
 use crate::config::DataConfig;
 use crate::corpus::Pair;
 use crate::error::{Error, Result, ShardFlaw};
+use crate::known::Known;
 use crate::prepare::PrepareReport;
 use crate::subword::Subwords;
 use crate::tokenize::Tokenizer;
@@ -54,6 +55,9 @@ pub struct ShardInfo {
     pub examples: u64,
     /// The hash of all ids, their order, and the weights.
     pub fingerprint: String,
+    /// The fingerprint of the tokens of a model, if they were made for its further training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<String>,
     /// What happened to the pairs.
     pub report: PrepareReport,
 }
@@ -74,6 +78,7 @@ impl ShardInfo {
             examples: parts.iter().map(|part| part.examples).sum(),
             parts,
             fingerprint,
+            known: None,
             report,
         }
     }
@@ -147,6 +152,24 @@ impl ShardFolder {
         let found = side(ours.iter().filter(|line| !theirs.contains(line)).collect());
         let expected = side(theirs.iter().filter(|line| !ours.contains(line)).collect());
         Err(Error::ShardSettings { name: dir.display().to_string(), found, expected })
+    }
+
+    /// Checks that the ids are those that the text would get for the further training of a model, or of a new one.
+    ///
+    /// # Errors
+    /// [`Error::ShardTokens`], or [`Error::ShardSettings`] where there is no model and the shards were made for one.
+    pub fn check_tokens(&self, dir: &Path, known: Option<Known<'_>>) -> Result<()> {
+        let name = dir.display().to_string();
+        match (known, &self.info.known) {
+            (None, None) => Ok(()),
+            (None, Some(_)) => {
+                let found = "the tokens of a model (train.init_from)".to_owned();
+                Err(Error::ShardSettings { name, found, expected: "nothing of a model".to_owned() })
+            }
+            (Some(known), _) if known.reads(&self.src, &self.tgt) => Ok(()),
+            (Some(known), Some(with)) if known.extend && known.fingerprint() == *with => Ok(()),
+            (Some(_), _) => Err(Error::ShardTokens { name }),
+        }
     }
 }
 

@@ -418,6 +418,31 @@ pub fn shards() -> Vec<Row> {
             &["made with data.src.lowercase = false", "data.src.lowercase = true"],
         ),
         row(
+            "shards for the further training of a model, and no model",
+            |d| {
+                d.seqweave("prepare -q -c config.toml -o shards --set train.init_from=model").run().good();
+            },
+            "train -c config.toml --set data.train={shards='shards'}",
+            3,
+            &[
+                "shards: the shards were made with the tokens of a model (train.init_from)",
+                "nothing of a model",
+            ],
+        ),
+        row(
+            "shards with other tokens than the model to start from",
+            |d| {
+                d.create("more.tsv", "new words\twords new\na b\tb a\n");
+                d.seqweave("prepare -q -c config.toml -o shards --set data.train=more.tsv").run().good();
+            },
+            "train -c config.toml --set data.train={shards='shards'} --init-from model --run new",
+            3,
+            &[
+                "shards: the shards were made with other tokens than the model has",
+                "the same train.init_from",
+            ],
+        ),
+        row(
             "the folder to be made is there",
             |d| d.create_folder("shards"),
             "prepare -c config.toml -o shards",
