@@ -222,6 +222,20 @@ pub enum Error {
         tags: bool,
     },
 
+    /// A line of a source file without the column of tags that `data.features` speaks of, or with more.
+    #[error(
+        "{name}:{line}: expected 2 columns (source<TAB>tags), found {found}\n\
+         help: an empty column still needs its tab; without `data.features` there is one column"
+    )]
+    SourceColumns {
+        /// The file.
+        name: String,
+        /// The 1-based line.
+        line: u64,
+        /// Columns found.
+        found: usize,
+    },
+
     /// Parallel files of different lengths.
     #[error(
         "{longer}:{line}: this line has no partner: {src} has {src_lines} lines, {tgt} has {tgt_lines}\n\

@@ -99,7 +99,9 @@ mod vocab;
 pub use batch::{BatchConfig, BatchPlan, Batches, Example, Lens, PadWaste, Position};
 pub use codec::Codec;
 pub use config::{DataConfig, SideConfig};
-pub use corpus::{Pair, Pairs, SourceSpec, TrainSpec, WeightedSource, load, load_lines, pairs};
+pub use corpus::{
+    Pair, Pairs, SourceSpec, TrainSpec, WeightedSource, load, load_lines, pairs, to_jsonl, to_tsv,
+};
 pub use doctor::{Diagnosis, Finding, Severity, SideFacts, diagnose};
 pub use error::{EntryFlaw, Error, Problem, Result, ShardFlaw, Utf8Flaw};
 pub use filter::{FilterConfig, FilterReport, select};

@@ -53,7 +53,7 @@ impl Dataset {
         facts.push(format!("development: {} pairs", data.dev.len()));
         let test = if config.data.test.is_none() { data.test } else { Vec::new() };
         if !test.is_empty() {
-            facts.push(format!("test: {} pairs, set apart in test.tsv of the run folder", test.len()));
+            facts.push(format!("test: {} pairs, set apart in the run folder", test.len()));
         }
         let texts = data.texts.iter().map(|pair| (pair.src.as_str(), pair.tgt.as_str()));
         let sides = [(&data.src, config.data.src.noise()), (&data.tgt, config.data.tgt.noise())];

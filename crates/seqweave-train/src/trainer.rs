@@ -188,8 +188,7 @@ impl Trainer {
         }
         run.write(&run.config_path(), resolved)?;
         if !data.test.is_empty() {
-            let lines = data.test.iter().map(|pair| format!("{}\t{}\n", pair.src, pair.tgt));
-            run.write(&run.test_path(), &lines.collect::<String>())?;
+            run.write_test(&data.test, config.data.features.is_some())?;
         }
         let board = match config.run.tensorboard {
             true => Some(Tensorboard::open(&run.tensorboard_path(), progress.step)?),

@@ -81,7 +81,7 @@ fn a_column_of_tags_stays_with_its_source() {
         path
     };
     let train = file("t.tsv", "ab\tV;PST\tabte\nab\tV;PRS\tabt\n\tV\tx\nba\t\tba\n");
-    let dev = SourceSpec::Parallel { src: file("d.src", "ab\tV;PL\nb\n"), tgt: file("d.tgt", "abten\nb\n") };
+    let dev = SourceSpec::Parallel { src: file("d.src", "ab\tV;PL\nb\t\n"), tgt: file("d.tgt", "abten\nb\n") };
     let mut config = DataConfig {
         train: Some(SourceSpec::Tsv { path: train.clone() }.into()),
         dev: Some(dev),

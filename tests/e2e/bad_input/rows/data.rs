@@ -268,6 +268,28 @@ pub fn training_data() -> Vec<Row> {
             &["dev.tsv:1: expected 3 columns (source<TAB>tags<TAB>target), found 2"],
         ),
         row(
+            "a source file without tags where there should be some",
+            |d| {
+                d.create("train.src", "a\tN\nb\nc\tN\n");
+                d.create("train.tgt", "a\nb\nc\n");
+            },
+            "train -c no-dev.toml --set data.train={src='train.src',tgt='train.tgt'} --set data.features=;",
+            4,
+            &["train.src:2: expected 2 columns (source<TAB>tags), found 1", "still needs its tab"],
+        ),
+        row(
+            "JSON without tags where there should be some",
+            |d| {
+                d.create(
+                    "train.jsonl",
+                    "{\"src\": \"a\\tN\", \"tgt\": \"b\"}\n{\"src\": \"a\", \"tgt\": \"b\"}\n",
+                )
+            },
+            "train -c no-dev.toml --set data.train=train.jsonl --set data.features=;",
+            4,
+            &["train.jsonl:2: the field \"src\" has no tab, expected source<TAB>tags"],
+        ),
+        row(
             "tags that the target would share",
             nothing,
             "train -c config.toml --set data.features=; --set data.shared_vocab=true",
