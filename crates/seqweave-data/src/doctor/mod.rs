@@ -61,7 +61,7 @@ impl Finding {
 /// One side of the training pairs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SideFacts {
-    /// Half of the texts have at most so many tokens (words, at the levels of pieces).
+    /// Half of the texts have at most so many tokens, tags included (words, at the levels of pieces).
     pub median: u32,
     /// 99 of 100 texts have at most so many.
     pub p99: u32,
@@ -276,8 +276,7 @@ fn of_pairs(config: &DataConfig, survey: &Survey, findings: &mut Vec<Finding>) {
             format!("99 of 100 pairs are below {usual:.1}: set data.filter.max_len_ratio to some more");
         add(Severity::Advice, "ratio", odd, "have one side nine times as long as the other, or more", &help);
     }
-    let (src, tgt) = (&survey.sides[0].lengths, &survey.sides[1].lengths);
-    if src.quantile(1.0) <= 1 && tgt.quantile(1.0) <= 1 {
+    if survey.sides.iter().all(|side| side.longest <= 1) {
         let help = "set data.src.level and data.tgt.level to \"char\" for words, or \"bpe\"";
         add(Severity::Problem, "one-token", all, "have one token a side", help);
     }
