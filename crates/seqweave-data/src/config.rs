@@ -221,9 +221,12 @@ impl SideConfig {
 }
 
 impl DataConfig {
-    /// Pieces that are neither in a file nor those of a model.
+    /// Pieces that are neither in a file, nor in shards, nor those of a model.
     pub(crate) fn problems_of_pieces(&self) -> Problems {
         let mut p = Problems::default();
+        if matches!(self.train, Some(TrainSpec::Shards(_))) {
+            return p;
+        }
         let expected = "a level that can be made from the training pairs, or `tokenizer`";
         for (key, side) in [("src.level", &self.src), ("tgt.level", &self.tgt)] {
             p.require(side.level != Level::Pieces || side.tokenizer.is_some(), key, expected, "pieces");

@@ -22,7 +22,7 @@ pub enum Level {
     Bpe,
     /// A piece of a word, learnt by a unigram language model from the training pairs.
     Unigram,
-    /// A piece of a word, by the rules of the file that `tokenizer` names, or of the model that `train.init_from` names.
+    /// A piece of a word, by the rules of the file that `tokenizer` names; without one, those of the shards or of `train.init_from`.
     Pieces,
 }
 

@@ -20,13 +20,13 @@ use super::manifest::{self, Entry, MANIFEST};
 use super::map::Bytes;
 use super::{Examples, Part, RawShard, Shard};
 use crate::codec::Codec;
-use crate::config::DataConfig;
+use crate::config::{DataConfig, SideConfig};
 use crate::corpus::Pair;
 use crate::error::{Error, Result, ShardFlaw};
 use crate::known::Known;
 use crate::prepare::PrepareReport;
 use crate::subword::Subwords;
-use crate::tokenize::Tokenizer;
+use crate::tokenize::{Level, Tokenizer};
 use crate::vocab::Vocab;
 
 /// The version of the files.
@@ -43,7 +43,7 @@ const HELD_OUT: [&str; 2] = ["dev.jsonl", "test.jsonl"];
 pub struct ShardInfo {
     /// The version of the files.
     pub version: u32,
-    /// The settings under which it was made, without the names of files.
+    /// The settings under which it was made, without the names of files: the folder and its files may be moved.
     pub settings: DataConfig,
     /// How source text becomes tokens; pieces have a file of their own.
     pub source: Tokenizer,
@@ -84,10 +84,24 @@ impl ShardInfo {
     }
 }
 
-/// The settings without the names of files and without what only guards reading.
+/// The settings without the names of files and without what only guards reading, so that files may be moved.
 fn nameless(config: &DataConfig) -> DataConfig {
     let max_line_bytes = DataConfig::default().max_line_bytes;
-    DataConfig { train: None, dev: None, test: None, max_line_bytes, ..config.clone() }
+    let (src, tgt) = (of_pieces(&config.src), of_pieces(&config.tgt));
+    DataConfig { train: None, dev: None, test: None, max_line_bytes, src, tgt, ..config.clone() }
+}
+
+/// A side without the name of its tokenizer file, beside which the rules for tokens and vocabulary have no effect.
+fn of_pieces(side: &SideConfig) -> SideConfig {
+    match side.tokenizer {
+        None => side.clone(),
+        Some(_) => SideConfig {
+            level: Level::Pieces,
+            dropout: side.dropout,
+            sampling: side.sampling,
+            ..SideConfig::default()
+        },
+    }
 }
 
 /// A folder of shards, every byte of which has been verified.
@@ -139,13 +153,22 @@ impl ShardFolder {
         Ok(Self { info, src, tgt, examples, dev: dev?, test: test? })
     }
 
-    /// Compares the settings of a configuration with those that the shards were made with.
+    /// Compares the settings of a configuration with those that the shards were made with, and the pieces of the tokenizer
+    /// files that it names with those in the folder.
     ///
     /// # Errors
-    /// [`Error::ShardSettings`] with the keys that differ.
+    /// [`Error::ShardSettings`] with the keys that differ; that a tokenizer file cannot be read.
     pub fn check(&self, dir: &Path, config: &DataConfig) -> Result<()> {
-        let (ours, theirs) = (settings(&self.info.settings), settings(&nameless(config)));
+        let (ours, theirs) = (settings(&nameless(&self.info.settings)), settings(&nameless(config)));
         if ours == theirs {
+            for (key, side, codec) in [("src", &config.src, &self.src), ("tgt", &config.tgt, &self.tgt)] {
+                let Some(file) = &side.tokenizer else { continue };
+                if codec.tokenizer.subwords.as_ref() != Some(&Subwords::open(file)?) {
+                    let found = format!("other pieces for data.{key}");
+                    let expected = format!("data.{key}.tokenizer = {:?}", file.display().to_string());
+                    return Err(Error::ShardSettings { name: dir.display().to_string(), found, expected });
+                }
+            }
             return Ok(());
         }
         let side = |lines: Vec<&String>| lines.into_iter().cloned().collect::<Vec<_>>().join(", ");

@@ -440,6 +440,25 @@ pub fn shards() -> Vec<Row> {
             &["made with data.src.lowercase = false", "data.src.lowercase = true"],
         ),
         row(
+            "a tokenizer file with other pieces than the shards",
+            |d| {
+                d.create("text.txt", "abc bcd cde\nabcde edcba\n".repeat(9));
+                let learn = "tokenizer train --input text.txt -o joint.json --vocab-size";
+                d.seqweave(&format!("{learn} 20")).run().good();
+                d.seqweave("prepare -q -c config.toml -o shards --set data.src.tokenizer=joint.json")
+                    .run()
+                    .good();
+                std::fs::remove_file(d.join("joint.json")).unwrap();
+                d.seqweave(&format!("{learn} 15")).run().good();
+            },
+            "train -c config.toml --set data.train={shards='shards'} --set data.src.tokenizer=joint.json",
+            3,
+            &[
+                "shards: the shards were made with other pieces for data.src",
+                "data.src.tokenizer = \"joint.json\"",
+            ],
+        ),
+        row(
             "shards for the further training of a model, and no model",
             |d| {
                 d.seqweave("prepare -q -c config.toml -o shards --set train.init_from=model").run().good();
