@@ -143,3 +143,19 @@ fn texts_with_tabs_and_line_breaks_stay_whole() {
     assert!(written.iter().any(|line| line["tgt"].as_str().unwrap().contains('\n')), "{written:?}");
     dir.seqweave("score -m learnt --tsv run/test.jsonl --per-token").run().good();
 }
+
+#[test]
+fn doctor_and_train_need_the_same_memory() {
+    let dir = Dir::new();
+    tiny(&dir);
+    for settings in ["", " --set train.ema=0.999", " --set train.optimizer.kind=sgd --set train.ema=0.9"] {
+        let large = format!("-c config.toml --set model.hidden=65536 --set run.device=cpu{settings}");
+        let report = dir.seqweave(&format!("doctor -q {large} --json")).run().good().json();
+        let findings = report["findings"].as_array().unwrap();
+        let found = findings.iter().find(|finding| finding["what"] == "memory").expect("it is too large");
+        // What is available may change in between.
+        let (needed, _) = found["found"].as_str().unwrap().split_once(", ").expect("needed, available");
+        assert!(needed.contains(" GB of memory") && found["severity"] == "problem", "{found}");
+        dir.seqweave(&format!("train {large}")).run().exits(3).says(needed);
+    }
+}

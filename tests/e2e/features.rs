@@ -105,6 +105,14 @@ fn doctor_and_filters_tell_text_from_tags() {
                  --set data.filter.drop_copies=true --set data.filter.src_scripts=['Cyrillic']";
     let kept =
         |max: u32| dir.seqweave(&format!("{train} --set data.filter.max_src_len={max} --overwrite")).run();
+    let sum = "--set model.features.merge=sum";
+    let looked = dir.seqweave(&format!("doctor -q -c config.toml --json {sum}")).run().good().json();
+    dir.seqweave(&format!("{train} {sum}")).run().good();
+    let model = dir.seqweave("info run --json").run().good().json();
+    assert!(
+        looked["parameters"].is_u64() && looked["parameters"] == model["model"]["parameters"],
+        "{looked} {model}"
+    );
     kept(5).good().says("kept 128 of 129 pairs; dropped 1: 1 duplicate");
     kept(4).exits(4).says("129 source too long");
 }

@@ -90,6 +90,8 @@ pub struct Diagnosis {
     pub findings: Vec<Finding>,
     /// Tokens of each vocabulary.
     pub vocab: [usize; 2],
+    /// Tags among those of the source.
+    pub tags: usize,
 }
 
 /// Looks over the corpora of a configuration; `known` are the tokens of a model that is to be trained further. Nothing is changed and nothing written.
@@ -109,6 +111,7 @@ pub fn diagnose(config: &DataConfig, known: Option<Known<'_>>) -> Result<Diagnos
         return Ok(Diagnosis {
             tokens: report.src.tokens + report.tgt.tokens,
             vocab: [report.src.size, report.tgt.size],
+            tags: folder.src.tags(),
             report,
             dev: folder.dev.len(),
             test: folder.test.len(),
@@ -148,6 +151,7 @@ pub fn diagnose(config: &DataConfig, known: Option<Known<'_>>) -> Result<Diagnos
     Ok(Diagnosis {
         tokens: ((report.src.tokens + report.tgt.tokens) as f64 * shown / kept) as u64,
         vocab: [report.src.size, report.tgt.size],
+        tags: numbered.src.tags(),
         report,
         dev: numbered.dev.len(),
         test: numbered.test.len(),
