@@ -116,3 +116,35 @@ fn doctor_and_filters_tell_text_from_tags() {
     kept(5).good().says("kept 128 of 129 pairs; dropped 1: 1 duplicate");
     kept(4).exits(4).says("129 source too long");
 }
+
+#[test]
+fn init_finds_the_column_of_tags_and_what_it_writes_trains() {
+    let second = lines(0..64);
+    let swapped = |line: &str| {
+        let cells: Vec<&str> = line.split('\t').collect();
+        format!("{}\t{}\t{}\n", cells[0], cells[2], cells[1])
+    };
+    // Source, target, tags: the order of SIGMORPHON since 2017.
+    let third: String = second.lines().map(swapped).collect();
+    for (text, is_last) in [(&second, false), (&third, true)] {
+        let dir = Dir::new();
+        dir.create("pairs.tsv", text);
+        let made = dir.seqweave("init mine --data pairs.tsv").run().good();
+        assert_eq!(made.stderr.contains("with the tags as the second column"), is_last, "{}", made.report());
+        assert_eq!(dir.join("mine/pairs.tsv").exists(), is_last);
+        if is_last {
+            assert_eq!(dir.text("mine/pairs.tsv"), second);
+        }
+        let config = dir.text("mine/config.toml");
+        assert!(
+            config.contains("features = \";\"") && config.contains("4 of them, each seen 64 times"),
+            "{config}"
+        );
+        let settings = "--run run --max-steps 600 --set valid.every=200 --set train.schedule.warmup=20 \
+                        --set model.hidden=48 --set train.optimizer.lr=0.01 --set model.dropout=0";
+        dir.seqweave(&format!("train -q -c mine/config.toml {settings}")).run().good();
+        let out = dir.seqweave("translate -m run").stdin("abc\tREV\nabc\tEND\n").run().good();
+        assert_eq!(out.text(), "cba\nabcx\n", "{is_last}");
+        dir.seqweave("evaluate -m run --tsv run/test.tsv").run().good();
+    }
+}

@@ -133,6 +133,13 @@ pub fn pairs() -> Vec<Row> {
             &["test.tsv: the file is empty"],
         ),
         row(
+            "a third column that holds no tags",
+            |d| d.create("scored.tsv", "a b\tb a\t0.5\nc d\td c\t0.25\n"),
+            "init mine --data scored.tsv",
+            4,
+            &["scored.tsv:1", "or 3 of which the second or third holds tags, found 3", "cut -f 1,2"],
+        ),
+        row(
             "files of different lengths",
             |d| {
                 d.create("test.src", "a\nb\nc\nd\n");
