@@ -228,10 +228,10 @@ mod tests {
         assert_eq!(record.text(), "-1.2500");
         record.per_token = Some(vec![token("A", -1.0), token("</s>", -0.25)]);
         assert_eq!(record.text(), "-1.2500\tA -1.0000\t</s> -0.2500");
-        record.per_token = Some(vec![token("\t", -1.0), token("\n", -0.25)]);
-        assert_eq!(record.text(), "-1.2500\t\\t -1.0000\t\\n -0.2500");
         assert!(serde_json::to_string(&record).unwrap().ends_with(
             r#""tokens":2,"per_token":[{"token":"A","log_prob":-1.0},{"token":"</s>","log_prob":-0.25}]}"#
         ));
+        record.per_token = Some(vec![token("\t", -1.0), token("\n", -0.25)]);
+        assert_eq!(record.text(), "-1.2500\t\\t -1.0000\t\\n -0.2500");
     }
 }
