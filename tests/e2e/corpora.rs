@@ -117,7 +117,10 @@ fn texts_with_tabs_and_line_breaks_stay_whole() {
     let chars = "src.level = \"char\"\ntgt.level = \"char\"\n";
     let text = text.replace("train = \"train.tsv\"\n", &format!("train = \"train.jsonl\"\n{chars}"));
     dir.create("config.toml", text);
-    dir.seqweave("train -c config.toml --run run").run().good().says("test: 20 pairs");
+    dir.seqweave("train -c config.toml --run run")
+        .run()
+        .good()
+        .says("test: 20 pairs, set apart in test.jsonl of the run folder");
     assert!(!dir.join("run/test.tsv").exists());
     let test = dir.text("run/test.jsonl");
     let all = dir.text("train.jsonl").replace("\": \"", "\":\"").replace("\", \"", "\",\"");
