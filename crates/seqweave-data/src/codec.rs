@@ -52,7 +52,7 @@ impl Codec {
     /// The text of ids; padding, `<s>` and `</s>` are skipped, and unknown tokens read `<unk>`.
     ///
     /// # Errors
-    /// [`Error::TokenId`] for an id outside the vocabulary.
+    /// [`Error::TokenId`](crate::Error::TokenId) for an id outside the vocabulary.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         Ok(self.tokenizer.decode(self.vocab.decode(ids)?))
     }
