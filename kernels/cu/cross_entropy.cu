@@ -26,16 +26,19 @@ KERNEL(cross_entropy, 256, 2)(const float* logits, const u32* targets, u32 ignor
 #pragma unroll 8
     for (int c = threadIdx.x; c < columns; c += blockDim.x) max = larger(max, x[c]);
     max = block_max(max);
-    // Whether an equal of the maximum lies left of the target.
+    // Whether an equal of the maximum lies left of the target. An atomic in the loop would keep its loads one behind the other.
     SHARED(u32, earlier, 1);
-    if (threadIdx.x == 0) *earlier = ~0u;
+    if (threadIdx.x == 0) *earlier = 0;
+    bool found = false;
     float sums[2];
-    row_sums<2>(columns, [=](int c, float* values) {
+    row_sums<2>(columns, [&](int c, float* values) {
         float difference = x[c] - max;
         values[0] = exact::exp(difference);
         values[1] = difference;
-        if (difference == 0.0f && u32(c) < target) atomic_min(earlier, u32(c));
+        found = found || (difference == 0.0f && u32(c) < target);
     }, sums);
+    if (found) *earlier = 1;
+    __syncthreads();
     if (threadIdx.x != 0) return;
     float log_sum = exact::ln(sums[0]);
     double nll = double(log_sum) - double(x[target] - max);
@@ -44,7 +47,7 @@ KERNEL(cross_entropy, 256, 2)(const float* logits, const u32* targets, u32 ignor
         double e = smoothing, mean = double(sums[1]) / double(columns);
         loss = (1.0 - e) * nll + e * (double(log_sum) - mean);
     }
-    bool correct = x[target] == max && nll == nll && *earlier == ~0u;
+    bool correct = x[target] == max && nll == nll && *earlier == 0;
     stats[2 * row] = max, stats[2 * row + 1] = log_sum;
     losses[2 * row] = loss, losses[2 * row + 1] = nll;
     marks[row] = correct ? 3 : 1;

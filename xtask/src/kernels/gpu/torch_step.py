@@ -1,6 +1,6 @@
-"""One measurement of PyTorch on the network of `seqweave bench --no-input-feed`: a training step or greedy search.
+"""PyTorch on the network of `seqweave bench --no-input-feed`: a training step or greedy search, each way in each precision.
 
-Prints one JSON line with the fields of `seqweave bench --json` that the table reads. A bidirectional LSTM encoder with H/2
+Prints a JSON line a measurement, with the fields of `seqweave bench --json` that the table reads. A bidirectional LSTM encoder with H/2
 units a direction, an LSTM decoder, `general` attention over the whole target at once, attentional state tanh(W[c;h]),
 cross entropy, fused Adam, global-norm clip 1; random tokens, full-length sentences, no dropout.
 """
@@ -9,7 +9,9 @@ import argparse
 import contextlib
 import json
 import statistics
+import sys
 import time
+import traceback
 
 import torch
 from torch import nn
@@ -89,27 +91,18 @@ def greedy(model, source, length, autocast):
     return search
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--config", choices=SIZES, default="small")
-    parser.add_argument("--mode", choices=["train", "greedy"], default="train")
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--precision", choices=["f32", "tf32", "bf16"], default="f32")
-    parser.add_argument("--way", choices=["eager", "compile", "graphs"], default="eager")
-    parser.add_argument("--seconds", type=float, default=3)
-    args = parser.parse_args()
-
+def measure(args, precision, way):
+    """The fields of one measurement."""
     e, h, layers, v, length = SIZES[args.config]
-    allow = args.precision == "tf32"
+    allow = precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allow
     bf16 = lambda: torch.autocast(args.device, torch.bfloat16)
-    autocast = bf16 if args.precision == "bf16" else contextlib.nullcontext
+    autocast = bf16 if precision == "bf16" else contextlib.nullcontext
     torch.manual_seed(0)
     model = Model(e, h, layers, v).to(args.device)
     inputs = [torch.randint(4, v, (length, args.batch), device=args.device) for _ in range(3)]
     if args.mode == "train":
-        step = training_step(model, inputs, args.way, autocast)
+        step = training_step(model, inputs, way, autocast)
     else:
         step = greedy(model, inputs[0], length, autocast)
 
@@ -124,8 +117,29 @@ def main():
         wait()
         times.append(time.perf_counter() - start)
     rate = args.batch * length / statistics.median(times)
-    print(json.dumps({"peer": f"pytorch {args.way}", "config": args.config, "mode": args.mode, "batch": args.batch,
-                      "precision": args.precision, "step_ms": 1e3 * statistics.median(times), "tokens_per_s": rate}))
+    return {"peer": f"pytorch {way}", "config": args.config, "mode": args.mode, "batch": args.batch, "precision": precision,
+            "step_ms": 1e3 * statistics.median(times), "tokens_per_s": rate}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--config", choices=SIZES, default="small")
+    parser.add_argument("--mode", choices=["train", "greedy"], default="train")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--precision", choices=["f32", "tf32", "bf16"], nargs="+", default=["f32"])
+    parser.add_argument("--way", choices=["eager", "compile", "graphs"], nargs="+", default=["eager"])
+    parser.add_argument("--seconds", type=float, default=3)
+    args = parser.parse_args()
+    failed = False
+    for way in args.way:
+        for precision in args.precision:
+            try:
+                print(json.dumps(measure(args, precision, way)), flush=True)
+            except Exception:
+                failed = True
+                traceback.print_exc()
+    sys.exit(1 if failed else 0)
 
 
 main()
