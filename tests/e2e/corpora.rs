@@ -106,3 +106,59 @@ fn doctor_looks_at_shards_too() {
     let command = "doctor -c config.toml --set data.train={shards='shards'}";
     dir.seqweave(command).run().exits(4).says("shard-00000.bin: damaged shards: expected the BLAKE3 hash");
 }
+
+#[test]
+fn texts_with_tabs_and_line_breaks_stay_whole() {
+    let dir = Dir::new();
+    tiny(&dir);
+    let line = |n: u32| format!("{{\"src\": \"a{n}\\tb\\nc\", \"tgt\": \"c\\nb\\ta{n}\"}}\n");
+    dir.create("train.jsonl", (0..200).map(line).collect::<String>());
+    let text = dir.text("config.toml").replace("dev = \"dev.tsv\"\n", "split.test = 20\n");
+    let chars = "src.level = \"char\"\ntgt.level = \"char\"\n";
+    let text = text.replace("train = \"train.tsv\"\n", &format!("train = \"train.jsonl\"\n{chars}"));
+    dir.create("config.toml", text);
+    dir.seqweave("train -c config.toml --run run")
+        .run()
+        .good()
+        .says("test: 20 pairs, set apart in test.jsonl of the run folder");
+    assert!(!dir.join("run/test.tsv").exists());
+    let test = dir.text("run/test.jsonl");
+    let all = dir.text("train.jsonl").replace("\": \"", "\":\"").replace("\", \"", "\",\"");
+    assert!(
+        test.lines().count() == 20 && test.lines().all(|line| all.lines().any(|other| other == line)),
+        "{test}"
+    );
+
+    dir.seqweave("prepare -q -c config.toml -o shards").run().good();
+    dir.seqweave("train -c config.toml --run sharded --set data.train={shards='shards'}").run().good();
+    assert_eq!(dir.text("sharded/test.jsonl"), test);
+
+    let report = dir.seqweave("evaluate -m run --tsv run/test.jsonl --json").run().good().json();
+    assert_eq!((&report["items"], &report["references"]), (&20.into(), &20.into()), "{report}");
+    // A model that writes line breaks still gives a line for a line; JSON has what it wrote.
+    let steps =
+        "train -q -c config.toml --run learnt --max-steps 400 --set model.hidden=32 --set model.dropout=0";
+    dir.seqweave(steps).run().good();
+    let sources = "a1\na22\na33\n";
+    let lines = dir.seqweave("translate -m learnt").stdin(sources).run().good();
+    let written = dir.seqweave("translate -m learnt --format jsonl").stdin(sources).run().good().jsonl();
+    assert_eq!((lines.lines().len(), written.len()), (3, 3), "{}", lines.report());
+    assert!(written.iter().any(|line| line["tgt"].as_str().unwrap().contains('\n')), "{written:?}");
+    dir.seqweave("score -m learnt --tsv run/test.jsonl --per-token").run().good();
+}
+
+#[test]
+fn doctor_and_train_need_the_same_memory() {
+    let dir = Dir::new();
+    tiny(&dir);
+    for settings in ["", " --set train.ema=0.999", " --set train.optimizer.kind=sgd --set train.ema=0.9"] {
+        let large = format!("-c config.toml --set model.hidden=65536 --set run.device=cpu{settings}");
+        let report = dir.seqweave(&format!("doctor -q {large} --json")).run().good().json();
+        let findings = report["findings"].as_array().unwrap();
+        let found = findings.iter().find(|finding| finding["what"] == "memory").expect("it is too large");
+        // What is available may change in between.
+        let (needed, _) = found["found"].as_str().unwrap().split_once(", ").expect("needed, available");
+        assert!(needed.contains(" GB of memory") && found["severity"] == "problem", "{found}");
+        dir.seqweave(&format!("train {large}")).run().exits(3).says(needed);
+    }
+}

@@ -214,13 +214,6 @@ impl SideConfig {
         let sensible = self.max_vocab == 0 || self.max_vocab > SPECIALS.len();
         let spelt = self.subwords().is_some_and(|pieces| pieces.byte_fallback);
         let bytes = !spelt || self.max_vocab == 0 || self.max_vocab > 300;
-        let named = self.level != Level::Pieces || self.tokenizer.is_some();
-        p.require(
-            named,
-            "level",
-            "a level that can be made from the training pairs, or `tokenizer`",
-            "pieces",
-        );
         p.require(bytes, "max_vocab", "more than 300 tokens, as byte_fallback takes 256", self.max_vocab);
         p.require(sensible, "max_vocab", "0 (no limit) or at least 5 tokens", self.max_vocab);
         p
@@ -228,6 +221,19 @@ impl SideConfig {
 }
 
 impl DataConfig {
+    /// Pieces that are neither in a file, nor in shards, nor those of a model.
+    pub(crate) fn problems_of_pieces(&self) -> Problems {
+        let mut p = Problems::default();
+        if matches!(self.train, Some(TrainSpec::Shards(_))) {
+            return p;
+        }
+        let expected = "a level that can be made from the training pairs, or `tokenizer`";
+        for (key, side) in [("src.level", &self.src), ("tgt.level", &self.tgt)] {
+            p.require(side.level != Level::Pieces || side.tokenizer.is_some(), key, expected, "pieces");
+        }
+        p
+    }
+
     /// The tokenizers of both sides, pieces not yet learnt or read.
     pub fn tokenizers(&self) -> (Tokenizer, Tokenizer) {
         (self.src.tokenizer().with_tags(self.features.clone()), self.tgt.tokenizer())
@@ -296,6 +302,16 @@ impl DataConfig {
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) with all bad values at once.
     pub fn validate(&self) -> Result<()> {
+        let mut problems = self.problems();
+        problems.add(self.problems_of_pieces());
+        problems.into_result()
+    }
+
+    /// [`DataConfig::validate`] for the further training of a model, whose pieces need no file.
+    ///
+    /// # Errors
+    /// As [`DataConfig::validate`].
+    pub fn validate_for_model(&self) -> Result<()> {
         self.problems().into_result()
     }
 }

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::config::DataConfig;
 use crate::divide::{Divider, Place};
-use crate::filter::{Filter, FilterReport, Measured, Reason, pair_hash};
+use crate::filter::{Filter, FilterReport, Measured, Reason, Texts, pair_hash};
 use crate::hash::TextHash;
 use crate::intern::Interner;
 use crate::shard::RawShard;
@@ -153,7 +153,7 @@ impl<'a> Encoder<'a> {
     /// Whether training sees a pair, by its text alone; `seen` are the pairs before it.
     pub(crate) fn is_kept(&self, src: &str, tgt: &str, seen: &mut HashSet<u64>) -> bool {
         let measured = || (Measured::of(self.seed, self.src, src), Measured::of(self.seed, self.tgt, tgt));
-        match self.filter.reason((src, tgt), measured) {
+        match self.filter.reason(Texts::of(self.src, src, tgt), measured) {
             Ok((s, t)) => {
                 self.divider.place(s.hash) == Place::Train
                     && (!self.dedup || seen.insert(pair_hash(s.hash, t.hash)))
@@ -177,7 +177,7 @@ impl<'a> Encoder<'a> {
         let start = run.ids.len();
         let mut lens = (0, 0);
         let mut source = None;
-        let judged = self.filter.reason((src, tgt), || {
+        let judged = self.filter.reason(Texts::of(self.src, src, tgt), || {
             let s = self.side(self.src, src, &mut run.tokens[0], &mut run.ids);
             source = Some(s.hash);
             lens.0 = run.ids.len() - start;
@@ -221,7 +221,7 @@ impl<'a> Encoder<'a> {
         } else {
             ids.extend(tags.iter().map(|tag| tokens.add(&format!("{TAG}{tag}"))));
         }
-        Measured { tokens: count, hash: hash.finish() }
+        Measured { tokens: count, tags: tags.len(), hash: hash.finish() }
     }
 }
 

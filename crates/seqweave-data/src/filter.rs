@@ -19,7 +19,7 @@ use crate::tokenize::Tokenizer;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FilterConfig {
-    /// The longest source that is kept, in tokens.
+    /// The longest source that is kept, in tokens, its tags included.
     #[schemars(range(min = 1, max = 100_000))]
     pub max_src_len: usize,
     /// The longest target that is kept, in tokens.
@@ -32,7 +32,8 @@ pub struct FilterConfig {
     #[schemars(range(min = 1.0, max = 1e6))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_len_ratio: Option<f64>,
-    /// Whether pairs whose two sides are the same text are dropped, as where a crawled corpus was not translated.
+    /// Whether pairs whose two sides are the same text are dropped, as where a crawled corpus was not translated; a source
+    /// with tags is no copy, since they say what becomes of it.
     pub drop_copies: bool,
     /// The scripts that sources are written in, by Unicode name (`["Latin"]`, `["Han", "Hiragana", "Katakana"]`); a pair
     /// is dropped where too few letters are of them. Without a name, any script is good.
@@ -194,7 +195,7 @@ pub fn select(
     let mut kept = Vec::new();
     for (i, pair) in pairs.iter().enumerate() {
         let measured = || (Measured::of(0, src, &pair.src), Measured::of(0, tgt, &pair.tgt));
-        let reason = match filter.reason((&pair.src, &pair.tgt), measured) {
+        let reason = match filter.reason(Texts::of(src, &pair.src, &pair.tgt), measured) {
             Err(reason) => Some(reason),
             Ok((s, t)) if config.dedup && !seen.insert(pair_hash(s.hash, t.hash)) => Some(Reason::Duplicate),
             Ok(_) => None,
@@ -246,13 +247,37 @@ impl FilterReport {
 pub(crate) struct Measured {
     /// Tokens; words, at the levels of pieces.
     pub(crate) tokens: usize,
+    /// Tags beside them.
+    pub(crate) tags: usize,
     /// The hash of what it consists of; see [`crate::hash::TextHash`].
     pub(crate) hash: u64,
 }
 
 impl Measured {
     pub(crate) fn of(seed: u64, tokenizer: &Tokenizer, text: &str) -> Self {
-        Self { tokens: tokenizer.count(text), hash: source_hash(seed, tokenizer, text) }
+        let tags = tokenizer.text_and_tags(text).1.len();
+        Self { tokens: tokenizer.count(text), tags, hash: source_hash(seed, tokenizer, text) }
+    }
+}
+
+/// The texts of a pair, the tags of its source apart.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Texts<'t> {
+    pub(crate) src: &'t str,
+    pub(crate) tgt: &'t str,
+    is_tagged: bool,
+}
+
+impl<'t> Texts<'t> {
+    /// Source and target as lines; `tokenizer` is that of the source.
+    pub(crate) fn of(tokenizer: &Tokenizer, src: &'t str, tgt: &'t str) -> Self {
+        let (src, tags) = tokenizer.text_and_tags(src);
+        Self { src, tgt, is_tagged: !tags.is_empty() }
+    }
+
+    /// Whether both sides are the same. Where tags say what becomes of a text, it may well stay as it is.
+    pub(crate) fn is_copy(&self) -> bool {
+        !self.is_tagged && self.src.trim() == self.tgt.trim()
     }
 }
 
@@ -282,10 +307,10 @@ impl Filter {
     /// What `measure` says of both sides, or the first reason to drop the pair, duplicates apart.
     pub(crate) fn reason(
         &self,
-        (src, tgt): (&str, &str),
+        texts: Texts<'_>,
         measure: impl FnOnce() -> (Measured, Measured),
     ) -> Result<(Measured, Measured), Reason> {
-        let config = &self.config;
+        let (config, Texts { src, tgt, .. }) = (&self.config, texts);
         // At the `char` level a space is a token, yet a line of spaces says nothing either.
         if src.trim_start().is_empty() {
             return Err(Reason::EmptySource);
@@ -301,13 +326,13 @@ impl Filter {
         };
         let reason = if short < config.min_len {
             Reason::Short
-        } else if s.tokens > config.max_src_len {
+        } else if s.tokens + s.tags > config.max_src_len {
             Reason::LongSource
         } else if t.tokens > config.max_tgt_len {
             Reason::LongTarget
         } else if config.max_len_ratio.is_some_and(|ratio| long as f64 > ratio * short as f64) {
             Reason::Ratio
-        } else if config.drop_copies && src.trim() == tgt.trim() {
+        } else if config.drop_copies && texts.is_copy() {
             Reason::Copy
         } else if too_few(src, &self.src_scripts) {
             Reason::SourceScript
@@ -416,6 +441,49 @@ mod tests {
         let bad = FilterConfig { src_scripts: vec!["Klingon".to_owned()], ..config };
         let message = bad.validate().expect_err("no such script").to_string();
         assert!(message.contains("src_scripts: expected names of Unicode scripts"), "{message}");
+    }
+
+    #[test]
+    fn tags_are_no_text_but_a_part_of_the_source() {
+        let tagged = Tokenizer::new(Level::Char).with_tags(Some(";".to_owned()));
+        let chars = Tokenizer::new(Level::Char);
+        let config = FilterConfig {
+            max_src_len: 5,
+            max_len_ratio: Some(2.0),
+            drop_copies: true,
+            src_scripts: vec!["Cyrillic".to_owned()],
+            dedup: true,
+            ..FilterConfig::default()
+        };
+        let input = pairs(&[
+            ("чай\tN;PL", "чаи"),
+            ("чай\tN;SG", "чай"),
+            ("чай\t", "чай"),
+            ("\tN;SG", "чай"),
+            (" \tN", "чай"),
+            ("чай\tN;SG;ACC", "чай"),
+            ("чай\tN;PL", "чай"),
+            ("чай\tN; PL", "чаи"),
+            ("ч\tN;PL", "чаи"),
+            ("tea\tN", "teas"),
+        ]);
+        let (kept, report) = select(&input, &tagged, &chars, &config);
+        assert_eq!(
+            kept,
+            [0, 1, 6],
+            "the same word under other tags, or with another target, is another pair"
+        );
+        let expected = FilterReport {
+            kept: 3,
+            empty_src: 2,
+            long_src: 1,
+            ratio: 1,
+            copy: 1,
+            src_script: 1,
+            duplicate: 1,
+            ..FilterReport::default()
+        };
+        assert_eq!(report, expected);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! What a model knows already when it is trained further: its pieces are not learnt anew, its tokens keep their ids.
 
-use crate::config::SideConfig;
+use crate::codec::Codec;
+use crate::config::{DataConfig, SideConfig};
 use crate::encode::Counted;
 use crate::error::{Error, Result};
-use crate::prepare::Codec;
-use crate::tokenize::Tokenizer;
+use crate::subword::Subwords;
+use crate::tokenize::{Level, Tokenizer};
 use crate::vocab::Vocab;
 
 /// Tokenizers and vocabularies that a model was trained with, and that its further training keeps.
@@ -20,9 +21,13 @@ pub struct Known<'a> {
 }
 
 impl Known<'_> {
-    /// The model's tokenizers, if they are those that a configuration asks for, each with the pieces it has.
-    pub(crate) fn tokenizers(&self, (src, tgt): (Tokenizer, Tokenizer)) -> Result<(Tokenizer, Tokenizer)> {
-        Ok((same("src", &src, &self.src.tokenizer)?, same("tgt", &tgt, &self.tgt.tokenizer)?))
+    /// The tokenizers that a configuration asks for, with the pieces of the model, if it asks for what the model has.
+    pub(crate) fn tokenizers(&self, config: &DataConfig) -> Result<(Tokenizer, Tokenizer)> {
+        let (src, tgt) = config.tokenizers();
+        Ok((
+            with_pieces("src", src, &config.src, &self.src.tokenizer)?,
+            with_pieces("tgt", tgt, &config.tgt, &self.tgt.tokenizer)?,
+        ))
     }
 
     /// The model's one vocabulary of both sides, with what is new in the text.
@@ -45,8 +50,24 @@ impl Known<'_> {
 
     /// Whether ids that were made with two codecs mean to the model what they say.
     pub(crate) fn reads(&self, src: &Codec, tgt: &Codec) -> bool {
-        let same = |a: &Codec, b: &Codec| a.tokenizer == b.tokenizer && same_tokens(&a.vocab, &b.vocab);
+        let same =
+            |a: &Codec, b: &Codec| cut_alike(&a.tokenizer, &b.tokenizer) && same_tokens(&a.vocab, &b.vocab);
         same(self.src, src) && same(self.tgt, tgt)
+    }
+
+    /// What tells these tokens from others: a hash of pieces and of ids with their tokens.
+    pub(crate) fn fingerprint(&self) -> String {
+        let mut hash = blake3::Hasher::new();
+        for codec in [self.src, self.tgt] {
+            let pieces = codec.tokenizer.subwords.as_ref().map_or("", Subwords::to_json);
+            let tokens = codec.vocab.iter().map(|(token, _)| token);
+            for text in std::iter::once(pieces).chain(tokens) {
+                hash.update(&(text.len() as u64).to_le_bytes());
+                hash.update(text.as_bytes());
+            }
+            hash.update(&u64::MAX.to_le_bytes());
+        }
+        hash.finalize().to_hex().to_string()
     }
 }
 
@@ -55,26 +76,60 @@ fn same_tokens(a: &Vocab, b: &Vocab) -> bool {
     a.iter().map(token).eq(b.iter().map(token))
 }
 
-fn same(side: &'static str, asked: &Tokenizer, model: &Tokenizer) -> Result<Tokenizer> {
-    if *asked == (Tokenizer { subwords: None, ..model.clone() }) {
-        return Ok(model.clone());
+/// Whether two tokenizers give the same tokens; pieces have all rules with them, whatever their level is called.
+fn cut_alike(a: &Tokenizer, b: &Tokenizer) -> bool {
+    match (&a.subwords, &b.subwords) {
+        (Some(ours), Some(theirs)) => ours == theirs && a.tags == b.tags,
+        _ => a == b,
     }
-    let describe = |tokenizer: &Tokenizer| {
-        let Tokenizer { level, lowercase, form, tags, .. } = tokenizer;
-        let (level, form) = (format!("{level:?}").to_lowercase(), format!("{form:?}").to_lowercase());
-        let tags = if tags.is_some() { ", tags" } else { "" };
-        format!("level = \"{level}\", lowercase = {lowercase}, form = \"{form}\"{tags}")
+}
+
+/// The tokenizer that a side asks for, with the pieces of the model where it has any.
+fn with_pieces(
+    side: &'static str,
+    asked: Tokenizer,
+    config: &SideConfig,
+    model: &Tokenizer,
+) -> Result<Tokenizer> {
+    let is_same = match (&model.subwords, &config.tokenizer) {
+        (None, _) => asked == *model,
+        (Some(pieces), Some(file)) => Subwords::open(file)? == *pieces,
+        (Some(pieces), None) => {
+            let plain = Tokenizer::new(Level::Pieces).with_tags(asked.tags.clone());
+            let is_level = asked.level == model.level || asked.level.is_of(pieces.model());
+            let rules = (asked.lowercase, asked.form) == (model.lowercase, model.form);
+            let is_spelt = !config.byte_fallback || pieces.spells_everything();
+            asked == plain || is_level && rules && is_spelt
+        }
     };
-    Err(Error::OtherTokenizer { side, expected: describe(model), found: describe(asked) })
+    if is_same && asked.tags == model.tags {
+        return Ok(Tokenizer { subwords: model.subwords.clone(), ..asked });
+    }
+    let found = match &config.tokenizer {
+        Some(file) => format!("the pieces of {}{}", file.display(), tags(&asked)),
+        None => describe(&asked, config.byte_fallback),
+    };
+    let bytes = model.subwords.as_ref().is_some_and(Subwords::spells_everything);
+    Err(Error::OtherTokenizer { side, expected: describe(model, bytes), found })
+}
+
+fn describe(tokenizer: &Tokenizer, byte_fallback: bool) -> String {
+    let Tokenizer { level, lowercase, form, subwords, .. } = tokenizer;
+    let (level, form) = (format!("{level:?}").to_lowercase(), format!("{form:?}").to_lowercase());
+    let by = subwords.as_ref().map(|pieces| format!("pieces by {}: ", pieces.model())).unwrap_or_default();
+    let bytes = if byte_fallback { ", byte_fallback = true" } else { "" };
+    format!("{by}level = \"{level}\", lowercase = {lowercase}, form = \"{form}\"{bytes}{}", tags(tokenizer))
+}
+
+fn tags(tokenizer: &Tokenizer) -> String {
+    tokenizer.tags.as_ref().map(|tags| format!(", tags between {tags:?}")).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::DataConfig;
     use crate::corpus::Pair;
     use crate::prepare::{prepare, prepare_from};
-    use crate::tokenize::Level;
     use crate::vocab::UNK;
 
     fn pairs(sides: &[(&str, &str)]) -> Vec<Pair> {

@@ -22,7 +22,7 @@ pub(crate) fn learn(
     known: Option<Known<'_>>,
 ) -> Result<(Tokenizer, Tokenizer)> {
     let (src, tgt) = match known {
-        Some(known) => known.tokenizers(config.tokenizers())?,
+        Some(known) => known.tokenizers(config)?,
         None => learn_pieces(config, stream, divider)?,
     };
     let mut problems = Problems::default();
@@ -37,6 +37,7 @@ fn learn_pieces(
     stream: &Stream<'_>,
     divider: &Divider,
 ) -> Result<(Tokenizer, Tokenizer)> {
+    config.problems_of_pieces().into_result()?;
     let (mut src, mut tgt) = config.tokenizers();
     let (plain_src, plain_tgt) = (src.clone(), tgt.clone());
     let encoder = Encoder::new(config, &plain_src, &plain_tgt, divider);

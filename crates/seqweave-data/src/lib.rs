@@ -10,7 +10,7 @@
 //! | divide | [`split`](fn@split), [`exclude_sources`] | no source on both sides, in any order of the file |
 //! | drop | [`select`] | a count for every reason |
 //! | number | [`Tokenizer`], [`Vocab`], [`Codec`] | same counts, same ids; text never reaches a special id |
-//! | look over | [`examine`] | every finding with what to do about it |
+//! | look over | [`diagnose`] | every finding with what to do about it |
 //! | keep | [`read_data`], [`prepare_shards`], [`Examples`] | memory and mapped shards hold the same; every byte verified |
 //! | batch | [`BatchPlan`], [`Batches`] | an epoch is a pure function of lengths, configuration and seed |
 //! | run ahead | [`prefetch`](fn@prefetch) | order, errors and panics kept |
@@ -71,6 +71,7 @@
 #![deny(unsafe_code)]
 
 mod batch;
+mod codec;
 mod config;
 mod corpus;
 mod divide;
@@ -96,9 +97,12 @@ mod tokenize;
 mod vocab;
 
 pub use batch::{BatchConfig, BatchPlan, Batches, Example, Lens, PadWaste, Position};
+pub use codec::Codec;
 pub use config::{DataConfig, SideConfig};
-pub use corpus::{Pair, Pairs, SourceSpec, TrainSpec, WeightedSource, load, load_lines, pairs};
-pub use doctor::{Diagnosis, Finding, SideFacts, Weight, examine};
+pub use corpus::{
+    Pair, Pairs, SourceSpec, TrainSpec, WeightedSource, load, load_lines, pairs, to_jsonl, to_tsv,
+};
+pub use doctor::{Diagnosis, Finding, Severity, SideFacts, diagnose};
 pub use error::{EntryFlaw, Error, Problem, Result, ShardFlaw, Utf8Flaw};
 pub use filter::{FilterConfig, FilterReport, select};
 pub use hash::Fnv64;
@@ -106,8 +110,8 @@ pub use known::Known;
 pub use lines::{Lines, MAX_LINE_BYTES, read_lines};
 pub use prefetch::{Prefetch, prefetch};
 pub use prepare::{
-    Codec, Corpora, PrepareReport, Prepared, VocabReport, encode_pairs, is_mostly_unspaced, load_corpora,
-    prepare, prepare_from, prepare_shards, read_data, read_data_from,
+    Corpora, PrepareReport, Prepared, VocabReport, encode_pairs, is_mostly_unspaced, load_corpora, prepare,
+    prepare_from, prepare_shards, prepare_shards_from, read_data, read_data_from,
 };
 pub use resample::Resampler;
 pub use shard::{Examples, Part, ShardFolder, ShardInfo};

@@ -11,11 +11,11 @@
 use std::fmt;
 use std::path::Path;
 
-use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Example;
+use crate::codec::Codec;
 use crate::config::{DataConfig, SideConfig};
 use crate::corpus::{Pair, SourceSpec, TrainSpec, pairs};
 use crate::divide::{Divider, Place, check_parts};
@@ -28,60 +28,8 @@ use crate::learn::learn;
 use crate::shard::{Examples, Part, RawShard, ShardFolder, ShardInfo, ShardWriter, fingerprint, id_width};
 use crate::split::{Amount, SplitConfig};
 use crate::stream::{Chunk, Stream};
-use crate::subword::Noise;
-use crate::tokenize::{TAG, Tokenizer, is_tag, is_unspaced};
+use crate::tokenize::{Tokenizer, is_unspaced};
 use crate::vocab::{UNK, Vocab};
-
-/// One side's way from text to ids and back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Codec {
-    /// Text to tokens.
-    pub tokenizer: Tokenizer,
-    /// Tokens to ids.
-    pub vocab: Vocab,
-}
-
-impl Codec {
-    /// The ids of a text, without `<s>` and `</s>`.
-    pub fn encode(&self, text: &str) -> Vec<u32> {
-        if self.tokenizer.subwords.is_some() || self.tokenizer.tags.is_some() {
-            return self.ids(self.tokenizer.encode(text));
-        }
-        self.vocab.encode(self.tokenizer.level.split(&self.tokenizer.normalize(text)))
-    }
-
-    /// The ids of a text whose pieces are cut by chance; the usual ones where there are no pieces.
-    pub fn sample(&self, text: &str, noise: Noise, rng: &mut ChaCha8Rng) -> Vec<u32> {
-        let Some(subwords) = &self.tokenizer.subwords else { return self.encode(text) };
-        let (words, tags) = self.tokenizer.text_and_tags(text);
-        let mut pieces = subwords.sample(words, noise, rng);
-        pieces.extend(tags.into_iter().map(|tag| format!("{TAG}{tag}")));
-        self.ids(pieces)
-    }
-
-    /// The number of tags, which have the last ids.
-    pub fn tags(&self) -> usize {
-        // A piece may look like a tag where there are none.
-        if self.tokenizer.tags.is_some() { self.vocab.tags() } else { 0 }
-    }
-
-    /// The ids of tokens; a tag that was not there in training is left out, since nothing was learnt of it.
-    fn ids(&self, tokens: Vec<String>) -> Vec<u32> {
-        if self.tokenizer.tags.is_none() {
-            return self.vocab.encode(tokens);
-        }
-        let ids = tokens.iter().map(|token| (token, self.vocab.id(token)));
-        ids.filter(|(token, id)| *id != UNK || !is_tag(token)).map(|(_, id)| id).collect()
-    }
-
-    /// The text of ids; padding, `<s>` and `</s>` are skipped, and unknown tokens read `<unk>`.
-    ///
-    /// # Errors
-    /// [`Error::TokenId`] for an id outside the vocabulary.
-    pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        Ok(self.tokenizer.decode(self.vocab.decode(ids)?))
-    }
-}
 
 /// The corpora that a [`DataConfig`] names, each in the order of its file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -235,7 +183,7 @@ pub fn prepare(train: &[Pair], config: &DataConfig) -> Result<Prepared> {
 /// As [`prepare`]; [`Error::OtherTokenizer`] where the configuration asks for another tokenizer than the model has,
 /// [`Error::NotShared`] where it asks for one vocabulary and the model has two.
 pub fn prepare_from(train: &[Pair], config: &DataConfig, known: Option<Known<'_>>) -> Result<Prepared> {
-    config.validate()?;
+    config.problems().into_result()?;
     let stream = Stream::held(train);
     let mut raw = Vec::new();
     let mut put = |shard| {
@@ -263,7 +211,8 @@ pub fn read_data(config: &DataConfig) -> Result<Prepared> {
 /// [`read_data`] with what a model knows already.
 ///
 /// # Errors
-/// As [`read_data`] and [`prepare_from`]; shards must have been made with the tokens of the model.
+/// As [`read_data`] and [`prepare_from`]; shards must have been made with the tokens of the model, and those that were made
+/// with the tokens of a model need one.
 pub fn read_data_from(config: &DataConfig, known: Option<Known<'_>>) -> Result<Prepared> {
     if let Some(TrainSpec::Shards(dir)) = &config.train {
         let mut problems = config.problems();
@@ -288,9 +237,7 @@ pub fn read_data_from(config: &DataConfig, known: Option<Known<'_>>) -> Result<P
 fn read_shards(dir: &Path, config: &DataConfig, known: Option<Known<'_>>) -> Result<Prepared> {
     let folder = ShardFolder::open(dir)?;
     folder.check(dir, config)?;
-    if known.is_some_and(|known| !known.reads(&folder.src, &folder.tgt)) {
-        return Err(Error::ShardTokens { name: dir.display().to_string() });
-    }
+    folder.check_tokens(dir, known)?;
     // Files that are named must be those whose sources were kept out of training.
     for (key, source, pairs) in [("dev", &config.dev, &folder.dev), ("test", &config.test, &folder.test)] {
         let Some(source) = source else { continue };
@@ -312,6 +259,19 @@ fn read_shards(dir: &Path, config: &DataConfig, known: Option<Known<'_>>) -> Res
 /// As [`read_data`]; [`Error::FolderExists`], and [`Error::Io`] where the folder cannot be written. Nothing is left
 /// behind then.
 pub fn prepare_shards(config: &DataConfig, dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<ShardInfo> {
+    prepare_shards_from(config, dir, None, progress)
+}
+
+/// [`prepare_shards`] with what a model knows already: the shards have the tokens that its further training would use.
+///
+/// # Errors
+/// As [`prepare_shards`] and [`prepare_from`].
+pub fn prepare_shards_from(
+    config: &DataConfig,
+    dir: &Path,
+    known: Option<Known<'_>>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<ShardInfo> {
     let sources = text_sources(config)?;
     let mut problems = Problems::default();
     let expected = "no dropout or sampling, which cut text anew in every epoch where shards hold no text";
@@ -320,15 +280,16 @@ pub fn prepare_shards(config: &DataConfig, dir: &Path, progress: &mut dyn FnMut(
     let mut writer = ShardWriter::begin(dir)?;
     let stream = stream_of(sources, config)?;
     let divided = Divided::of(config, &stream)?;
-    let encoded = divided.encode(config, &stream, None, &mut |shard| writer.put_aside(&shard), progress)?;
-    let numbered = encoded.number(config, None)?;
+    let encoded = divided.encode(config, &stream, known, &mut |shard| writer.put_aside(&shard), progress)?;
+    let numbered = encoded.number(config, known)?;
     let mut content = blake3::Hasher::new();
     writer.pack(|raw| numbered.pack(raw, &mut content))?;
     let weights: Vec<f64> = sources.iter().map(|source| source.weight).collect();
     let Numbered { src, tgt, dev, test, .. } = &numbered;
     let parts = numbered.parts(&weights);
     let print = fingerprint(&content, &parts);
-    let info = ShardInfo::new(config, (src, tgt), parts, print, numbered.report.clone());
+    let mut info = ShardInfo::new(config, (src, tgt), parts, print, numbered.report.clone());
+    info.known = known.map(|known| known.fingerprint());
     writer.describe(&info, (src, tgt), [dev, test])?;
     writer.seal()?;
     Ok(info)

@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use crate::batch::Example;
+use crate::codec::Codec;
 use crate::error::Result;
-use crate::prepare::Codec;
 use crate::shard::Examples;
 use crate::subword::{Noise, Side, noise_rng};
 

@@ -109,7 +109,7 @@ pub struct SplitConfig {
     /// How much goes to validation: a share of the distinct sources (`0.05`) or a number of pairs (`500`).
     pub dev: Amount,
     /// How much goes to the test set: a share of the distinct sources (`0.05`) or a number of pairs (`500`). Training
-    /// writes it to `test.tsv` in the run folder.
+    /// writes it to `test.tsv` in the run folder, or to `test.jsonl` where a text has tabs or line breaks of its own.
     pub test: Amount,
     /// Seed of the division, apart from that of the run, so that runs with other seeds are measured on the same pairs.
     pub seed: u64,

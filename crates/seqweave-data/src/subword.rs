@@ -233,6 +233,12 @@ impl Subwords {
         }
     }
 
+    /// Whether a character that no piece covers is spelt, in bytes, and so nothing is unknown.
+    pub fn spells_everything(&self) -> bool {
+        // For private use: no text has it, and no normal form changes it.
+        !self.encode("\u{10FFFD}").iter().any(|piece| piece == UNKNOWN)
+    }
+
     /// The text that goes into the crate's tokenizer.
     fn normalize<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut text = Cow::Borrowed(text);

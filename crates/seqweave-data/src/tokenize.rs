@@ -22,7 +22,7 @@ pub enum Level {
     Bpe,
     /// A piece of a word, learnt by a unigram language model from the training pairs.
     Unigram,
-    /// A piece of a word, by the rules of the file that `tokenizer` names; that key alone says so.
+    /// A piece of a word, by the rules of the file that `tokenizer` names; without one, those of the shards or of `train.init_from`.
     Pieces,
 }
 
@@ -43,6 +43,15 @@ impl Level {
     /// Whether tokens are pieces of words.
     pub fn is_subword(self) -> bool {
         matches!(self, Self::Bpe | Self::Unigram | Self::Pieces)
+    }
+
+    /// Whether its pieces are learnt by a model of this name; see [`Subwords::model`].
+    pub(crate) fn is_of(self, model: &str) -> bool {
+        match self {
+            Self::Word | Self::Char | Self::Pieces => false,
+            Self::Bpe => model == "BPE",
+            Self::Unigram => model == "Unigram",
+        }
     }
 
     /// How pieces are learnt, for the levels whose pieces are.

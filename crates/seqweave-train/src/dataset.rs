@@ -4,6 +4,7 @@ use crate::Result;
 use crate::config::Config;
 use seqweave_data::{
     BatchPlan, Codec, Examples, Fnv64, Known, Level, Pair, Resampler, is_mostly_unspaced, read_data_from,
+    to_tsv,
 };
 
 /// Everything a run takes from its corpora.
@@ -53,7 +54,12 @@ impl Dataset {
         facts.push(format!("development: {} pairs", data.dev.len()));
         let test = if config.data.test.is_none() { data.test } else { Vec::new() };
         if !test.is_empty() {
-            facts.push(format!("test: {} pairs, set apart in test.tsv of the run folder", test.len()));
+            let name = if to_tsv(&test, config.data.features.is_some()).is_some() {
+                "test.tsv"
+            } else {
+                "test.jsonl"
+            };
+            facts.push(format!("test: {} pairs, set apart in {name} of the run folder", test.len()));
         }
         let texts = data.texts.iter().map(|pair| (pair.src.as_str(), pair.tgt.as_str()));
         let sides = [(&data.src, config.data.src.noise()), (&data.tgt, config.data.tgt.noise())];

@@ -1,13 +1,13 @@
 //! A look over a whole configuration before it is trained: its data, and its model beside them.
 
-use seqweave_data::{Diagnosis, Finding, Weight, examine};
-use seqweave_nn::ParamsBuilder;
-use seqweave_seq2seq::Seq2Seq;
+use seqweave_data::{Diagnosis, Finding, Severity, diagnose};
 use seqweave_tensor::Device;
 use serde::Serialize;
 
 use crate::Result;
 use crate::config::Config;
+use crate::initial::Initial;
+use crate::plan::{Sizes, check_memory, planned_model};
 
 /// Parameters a token of an epoch from which a model can learn its corpus by heart.
 const MANY: f64 = 10.0;
@@ -22,15 +22,15 @@ pub struct Checkup {
     pub parameters: usize,
 }
 
-/// Looks over data and model of a configuration. Nothing is trained and nothing written.
+/// Looks over data and model of a configuration, which is to be trained on `device`. Nothing is trained and nothing written.
 ///
 /// # Errors
 /// Bad settings, and data that cannot be read.
-pub fn doctor(config: &Config) -> Result<Checkup> {
-    let mut data = examine(&config.data)?;
-    let mut builder = ParamsBuilder::new();
-    let [src, tgt] = data.vocab;
-    Seq2Seq::new(&config.model, src, tgt, &mut builder.root())?;
+pub fn doctor(config: &Config, device: &Device) -> Result<Checkup> {
+    let initial = config.train.init_from.as_deref().map(Initial::open).transpose()?;
+    let mut data = diagnose(&config.data, initial.as_ref().map(Initial::known))?;
+    let ([src, tgt], tags) = (data.vocab, data.tags);
+    let (_, builder) = planned_model(config, Sizes { src, tags, tgt })?;
     let parameters = builder.numel();
     let share = parameters as f64 / data.tokens.max(1) as f64;
     if share > MANY {
@@ -40,12 +40,12 @@ pub fn doctor(config: &Config) -> Result<Checkup> {
         );
         let help = "it may learn them by heart: lower model.hidden and model.emb, raise model.dropout, or use \
                     a smaller vocabulary";
-        data.findings.push(Finding::new(Weight::Advice, "model-large", found, help));
+        data.findings.push(Finding::new(Severity::Advice, "model-large", found, help));
     }
-    if let Err(error) = builder.check_memory(&Device::cpu(), 5 + 2 * config.train.optimizer.vectors().len()) {
+    if let Err(error) = check_memory(config, &builder, device) {
         let text = error.to_string();
         let (found, help) = text.split_once("\nhelp: ").unwrap_or((&text, "lower model.hidden"));
-        data.findings.insert(0, Finding::new(Weight::Problem, "memory", found, help));
+        data.findings.insert(0, Finding::new(Severity::Problem, "memory", found, help));
     }
     Ok(Checkup { data, parameters })
 }

@@ -8,7 +8,8 @@
 //! RUN/tb/             event files for TensorBoard, unless `run.tensorboard` is off
 //! RUN/checkpoints/    see [`crate::checkpoint`]
 //! RUN/samples/        translations of a few validation sentences per step
-//! RUN/test.tsv        pairs that were set apart for a test, if the corpora have no file of their own for it
+//! RUN/test.tsv        pairs that were set apart for a test, if the corpora have no file of their own for it; test.jsonl
+//!                     where a text has tabs or line breaks of its own
 //! RUN/run.lock        held by the one trainer of this folder
 //! ```
 
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use seqweave::store::{self, Disk};
+use seqweave_data::{Pair, to_jsonl, to_tsv};
 
 use crate::checkpoint::{self, MetricRow, MetricTable};
 use crate::timestamp::timestamp;
@@ -123,9 +125,22 @@ impl RunFolder {
         self.root.join("tb")
     }
 
-    /// The pairs that the split set apart for a test.
-    pub fn test_path(&self) -> PathBuf {
-        self.root.join("test.tsv")
+    /// Where the pairs that the split set apart for a test may be: as lines of TSV, or of JSON.
+    pub fn test_paths(&self) -> [PathBuf; 2] {
+        ["test.tsv", "test.jsonl"].map(|name| self.root.join(name))
+    }
+
+    /// Writes the pairs that the split set apart for a test, in the form that holds them; `tags` says whether their sources
+    /// have a column of tags.
+    ///
+    /// # Errors
+    /// [`Error::Store`] naming call and path.
+    pub fn write_test(&self, pairs: &[Pair], tags: bool) -> Result<()> {
+        let [tsv, jsonl] = self.test_paths();
+        match to_tsv(pairs, tags) {
+            Some(text) => self.write(&tsv, &text),
+            None => self.write(&jsonl, &to_jsonl(pairs)),
+        }
     }
 
     /// The sample translations of a step.
@@ -151,7 +166,8 @@ impl RunFolder {
             let path = path.to_path_buf();
             move |source| Error::Io { op, path, source }
         };
-        let mut files = vec![self.metrics_path(), self.log_path(), self.train_log_path(), self.test_path()];
+        let mut files = vec![self.metrics_path(), self.log_path(), self.train_log_path()];
+        files.extend(self.test_paths());
         for folder in [self.root.join("samples"), self.tensorboard_path()] {
             match fs::read_dir(&folder) {
                 // A run need not have written for TensorBoard.

@@ -101,6 +101,48 @@ impl Look {
     }
 }
 
+/// Characters that stand between tags in published data: `N;ACC;PL`, `pos=N,case=ACC`, `V;LGSPEC1(IND, PST)`, `V|PST`.
+const BETWEEN: [char; 5] = [';', ',', '|', '(', ')'];
+
+/// What a column of tags looks like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagLook {
+    /// The characters between tags, as `data.features` names them.
+    pub separators: String,
+    /// Different tags.
+    pub distinct: usize,
+    /// How often each was seen, on the average.
+    pub times: usize,
+}
+
+impl TagLook {
+    /// A look at the cells of a column; none if they are no tags, of which a few come again and again: sentences, words,
+    /// numbers.
+    pub fn of<'t>(cells: impl IntoIterator<Item = &'t str>) -> Option<TagLook> {
+        let (mut distinct, mut between, mut all) = (HashSet::new(), HashSet::new(), 0);
+        for cell in cells {
+            between.extend(cell.chars().filter(|c| BETWEEN.contains(c)));
+            for tag in cell.split(BETWEEN).map(str::trim).filter(|tag| !tag.is_empty()) {
+                if tag.contains(char::is_whitespace) {
+                    return None;
+                }
+                all += 1;
+                distinct.insert(tag);
+                if distinct.len() > CLOSED {
+                    return None;
+                }
+            }
+        }
+        let times = all / distinct.len().max(1);
+        if times < 3 || distinct.iter().all(|tag| tag.parse::<f64>().is_ok()) {
+            return None;
+        }
+        let separators: String = BETWEEN.into_iter().filter(|c| between.contains(c)).collect();
+        let separators = if separators.is_empty() { BETWEEN[0].to_string() } else { separators };
+        Some(TagLook { separators, distinct: distinct.len(), times })
+    }
+}
+
 /// A look at pairs, one after the other; what it keeps grows with the distinct words alone.
 #[derive(Default)]
 pub struct Survey {
@@ -201,6 +243,24 @@ mod tests {
         assert_eq!(sizes(3000), (128, 2000, 40));
         assert_eq!(sizes(260_000), (512, 8000, 9));
         assert_eq!(sizes(410_000).1, 16_000);
+    }
+
+    #[test]
+    fn tags_are_told_from_words_sentences_and_numbers() {
+        let look = |cell: fn(usize) -> String| {
+            let cells: Vec<String> = (0..60).map(cell).collect();
+            let look = TagLook::of(cells.iter().map(String::as_str));
+            look.map(|TagLook { separators, distinct, times }| (separators, distinct, times))
+        };
+        let tags = |separators: &str, distinct, times| Some((separators.to_owned(), distinct, times));
+        assert_eq!(look(|i| ["N;ACC;PL", "N;ACC;SG"][i % 2].into()), tags(";", 4, 45));
+        assert_eq!(look(|i| format!("pos=N,case={}", i % 3)), tags(",", 4, 30));
+        assert_eq!(look(|i| ["V;LGSPEC1(IND, PST)", "V"][i % 2].into()), tags(";,()", 4, 37));
+        assert_eq!(look(|i| ["SG", "PL"][i % 2].into()), tags(";", 2, 30));
+        assert_eq!(look(|i| format!("word{i}")), None);
+        assert_eq!(look(|i| format!("this is text {}", i % 2)), None);
+        assert_eq!(look(|i| (i % 5).to_string()), None);
+        assert_eq!(look(|_| String::new()), None);
     }
 
     #[test]

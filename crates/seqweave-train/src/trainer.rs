@@ -11,7 +11,7 @@ use crate::describe::{describe, describe_machine};
 use crate::event::{Event, Outcome, Sample, Started, Validation};
 use crate::feed::{Feed, FeedSource};
 use crate::initial::Initial;
-use crate::plan::{is_due, planned_schedule, planned_steps};
+use crate::plan::{Sizes, check_memory, is_due, planned_model, planned_schedule, planned_steps};
 use crate::progress::{Progress, Window, decimal};
 use crate::resume::{check_same, check_settings, newest, restore_weights, settings_hash};
 use crate::run_folder::{EventLog, MetricsFile, RunFolder};
@@ -23,8 +23,7 @@ use seqweave::store::Disk;
 use seqweave::{ModelFolder, TranslateOptions, Translator};
 use seqweave_data::{Pair, prefetch};
 use seqweave_metrics::{Metric, TextOptions};
-use seqweave_nn::{MovingAverage, Optimizer, ParamsBuilder, Schedule};
-use seqweave_seq2seq::Seq2Seq;
+use seqweave_nn::{MovingAverage, Optimizer, Schedule};
 use seqweave_tensor::{Device, Philox};
 use std::path::Path;
 use std::sync::Arc;
@@ -105,14 +104,10 @@ impl Trainer {
         };
         let mut data = Dataset::open(&config, initial.as_ref().map(Initial::known))?;
         let (config_hash, data_fingerprint) = (settings_hash(&config), data.fingerprint());
-        let (src, tgt) = (&data.source.vocab, &data.target.vocab);
-        let mut builder = ParamsBuilder::new();
-        let model =
-            Seq2Seq::with_tags(&config.model, src.len(), data.source.tags(), tgt.len(), &mut builder.root())?;
-        // Value, two layouts of it, gradient, their mean and the optimizer's vectors; while a checkpoint is written, value,
-        // mean and vectors once more.
-        let average = if config.train.ema > 0.0 { 2 } else { 0 };
-        builder.check_memory(&device, 5 + average + 2 * config.train.optimizer.vectors().len())?;
+        let (source, target) = (&data.source, &data.target);
+        let sizes = Sizes { src: source.vocab.len(), tags: source.tags(), tgt: target.vocab.len() };
+        let (model, builder) = planned_model(&config, sizes)?;
+        check_memory(&config, &builder, &device)?;
         let (mut folder, state) = match found {
             Some(found) => {
                 check_same(&found.folder, "training data", &found.state.data_fingerprint, &data_fingerprint)?;
@@ -188,8 +183,7 @@ impl Trainer {
         }
         run.write(&run.config_path(), resolved)?;
         if !data.test.is_empty() {
-            let lines = data.test.iter().map(|pair| format!("{}\t{}\n", pair.src, pair.tgt));
-            run.write(&run.test_path(), &lines.collect::<String>())?;
+            run.write_test(&data.test, config.data.features.is_some())?;
         }
         let board = match config.run.tensorboard {
             true => Some(Tensorboard::open(&run.tensorboard_path(), progress.step)?),

@@ -40,10 +40,17 @@ pub fn run(ui: &Ui, job: &Init) -> Outcome {
         Contents::ToyReverse { seed } => toy(*seed, dir).map_err(refuse)?,
         Contents::Own { pairs } => {
             // The pairs are read first: a mistake in their names makes no folder.
-            let text = own::config(&job.name, pairs)?;
+            let own::Own { config, pairs } = own::own(&job.name, pairs)?;
             fs::create_dir_all(dir).map_err(refuse)?;
-            fs::write(dir.join("config.toml"), text).map_err(refuse)?;
-            "config.toml, which says why it is as it is".to_string()
+            fs::write(dir.join("config.toml"), config).map_err(refuse)?;
+            let made = "config.toml, which says why it is as it is";
+            match pairs {
+                None => made.to_owned(),
+                Some(text) => {
+                    fs::write(dir.join(own::PAIRS), text).map_err(refuse)?;
+                    format!("{made}, and {} with the tags as the second column", own::PAIRS)
+                }
+            }
         }
     };
     ui.note(format!("created {}: {made}", dir.display()));

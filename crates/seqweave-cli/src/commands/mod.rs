@@ -26,8 +26,9 @@ use std::path::{Path, PathBuf};
 use seqweave::{ModelFolder, TranslateOptions, Translator};
 use seqweave_tensor::Device;
 use seqweave_tensor::machine::check_override;
+use seqweave_train::config::Config;
 
-use crate::exit::{Failure, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::resolve::{Context, Search};
 use crate::ui::Ui;
 use crate::values::DeviceChoice;
@@ -39,6 +40,12 @@ fn start_pool(threads: usize) -> Outcome<()> {
         .num_threads(threads)
         .build_global()
         .map_err(|e| Failure::from(e).context(format!("cannot start {threads} threads")))
+}
+
+/// The device that a configuration asks for.
+fn device_choice(config: &Config) -> Outcome<DeviceChoice> {
+    let refused = |e| Failure::new(Exit::Config, format!("run.device is `{}`: {e}", config.run.device));
+    config.run.device.parse().map_err(refused)
 }
 
 /// The device, and which it is and why.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use seqweave_data::{ShardInfo, prepare_shards};
+use seqweave_data::ShardInfo;
 
 use super::{config, start_pool};
 use crate::exit::{Exit, Outcome};
@@ -20,7 +20,7 @@ pub fn run(ui: &Ui, context: &Context, job: Prepare) -> Outcome {
     let start = Instant::now();
     let bar = ui.bar(0);
     let mut read = 0;
-    let info = prepare_shards(&config.data, &job.output, &mut |pairs| {
+    let info = seqweave_train::prepare(&config, &job.output, &mut |pairs| {
         read = pairs;
         bar.set_position(pairs);
         bar.set_message(format!("{} pairs", grouped(pairs as usize)));

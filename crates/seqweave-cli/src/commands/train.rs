@@ -13,13 +13,12 @@ use seqweave_train::checkpoint::{self, Pointer};
 use seqweave_train::run_folder::RunFolder;
 use seqweave_train::{Event, OpenOptions, Outcome as RunOutcome, Started, Trainer};
 
-use super::{config, open_device, start_pool};
+use super::{config, device_choice, open_device, start_pool};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::progress::{outcome_words, short, started_lines, step_line, validation_lines};
 use crate::resolve::Train;
 use crate::stop::Stop;
 use crate::ui::Ui;
-use crate::values::DeviceChoice;
 
 /// Trains until it is done, interrupted or diverged.
 ///
@@ -28,12 +27,7 @@ use crate::values::DeviceChoice;
 pub fn run(ui: &Ui, job: Train) -> Outcome {
     let config = config::load(ui, &job.config)?;
     start_pool(config.run.threads as usize)?;
-    let choice: DeviceChoice = config
-        .run
-        .device
-        .parse()
-        .map_err(|e| Failure::new(Exit::Config, format!("run.device is `{}`: {e}", config.run.device)))?;
-    let (device, why) = open_device(choice)?;
+    let (device, why) = open_device(device_choice(&config)?)?;
     let device = (device.with_precision(config.train.precision.into()), why);
     let run = config.run_folder();
     let options = OpenOptions { overwrite: job.overwrite };

@@ -13,7 +13,7 @@ use super::{open_ensemble, translate_options};
 use crate::args::Format;
 use crate::chunks::chunks;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{TranslationRecord, alignment};
+use crate::output::{TranslationRecord, alignment, one_line};
 use crate::resolve::{Context, Sink, Source, Translate};
 use crate::ui::Ui;
 
@@ -49,7 +49,7 @@ pub fn run(ui: &Ui, context: &Context, job: Translate) -> Outcome {
         }
         let count = lines.len() as u64;
         let written = match job.format {
-            Format::Text => translations.iter().try_for_each(|t| writeln!(output, "{}", t.text())),
+            Format::Text => translations.iter().try_for_each(|t| writeln!(output, "{}", one_line(t.text()))),
             Format::Jsonl => {
                 (id..).zip(lines).zip(&translations).try_for_each(|((id, line), translation)| {
                     let record =

@@ -1,6 +1,6 @@
 //! What `doctor` has found, as lines of at most 80 columns.
 
-use seqweave_data::{Finding, SideFacts, Weight};
+use seqweave_data::{Finding, Severity, SideFacts};
 use seqweave_train::Checkup;
 
 use crate::progress::grouped;
@@ -48,7 +48,7 @@ pub fn checkup_lines(checkup: &Checkup) -> Vec<String> {
         lines.extend(finding_lines(finding));
     }
     lines.push(String::new());
-    let problems = data.findings.iter().filter(|finding| finding.weight == Weight::Problem).count();
+    let problems = data.findings.iter().filter(|finding| finding.severity == Severity::Problem).count();
     lines.push(match (problems, data.findings.len() - problems) {
         (0, 0) => "nothing found: the data look good".to_owned(),
         (problems, advice) => format!("{problems} problems, {advice} pieces of advice"),
@@ -68,9 +68,9 @@ fn side_line(side: &SideFacts) -> String {
 }
 
 fn finding_lines(finding: &Finding) -> Vec<String> {
-    let word = match finding.weight {
-        Weight::Problem => "problem: ",
-        Weight::Advice => "advice:  ",
+    let word = match finding.severity {
+        Severity::Problem => "problem: ",
+        Severity::Advice => "advice:  ",
     };
     let mut lines = wrapped(word, &finding.found);
     lines.extend(wrapped("  help:  ", &finding.help));
@@ -103,7 +103,7 @@ mod tests {
     fn long_findings_are_broken_at_blanks() {
         let help =
             "set data.src.level = \"bpe\", or raise data.src.max_vocab, and look once more at what comes";
-        let finding = Finding::new(Weight::Problem, "x", "1.5 % are unknown", help);
+        let finding = Finding::new(Severity::Problem, "x", "1.5 % are unknown", help);
         let lines = finding_lines(&finding);
         assert_eq!(lines[0], "problem: 1.5 % are unknown");
         assert_eq!(

@@ -8,4 +8,6 @@ mod translation;
 pub use checkup::checkup_lines;
 pub use comparison::{ComparisonReport, Measurement, SystemReport};
 pub use evaluation::{EvaluationReport, GateResult};
-pub use translation::{Candidate, ScoreRecord, ScoreSummary, TokenScore, TranslationRecord, alignment};
+pub use translation::{
+    Candidate, ScoreRecord, ScoreSummary, TokenScore, TranslationRecord, alignment, one_line,
+};

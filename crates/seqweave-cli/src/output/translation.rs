@@ -1,5 +1,7 @@
 //! Records of `translate --format jsonl` and `score --json`.
 
+use std::borrow::Cow;
+
 use seqweave::{Output, PairScore, Translation};
 use serde::Serialize;
 
@@ -56,6 +58,18 @@ pub struct Candidate {
 /// ```
 pub fn alignment(links: &[(usize, usize)]) -> String {
     links.iter().map(|(source, target)| format!("{source}-{target}")).collect::<Vec<_>>().join(" ")
+}
+
+/// A text as one line: line breaks, which training data in JSON may have, become spaces; JSON Lines keep them.
+///
+/// ```
+/// assert_eq!(seqweave_cli::output::one_line("a\r\nb\nc\td"), "a b c\td");
+/// ```
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    match text.contains(['\n', '\r']) {
+        true => Cow::Owned(text.replace("\r\n", " ").replace(['\n', '\r'], " ")),
+        false => Cow::Borrowed(text),
+    }
 }
 
 impl Candidate {
@@ -141,6 +155,8 @@ impl ScoreRecord {
     pub fn text(&self) -> String {
         let mut text = format!("{:.4}", self.log_prob);
         for TokenScore { token, log_prob } in self.per_token.iter().flatten() {
+            // A tab or a line break that is a token is written as it is escaped.
+            let token = token.replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r");
             text.push_str(&format!("\t{token} {log_prob:.4}"));
         }
         text
@@ -215,5 +231,7 @@ mod tests {
         assert!(serde_json::to_string(&record).unwrap().ends_with(
             r#""tokens":2,"per_token":[{"token":"A","log_prob":-1.0},{"token":"</s>","log_prob":-0.25}]}"#
         ));
+        record.per_token = Some(vec![token("\t", -1.0), token("\n", -0.25)]);
+        assert_eq!(record.text(), "-1.2500\t\\t -1.0000\t\\n -0.2500");
     }
 }

@@ -18,8 +18,10 @@ pub(super) fn read_fields<'l>(
     json.end().map_err(|error| error.to_string())?;
     match found {
         (Some(source), Some(target)) => {
-            if source.contains('\0') || target.contains('\0') {
-                return Err("a NUL character in a text".to_owned());
+            if let Some((field, _)) =
+                [(src, &source), (tgt, &target)].iter().find(|(_, text)| text.contains('\0'))
+            {
+                return Err(format!("the field {field:?} has a NUL character"));
             }
             Ok((source, target))
         }
@@ -88,7 +90,7 @@ mod tests {
             (r#"{"src":1,"tgt":"b"}"#, Err("invalid type: integer `1`")),
             (r#"["a","b"]"#, Err("expected a JSON object")),
             (r#"{"src":"a","tgt":"b"} x"#, Err("trailing characters")),
-            (r#"{"src":"a\u0000","tgt":"b"}"#, Err("a NUL character")),
+            (r#"{"src":"a\u0000","tgt":"b"}"#, Err("the field \"src\" has a NUL character")),
             ("", Err("EOF")),
         ];
         for (line, want) in rows {

@@ -10,6 +10,7 @@
 mod json;
 mod open;
 mod spec;
+mod write;
 
 use std::path::Path;
 
@@ -18,6 +19,7 @@ use crate::error::{Error, Result};
 use open::{FileLines, open_lines};
 pub(crate) use spec::WEIGHTS;
 pub use spec::{SourceSpec, TrainSpec, WeightedSource};
+pub use write::{to_jsonl, to_tsv};
 
 /// One sentence pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +96,7 @@ enum Inner {
 
 impl Pairs {
     /// Sets whether the source has tags: a line of TSV then has three columns, `source<TAB>tags<TAB>target`, of which the
-    /// first two are the source text of the pair. Lines of other forms are taken as they are.
+    /// first two are the source text of the pair. In other forms a source is `source<TAB>tags` by itself.
     #[must_use]
     pub fn with_tags(self, tags: bool) -> Self {
         Self { tags, ..self }
@@ -118,8 +120,8 @@ impl Pairs {
         }
         let found = match &mut self.inner {
             Inner::Tsv(lines) => next_tsv(lines, self.tags, take),
-            Inner::Jsonl(lines, src, tgt) => next_jsonl(lines, src, tgt, take),
-            Inner::Parallel(src, tgt) => next_parallel(src, tgt, take),
+            Inner::Jsonl(lines, src, tgt) => next_jsonl(lines, (src, tgt), self.tags, take),
+            Inner::Parallel(src, tgt) => next_parallel(src, tgt, self.tags, take),
         };
         self.finished = !matches!(found, Ok(true));
         found
@@ -175,14 +177,17 @@ fn next_tsv(lines: &mut FileLines, tags: bool, take: impl FnOnce(&str, &str, u64
 
 fn next_jsonl(
     lines: &mut FileLines,
-    src: &str,
-    tgt: &str,
+    (src, tgt): (&str, &str),
+    tags: bool,
     take: impl FnOnce(&str, &str, u64),
 ) -> Result<bool> {
     let line = lines.line() + 1;
     let why = match lines.next_text()? {
         None => None,
         Some(text) => match json::read_fields(text, src, tgt) {
+            Ok((source, _)) if tags && !source.contains('\t') => {
+                Some(format!("the field {src:?} has no tab, expected source<TAB>tags, as there are features"))
+            }
             Ok((source, target)) => {
                 take(&source, &target, line);
                 return Ok(true);
@@ -198,11 +203,16 @@ fn next_jsonl(
 fn next_parallel(
     src: &mut FileLines,
     tgt: &mut FileLines,
+    tags: bool,
     take: impl FnOnce(&str, &str, u64),
 ) -> Result<bool> {
     let line = src.line() + 1;
     let has_source = match (src.next_text()?, tgt.next_text()?) {
         (Some(s), Some(t)) => {
+            let found = 1 + if tags { s.matches('\t').count() } else { 0 };
+            if tags && found != 2 {
+                return Err(Error::SourceColumns { name: src.name().to_owned(), line, found });
+            }
             take(s, t, line);
             return Ok(true);
         }

@@ -8,12 +8,14 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::codec::Codec;
 use crate::config::{DataConfig, SideConfig};
 use crate::corpus::{Pair, TrainSpec};
 use crate::divide::Place;
 use crate::error::Result;
 use crate::hash::source_hash;
-use crate::prepare::{Codec, Divided, PrepareReport, stream_of, text_sources};
+use crate::known::Known;
+use crate::prepare::{Divided, PrepareReport, stream_of, text_sources};
 use crate::shard::ShardFolder;
 use crate::stream::Stream;
 use crate::tokenize::Level;
@@ -24,7 +26,7 @@ use survey::{Side, Survey};
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Weight {
+pub enum Severity {
     /// Results will be wrong or poor.
     Problem,
     /// Results may be better otherwise.
@@ -35,7 +37,7 @@ pub enum Weight {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finding {
     /// How much it matters.
-    pub weight: Weight,
+    pub severity: Severity,
     /// A word for programs, such as `duplicates`.
     pub what: &'static str,
     /// What was found, in a sentence.
@@ -47,19 +49,19 @@ pub struct Finding {
 impl Finding {
     /// A finding.
     pub fn new(
-        weight: Weight,
+        severity: Severity,
         what: &'static str,
         found: impl fmt::Display,
         help: impl fmt::Display,
     ) -> Self {
-        Self { weight, what, found: found.to_string(), help: help.to_string() }
+        Self { severity, what, found: found.to_string(), help: help.to_string() }
     }
 }
 
 /// One side of the training pairs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SideFacts {
-    /// Half of the texts have at most so many tokens (words, at the levels of pieces).
+    /// Half of the texts have at most so many tokens, tags included (words, at the levels of pieces).
     pub median: u32,
     /// 99 of 100 texts have at most so many.
     pub p99: u32,
@@ -71,7 +73,7 @@ pub struct SideFacts {
     pub held_out_unknown: f64,
 }
 
-/// What [`examine`] found.
+/// What [`diagnose`] found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Diagnosis {
     /// What becomes of the training pairs under this configuration.
@@ -88,17 +90,20 @@ pub struct Diagnosis {
     pub findings: Vec<Finding>,
     /// Tokens of each vocabulary.
     pub vocab: [usize; 2],
+    /// Tags among those of the source.
+    pub tags: usize,
 }
 
-/// Looks over the corpora of a configuration. Nothing is changed and nothing written.
+/// Looks over the corpora of a configuration; `known` are the tokens of a model that is to be trained further. Nothing is changed and nothing written.
 ///
 /// # Errors
 /// Bad values, and what cannot be read: the first fault of a corpus, damaged shards.
-pub fn examine(config: &DataConfig) -> Result<Diagnosis> {
+pub fn diagnose(config: &DataConfig, known: Option<Known<'_>>) -> Result<Diagnosis> {
     if let Some(TrainSpec::Shards(dir)) = &config.train {
-        config.validate()?;
+        config.problems().into_result()?;
         let folder = ShardFolder::open(dir)?;
         folder.check(dir, config)?;
+        folder.check_tokens(dir, known)?;
         let report = folder.info.report;
         let mut findings = Vec::new();
         of_report(config, &report, &mut findings);
@@ -106,6 +111,7 @@ pub fn examine(config: &DataConfig) -> Result<Diagnosis> {
         return Ok(Diagnosis {
             tokens: report.src.tokens + report.tgt.tokens,
             vocab: [report.src.size, report.tgt.size],
+            tags: folder.src.tags(),
             report,
             dev: folder.dev.len(),
             test: folder.test.len(),
@@ -118,7 +124,7 @@ pub fn examine(config: &DataConfig) -> Result<Diagnosis> {
     let divided = Divided::of(config, &stream)?;
     let survey = look(config, &stream, &divided)?;
     let numbered =
-        divided.encode(config, &stream, None, &mut |_| Ok(()), &mut |_| ())?.number(config, None)?;
+        divided.encode(config, &stream, known, &mut |_| Ok(()), &mut |_| ())?.number(config, known)?;
     let weighted = |(n, source): (&u64, &crate::corpus::WeightedSource)| *n as f64 * source.weight;
     let (shown, kept) = (
         numbered.parts.iter().zip(sources).map(weighted).sum::<f64>(),
@@ -145,6 +151,7 @@ pub fn examine(config: &DataConfig) -> Result<Diagnosis> {
     Ok(Diagnosis {
         tokens: ((report.src.tokens + report.tgt.tokens) as f64 * shown / kept) as u64,
         vocab: [report.src.size, report.tgt.size],
+        tags: numbered.src.tags(),
         report,
         dev: numbered.dev.len(),
         test: numbered.test.len(),
@@ -154,7 +161,7 @@ pub fn examine(config: &DataConfig) -> Result<Diagnosis> {
 }
 
 fn sorted(mut findings: Vec<Finding>) -> Vec<Finding> {
-    findings.sort_by_key(|finding| finding.weight);
+    findings.sort_by_key(|finding| finding.severity);
     findings
 }
 
@@ -207,7 +214,7 @@ fn of_report(config: &DataConfig, report: &PrepareReport, findings: &mut Vec<Fin
     if empty > 0 {
         let help = "they are dropped; if there are many, look for the step that has lost them";
         findings.push(Finding::new(
-            Weight::Advice,
+            Severity::Advice,
             "empty",
             format!("{} have an empty side", part(empty, all)),
             help,
@@ -219,7 +226,7 @@ fn of_report(config: &DataConfig, report: &PrepareReport, findings: &mut Vec<Fin
         if n as u64 * 200 > all {
             let found = format!("{} are dropped because the {side} is too long", part(n as u64, all));
             findings.push(Finding::new(
-                Weight::Advice,
+                Severity::Advice,
                 "too-long",
                 found,
                 format!("raise data.filter.{key}"),
@@ -229,7 +236,7 @@ fn of_report(config: &DataConfig, report: &PrepareReport, findings: &mut Vec<Fin
     if filter.kept * 2 < filter.total() {
         let found = format!("more than half of the pairs are dropped: {filter}");
         let help = "look at data.filter: some bound does not fit this corpus";
-        findings.push(Finding::new(Weight::Problem, "filter", found, help));
+        findings.push(Finding::new(Severity::Problem, "filter", found, help));
     }
     for (vocab, side, key) in [(&report.src, &config.src, "src"), (&report.tgt, &config.tgt, "tgt")] {
         let share = 100.0 * vocab.unknown as f64 / vocab.tokens.max(1) as f64;
@@ -241,7 +248,7 @@ fn of_report(config: &DataConfig, report: &PrepareReport, findings: &mut Vec<Fin
                 Level::Char => format!("raise data.{key}.max_vocab, or lower data.{key}.min_freq"),
                 Level::Bpe | Level::Unigram | Level::Pieces => format!("set data.{key}.byte_fallback = true"),
             };
-            findings.push(Finding::new(Weight::Problem, "unknown", found, help));
+            findings.push(Finding::new(Severity::Problem, "unknown", found, help));
         }
     }
 }
@@ -249,34 +256,33 @@ fn of_report(config: &DataConfig, report: &PrepareReport, findings: &mut Vec<Fin
 /// What pairs say together.
 fn of_pairs(config: &DataConfig, survey: &Survey, findings: &mut Vec<Finding>) {
     let (filter, all) = (&config.filter, survey.pairs);
-    let mut add = |weight, what, n: u64, text: &str, help: &str| {
-        findings.push(Finding::new(weight, what, format!("{} {text}", part(n, all)), help));
+    let mut add = |severity, what, n: u64, text: &str, help: &str| {
+        findings.push(Finding::new(severity, what, format!("{} {text}", part(n, all)), help));
     };
     if survey.leaks > 0 && !config.exclude_held_out {
         let help = "set data.exclude_held_out = true, or scores will be too good";
-        add(Weight::Problem, "leak", survey.leaks, "have a source that is also in dev or test", help);
+        add(Severity::Problem, "leak", survey.leaks, "have a source that is also in dev or test", help);
     } else if survey.leaks > 0 {
         let help = "they are left out of training; nothing to do if that was meant";
-        add(Weight::Advice, "leak", survey.leaks, "have a source that is also in dev or test", help);
+        add(Severity::Advice, "leak", survey.leaks, "have a source that is also in dev or test", help);
     }
     if survey.duplicates > 0 && !filter.dedup {
-        add(Weight::Advice, "duplicates", survey.duplicates, "came before", "set data.filter.dedup = true");
+        add(Severity::Advice, "duplicates", survey.duplicates, "came before", "set data.filter.dedup = true");
     }
     if survey.copies * 200 > all && !filter.drop_copies {
         let help = "unless the task copies, set data.filter.drop_copies = true";
-        add(Weight::Advice, "copies", survey.copies, "have the same text on both sides", help);
+        add(Severity::Advice, "copies", survey.copies, "have the same text on both sides", help);
     }
     let odd = survey.ratios.above(90);
     if odd * 1000 > all && filter.max_len_ratio.is_none() {
         let usual = f64::from(survey.ratios.quantile(0.99)) / 10.0;
         let help =
             format!("99 of 100 pairs are below {usual:.1}: set data.filter.max_len_ratio to some more");
-        add(Weight::Advice, "ratio", odd, "have one side nine times as long as the other, or more", &help);
+        add(Severity::Advice, "ratio", odd, "have one side nine times as long as the other, or more", &help);
     }
-    let (src, tgt) = (&survey.sides[0].lengths, &survey.sides[1].lengths);
-    if src.quantile(1.0) <= 1 && tgt.quantile(1.0) <= 1 {
+    if survey.sides.iter().all(|side| side.longest <= 1) {
         let help = "set data.src.level and data.tgt.level to \"char\" for words, or \"bpe\"";
-        add(Weight::Problem, "one-token", all, "have one token a side", help);
+        add(Severity::Problem, "one-token", all, "have one token a side", help);
     }
 }
 
@@ -289,14 +295,14 @@ fn of_side(
     facts: &SideFacts,
     findings: &mut Vec<Finding>,
 ) {
-    let mut add = |weight, what, found: String, help: String| {
-        findings.push(Finding::new(weight, what, found, help));
+    let mut add = |severity, what, found: String, help: String| {
+        findings.push(Finding::new(severity, what, found, help));
     };
     let texts = |n: u64, text: &str| format!("{n} {name} texts {text}");
     if seen.replaced > 0 {
         let help = "the characters are lost: convert the original file to UTF-8 once more".to_owned();
         add(
-            Weight::Problem,
+            Severity::Problem,
             "replaced",
             texts(seen.replaced, "have U+FFFD, left by a failed conversion"),
             help,
@@ -305,19 +311,19 @@ fn of_side(
     if seen.twice_encoded > 0 {
         let help = "convert them back, e.g. with Python's ftfy, or drop them".to_owned();
         let found = texts(seen.twice_encoded, "look like UTF-8 that was read as Latin-1 (Ã©, â€™)");
-        add(Weight::Problem, "twice-encoded", found, help);
+        add(Severity::Problem, "twice-encoded", found, help);
     }
     if seen.controls > 0 {
         let help = "remove them, e.g. `tr -d '\\000-\\010\\013-\\037'`".to_owned();
-        add(Weight::Advice, "controls", texts(seen.controls, "have control characters"), help);
+        add(Severity::Advice, "controls", texts(seen.controls, "have control characters"), help);
     }
     if seen.not_nfc > 0 && side.form == crate::tokenize::Form::None {
         let help = format!("set data.{key}.form = \"nfc\", so that é is one letter and not two");
-        add(Weight::Advice, "not-nfc", texts(seen.not_nfc, "are not in normal form C"), help);
+        add(Severity::Advice, "not-nfc", texts(seen.not_nfc, "are not in normal form C"), help);
     }
     if seen.markup > 0 {
         let help = "take the markup out, unless the task is about it".to_owned();
-        add(Weight::Advice, "markup", texts(seen.markup, "have HTML entities or tags"), help);
+        add(Severity::Advice, "markup", texts(seen.markup, "have HTML entities or tags"), help);
     }
     if facts.held_out_unknown > 0.02 {
         let found = format!(
@@ -328,7 +334,7 @@ fn of_side(
             Level::Word => format!("set data.{key}.level = \"bpe\" and data.{key}.byte_fallback = true"),
             _ => format!("set data.{key}.byte_fallback = true, or add such text to training"),
         };
-        add(Weight::Problem, "unknown-held-out", found, help);
+        add(Severity::Problem, "unknown-held-out", found, help);
     }
     const UNSPACED: [&str; 8] = ["Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan"];
     let unspaced: f64 = facts
@@ -339,7 +345,7 @@ fn of_side(
         .sum();
     if side.level == Level::Word && unspaced > 0.3 && facts.median <= 4 {
         let found = format!("the {name} is written without spaces, and data.{key}.level is \"word\"");
-        add(Weight::Problem, "unspaced", found, format!("set data.{key}.level = \"char\" or \"bpe\""));
+        add(Severity::Problem, "unspaced", found, format!("set data.{key}.level = \"char\" or \"bpe\""));
     }
     let named = if key == "src" { &config.filter.src_scripts } else { &config.filter.tgt_scripts };
     if let [(main, most), rest @ ..] = &facts.scripts[..]
@@ -354,7 +360,7 @@ fn of_side(
         if !others.is_empty() {
             let found = format!("the {name} is {main}, with {}", others.join(", "));
             let help = format!("if that is noise, set data.filter.{key}_scripts = [\"{main}\"]");
-            add(Weight::Advice, "scripts", found, help);
+            add(Severity::Advice, "scripts", found, help);
         }
     }
 }
@@ -364,10 +370,10 @@ fn of_sets(dev: usize, findings: &mut Vec<Finding>) {
     if dev < 100 {
         let found = format!("there are only {dev} validation pairs");
         let help = "scores of so few jump about: name a larger data.dev, or raise data.split.dev";
-        findings.push(Finding::new(Weight::Advice, "dev-small", found, help));
+        findings.push(Finding::new(Severity::Advice, "dev-small", found, help));
     } else if dev > 20_000 {
         let found = format!("there are {dev} validation pairs");
         let help = "each validation translates them all: set data.split.dev = 2000, or valid.max_sentences";
-        findings.push(Finding::new(Weight::Advice, "dev-large", found, help));
+        findings.push(Finding::new(Severity::Advice, "dev-large", found, help));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use rayon::prelude::*;
 use unicode_normalization::{IsNormalized, is_nfc_quick};
 
-use crate::filter::{Measured, pair_hash};
+use crate::filter::{Measured, Texts, pair_hash};
 use crate::script;
 use crate::stream::Chunk;
 use crate::tokenize::Tokenizer;
@@ -49,8 +49,10 @@ impl Histogram {
 /// What was seen of one side.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Side {
-    /// Tokens of each text; words, at the levels of pieces.
+    /// Tokens of each text, and its tags; words, at the levels of pieces.
     pub(super) lengths: Histogram,
+    /// The most tokens that a text has without its tags.
+    pub(super) longest: usize,
     /// Letters of each script.
     pub(super) scripts: BTreeMap<&'static str, u64>,
     /// Texts with U+FFFD, which stands where a conversion has failed.
@@ -66,8 +68,10 @@ pub(super) struct Side {
 }
 
 impl Side {
-    fn see(&mut self, text: &str, tokens: usize) {
-        self.lengths.add(tokens);
+    /// Looks at a text without its tags.
+    fn see(&mut self, text: &str, measured: &Measured) {
+        self.lengths.add(measured.tokens + measured.tags);
+        self.longest = self.longest.max(measured.tokens);
         script::letters(text).for_each(|script| *self.scripts.entry(script).or_default() += 1);
         let count = |counter: &mut u64, is_so: bool| *counter += u64::from(is_so);
         count(&mut self.controls, text.bytes().any(|b| b < 0x20 && b != b'\t' || b == 0x7f));
@@ -81,6 +85,7 @@ impl Side {
 
     fn merge(&mut self, other: Self) {
         self.lengths.merge(other.lengths);
+        self.longest = self.longest.max(other.longest);
         other.scripts.into_iter().for_each(|(script, n)| *self.scripts.entry(script).or_default() += n);
         self.replaced += other.replaced;
         self.twice_encoded += other.twice_encoded;
@@ -147,12 +152,13 @@ impl Survey {
                 if !is_training(s.hash) {
                     continue;
                 }
-                sides[0].see(source, s.tokens);
-                sides[1].see(target, t.tokens);
+                let texts = Texts::of(src, source, target);
+                sides[0].see(texts.src, &s);
+                sides[1].see(texts.tgt, &t);
                 let (short, long) = (s.tokens.min(t.tokens), s.tokens.max(t.tokens));
                 if let Some(ratio) = (10 * long).checked_div(short) {
                     ratios.add(ratio);
-                    copies += u64::from(source.trim() == target.trim());
+                    copies += u64::from(texts.is_copy());
                     hashes.push((s.hash, pair_hash(s.hash, t.hash)));
                 }
             }

@@ -19,12 +19,14 @@ use serde::{Deserialize, Serialize};
 use super::manifest::{self, Entry, MANIFEST};
 use super::map::Bytes;
 use super::{Examples, Part, RawShard, Shard};
-use crate::config::DataConfig;
+use crate::codec::Codec;
+use crate::config::{DataConfig, SideConfig};
 use crate::corpus::Pair;
 use crate::error::{Error, Result, ShardFlaw};
-use crate::prepare::{Codec, PrepareReport};
+use crate::known::Known;
+use crate::prepare::PrepareReport;
 use crate::subword::Subwords;
-use crate::tokenize::Tokenizer;
+use crate::tokenize::{Level, Tokenizer};
 use crate::vocab::Vocab;
 
 /// The version of the files.
@@ -41,7 +43,7 @@ const HELD_OUT: [&str; 2] = ["dev.jsonl", "test.jsonl"];
 pub struct ShardInfo {
     /// The version of the files.
     pub version: u32,
-    /// The settings under which it was made, without the names of files.
+    /// The settings under which it was made, without the names of files: the folder and its files may be moved.
     pub settings: DataConfig,
     /// How source text becomes tokens; pieces have a file of their own.
     pub source: Tokenizer,
@@ -53,6 +55,9 @@ pub struct ShardInfo {
     pub examples: u64,
     /// The hash of all ids, their order, and the weights.
     pub fingerprint: String,
+    /// The fingerprint of the tokens of a model, if they were made for its further training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<String>,
     /// What happened to the pairs.
     pub report: PrepareReport,
 }
@@ -73,15 +78,30 @@ impl ShardInfo {
             examples: parts.iter().map(|part| part.examples).sum(),
             parts,
             fingerprint,
+            known: None,
             report,
         }
     }
 }
 
-/// The settings without the names of files and without what only guards reading.
+/// The settings without the names of files and without what only guards reading, so that files may be moved.
 fn nameless(config: &DataConfig) -> DataConfig {
     let max_line_bytes = DataConfig::default().max_line_bytes;
-    DataConfig { train: None, dev: None, test: None, max_line_bytes, ..config.clone() }
+    let (src, tgt) = (of_pieces(&config.src), of_pieces(&config.tgt));
+    DataConfig { train: None, dev: None, test: None, max_line_bytes, src, tgt, ..config.clone() }
+}
+
+/// A side without the name of its tokenizer file, beside which the rules for tokens and vocabulary have no effect.
+fn of_pieces(side: &SideConfig) -> SideConfig {
+    match side.tokenizer {
+        None => side.clone(),
+        Some(_) => SideConfig {
+            level: Level::Pieces,
+            dropout: side.dropout,
+            sampling: side.sampling,
+            ..SideConfig::default()
+        },
+    }
 }
 
 /// A folder of shards, every byte of which has been verified.
@@ -133,19 +153,46 @@ impl ShardFolder {
         Ok(Self { info, src, tgt, examples, dev: dev?, test: test? })
     }
 
-    /// Compares the settings of a configuration with those that the shards were made with.
+    /// Compares the settings of a configuration with those that the shards were made with, and the pieces of the tokenizer
+    /// files that it names with those in the folder.
     ///
     /// # Errors
-    /// [`Error::ShardSettings`] with the keys that differ.
+    /// [`Error::ShardSettings`] with the keys that differ; that a tokenizer file cannot be read.
     pub fn check(&self, dir: &Path, config: &DataConfig) -> Result<()> {
-        let (ours, theirs) = (settings(&self.info.settings), settings(&nameless(config)));
+        let (ours, theirs) = (settings(&nameless(&self.info.settings)), settings(&nameless(config)));
         if ours == theirs {
+            for (key, side, codec) in [("src", &config.src, &self.src), ("tgt", &config.tgt, &self.tgt)] {
+                let Some(file) = &side.tokenizer else { continue };
+                if codec.tokenizer.subwords.as_ref() != Some(&Subwords::open(file)?) {
+                    let found = format!("other pieces for data.{key}");
+                    let expected = format!("data.{key}.tokenizer = {:?}", file.display().to_string());
+                    return Err(Error::ShardSettings { name: dir.display().to_string(), found, expected });
+                }
+            }
             return Ok(());
         }
         let side = |lines: Vec<&String>| lines.into_iter().cloned().collect::<Vec<_>>().join(", ");
         let found = side(ours.iter().filter(|line| !theirs.contains(line)).collect());
         let expected = side(theirs.iter().filter(|line| !ours.contains(line)).collect());
         Err(Error::ShardSettings { name: dir.display().to_string(), found, expected })
+    }
+
+    /// Checks that the ids are those that the text would get for the further training of a model, or of a new one.
+    ///
+    /// # Errors
+    /// [`Error::ShardTokens`], or [`Error::ShardSettings`] where there is no model and the shards were made for one.
+    pub fn check_tokens(&self, dir: &Path, known: Option<Known<'_>>) -> Result<()> {
+        let name = dir.display().to_string();
+        match (known, &self.info.known) {
+            (None, None) => Ok(()),
+            (None, Some(_)) => {
+                let found = "the tokens of a model (train.init_from)".to_owned();
+                Err(Error::ShardSettings { name, found, expected: "nothing of a model".to_owned() })
+            }
+            (Some(known), _) if known.reads(&self.src, &self.tgt) => Ok(()),
+            (Some(known), Some(with)) if known.extend && known.fingerprint() == *with => Ok(()),
+            (Some(_), _) => Err(Error::ShardTokens { name }),
+        }
     }
 }
 

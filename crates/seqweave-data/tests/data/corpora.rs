@@ -81,7 +81,8 @@ fn a_column_of_tags_stays_with_its_source() {
         path
     };
     let train = file("t.tsv", "ab\tV;PST\tabte\nab\tV;PRS\tabt\n\tV\tx\nba\t\tba\n");
-    let dev = SourceSpec::Parallel { src: file("d.src", "ab\tV;PL\nb\n"), tgt: file("d.tgt", "abten\nb\n") };
+    let dev =
+        SourceSpec::Parallel { src: file("d.src", "ab\tV;PL\nb\t\n"), tgt: file("d.tgt", "abten\nb\n") };
     let mut config = DataConfig {
         train: Some(SourceSpec::Tsv { path: train.clone() }.into()),
         dev: Some(dev),
@@ -96,7 +97,7 @@ fn a_column_of_tags_stays_with_its_source() {
         "one word under other tags is another source"
     );
     let data = prepare(&corpora.train, &config).expect("good pairs");
-    let dropped = "kept 3 of 4 pairs; dropped 1: 1 too short";
+    let dropped = "kept 3 of 4 pairs; dropped 1: 1 empty source";
     assert_eq!(data.report.filter.to_string(), dropped, "tags without a word are no source");
     let tokens: Vec<&str> = data.src.vocab.iter().skip(4).map(|(token, _)| token).collect();
     assert_eq!((tokens, data.src.tags()), (vec!["a", "b", "\tPRS", "\tPST", "\tV"], 3));

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use seqweave_data::{
-    Amount, DataConfig, Error, Level, Prepared, ShardFlaw, SourceSpec, TrainSpec, WeightedSource,
-    load_corpora, prepare, prepare_shards, read_data,
+    Amount, DataConfig, Error, Form, Level, Prepared, ShardFlaw, SourceSpec, SubwordConfig, SubwordKind,
+    Subwords, TrainSpec, WeightedSource, load_corpora, prepare, prepare_shards, read_data,
 };
 
 /// A corpus with duplicates, copies, empty sides, and sources with several targets.
@@ -79,6 +79,56 @@ fn shards_hold_what_the_text_gives() {
         let again = alone.install(|| read_data(&config)).expect(case);
         assert_eq!(again.examples.fingerprint(), text.examples.fingerprint(), "{case}");
     }
+}
+
+#[test]
+fn shards_are_moved_with_their_tokenizer_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = |name: &str| folder.path().join(name);
+    fs::create_dir(here("here")).expect("a writable folder");
+    let file = |name: &str, pieces| {
+        let (kind, form) = (SubwordKind::Bpe, Form::None);
+        let config = SubwordConfig { kind, pieces, byte_fallback: true, form, lowercase: false };
+        let subwords = Subwords::train(["word and wort, again and again"], &config).expect("some text");
+        fs::write(here(name), subwords.to_json()).expect("a writable folder");
+    };
+    file("here/joint.json", 290);
+    let mut config =
+        DataConfig { train: Some(corpus(&here("here"), "train.tsv", 300).into()), ..DataConfig::default() };
+    config.src.tokenizer = Some(here("here/joint.json"));
+    config.tgt.tokenizer = Some(here("here/joint.json"));
+    // Beside a file this says nothing.
+    config.tgt.level = Level::Char;
+    let text = read_data(&config).expect("good text");
+    let info = prepare_shards(&config, &here("here/shards"), &mut |_| ()).expect("good text");
+    let written = serde_json::to_string(&info).expect("an info is JSON");
+    assert!(!written.contains("joint.json") && !written.contains("here"), "{written}");
+    fs::rename(here("here"), here("there")).expect("a writable folder");
+
+    let sharded = |src: Option<&str>, level| {
+        let mut moved = config.clone();
+        moved.train = Some(TrainSpec::Shards(here("there/shards")));
+        (moved.src.tokenizer, moved.src.level) = (src.map(here), level);
+        moved.tgt.tokenizer = Some(here("there/joint.json"));
+        moved.validate().expect("good settings");
+        read_data(&moved)
+    };
+    same(&sharded(Some("there/joint.json"), Level::Word).expect("the same pieces"), &text, "moved");
+    same(&sharded(None, Level::Pieces).expect("the folder's own pieces"), &text, "no file");
+    file("there/other.json", 275);
+    let message = |read: Result<Prepared, Error>| read.expect_err("other pieces").to_string();
+    let other = message(sharded(Some("there/other.json"), Level::Word));
+    assert!(
+        other.contains("made with other pieces for data.src, the configuration says data.src.tokenizer = "),
+        "{other}"
+    );
+    let missing = message(sharded(Some("here/joint.json"), Level::Word));
+    assert!(missing.contains("joint.json: no such file"), "{missing}");
+    let learnt = message(sharded(None, Level::Bpe));
+    assert!(
+        learnt.contains("data.src.level = \"pieces\", the configuration says data.src.level = \"bpe\""),
+        "{learnt}"
+    );
 }
 
 #[test]

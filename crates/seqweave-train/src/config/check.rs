@@ -34,7 +34,7 @@ pub(super) fn is_inside(key: &str, table: &str) -> bool {
 pub(super) fn conflicts(config: &Config) -> Vec<Conflict> {
     let mut found = Found(Vec::new());
     check_names(config, &mut found);
-    check_data(&config.data, &mut found);
+    check_data(config, &mut found);
     check_model(config, &mut found);
     check_train(&config.train, &mut found);
     check_patterns(config, &mut found);
@@ -86,7 +86,8 @@ fn check_names(config: &Config, found: &mut Found) {
 }
 
 /// Checks the data section: its owner's rules, and what only a training run asks of it.
-fn check_data(data: &DataConfig, found: &mut Found) {
+fn check_data(config: &Config, found: &mut Found) {
+    let data = &config.data;
     let is_empty = |path: &Path| path.as_os_str().is_empty();
     let is_nameless = |source: &SourceSpec| source.paths().into_iter().any(is_empty);
     let train = match &data.train {
@@ -108,7 +109,9 @@ fn check_data(data: &DataConfig, found: &mut Found) {
         let rule = "there is no `data.dev`: name a validation file, or set a share above 0";
         found.conflict("data.split.dev", 0, &["data.dev"], rule);
     }
-    if let Err(seqweave_data::Error::Config { problems }) = data.validate() {
+    // The pieces of a model that is trained further need no file.
+    let checked = if config.train.init_from.is_some() { data.validate_for_model() } else { data.validate() };
+    if let Err(seqweave_data::Error::Config { problems }) = checked {
         for seqweave_data::Problem { key, expected, found: value } in problems {
             found.refused_by_owner("data", &key, value, expected);
         }

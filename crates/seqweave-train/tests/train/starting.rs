@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use seqweave::ModelFolder;
+use seqweave_data::{Form, SubwordConfig, SubwordKind, Subwords};
 use seqweave_tensor::Device;
 use seqweave_train::{Error, Event, Started};
 
-use crate::task::{Task, newest, refusal};
+use crate::task::{Task, assert_same_state, newest, refusal};
 
 /// All parameters but one are held, so that one step leaves the others as they came.
 const HELD: &str =
@@ -116,6 +117,107 @@ fn pieces_are_those_of_the_model() {
         (base.source.vocab.len(), base.target.vocab.len()),
         (run.source.vocab.len(), run.target.vocab.len())
     );
+}
+
+/// Writes a tokenizer file with pieces that are learnt from the training text.
+fn tokenizer_file(task: &Task, name: &str, pieces: usize, byte_fallback: bool) {
+    let (kind, form, lowercase) = (SubwordKind::Bpe, Form::None, false);
+    let config = SubwordConfig { kind, pieces, byte_fallback, form, lowercase };
+    let text = std::fs::read_to_string(task.path("train.tsv")).unwrap().replace('\t', " ");
+    std::fs::write(task.path(name), Subwords::train(text.lines(), &config).unwrap().to_json()).unwrap();
+}
+
+/// The settings by which both sides have the tokenizer file `name`.
+fn pieces_of(task: &Task, name: &str) -> String {
+    ["data.src.tokenizer", "data.tgt.tokenizer"].map(|key| path_of(task, key, name)).concat()
+}
+
+#[test]
+fn pieces_of_a_file_are_those_of_the_model_whatever_names_them() {
+    let task = Task::small();
+    tokenizer_file(&task, "joint.json", 60, false);
+    tokenizer_file(&task, "other.json", 40, false);
+    tokenizer_file(&task, "copy.json", 60, false);
+    task.train(&format!("{}train.max_steps = 6", pieces_of(&task, "joint.json")), "base");
+    let levels = |level: &str| {
+        format!("data.src.level = '{level}'\ndata.tgt.level = '{level}'\ntrain.max_steps = 3\n")
+    };
+    let named = pieces_of(&task, "copy.json") + &levels("pieces");
+    for (run, settings) in [("bpe", levels("bpe")), ("pieces", levels("pieces")), ("named", named)] {
+        task.train(&(from_base(&task) + &settings), run);
+        let (base, is) = (model(&task.path("base")), model(&task.path(run)));
+        assert_eq!(is.source.encode("abc cab"), base.source.encode("abc cab"), "{run}");
+        assert_eq!(is.target.tokenizer.subwords, base.target.tokenizer.subwords, "{run}");
+        assert!(is.source.vocab == base.source.vocab, "{run}");
+        let weights = newest(&task.path(run)).files.file("model.safetensors").unwrap().to_vec();
+        let first = newest(&task.path("bpe")).files.file("model.safetensors").unwrap().to_vec();
+        assert!(weights == first, "{run}: other batches");
+    }
+    for (settings, part) in [
+        (pieces_of(&task, "other.json"), "the pieces of "),
+        (levels("unigram"), "asks for level = \"unigram\""),
+        (levels("bpe") + "data.src.lowercase = true", "lowercase = true"),
+        (levels("bpe") + "data.tgt.byte_fallback = true", "byte_fallback = true"),
+    ] {
+        let error = refusal(task.open(&(from_base(&task) + &settings), "refused"));
+        let message = error.to_string();
+        assert!(matches!(error, Error::Data(seqweave_data::Error::OtherTokenizer { .. })), "{message}");
+        assert!(message.contains(part) && message.contains("has pieces by BPE: level = "), "{message}");
+    }
+    // Without a model, pieces need a file.
+    let sources = task.path("config.toml");
+    task.config(&(from_base(&task) + &levels("pieces")));
+    let sets = levels("pieces").lines().map(str::to_owned).collect();
+    let alone = seqweave_train::config::Sources { files: vec![sources], sets };
+    let message = seqweave_train::config::Config::load(&alone).unwrap_err().to_string();
+    assert!(message.contains("data.src.level"), "{message}");
+}
+
+#[test]
+fn shards_have_the_tokens_that_training_would_use() {
+    let task = Task::small();
+    tokenizer_file(&task, "joint.json", 60, false);
+    std::fs::write(
+        task.path("new.tsv"),
+        std::fs::read_to_string(task.path("train.tsv")).unwrap() + "aX\tXa\nYb\tbY\n",
+    )
+    .unwrap();
+    let data = path_of(&task, "data.train", "new.tsv");
+    let bpe =
+        "data.src.level = 'bpe'\ndata.tgt.level = 'bpe'\ndata.src.max_vocab = 60\ndata.tgt.max_vocab = 60\n";
+    for (name, base, more) in [
+        ("learnt", bpe.to_owned(), bpe.to_owned()),
+        ("of a file", pieces_of(&task, "joint.json"), bpe.to_owned()),
+        ("letters", String::new(), String::new()),
+    ] {
+        let at = |what: &str| format!("{name}/{what}");
+        task.train(&format!("train.max_steps = 6\n{base}"), &at("base"));
+        let steps = "train.max_steps = 8\ncheckpoint.every = 4\n";
+        let from = path_of(&task, "train.init_from", &at("base"));
+        let text = format!("{from}{data}{more}{steps}");
+        task.train(&text, &at("text"));
+        let shards =
+            |name: &str| format!("data.train = {{ shards = '{}' }}\n", task.path(&at(name)).display());
+        seqweave_train::prepare(&task.config(&text), &task.path(&at("shards")), &mut |_| ()).unwrap();
+        let sharded = format!("{from}{}{more}{steps}", shards("shards"));
+        task.train(&sharded, &at("sharded"));
+        assert_same_state(&task.path(&at("sharded")), &task.path(&at("text")), name);
+        // A run that goes on has its tokens from its checkpoint, wherever its batches come from.
+        task.train_until(&text, &at("both"), 5);
+        task.train(&sharded, &at("both"));
+        assert_same_state(&task.path(&at("both")), &task.path(&at("text")), name);
+
+        let alone = refusal(task.open(&format!("{}{more}", shards("shards")), "refused"));
+        assert!(alone.to_string().contains("the tokens of a model (train.init_from)"), "{name}: {alone}");
+        seqweave_train::prepare(
+            &task.config(&format!("{data}{more}")),
+            &task.path(&at("plain")),
+            &mut |_| (),
+        )
+        .unwrap();
+        let plain = refusal(task.open(&format!("{from}{}{more}", shards("plain")), "refused"));
+        assert!(matches!(plain, Error::Data(seqweave_data::Error::ShardTokens { .. })), "{name}: {plain}");
+    }
 }
 
 #[test]

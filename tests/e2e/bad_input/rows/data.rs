@@ -133,6 +133,13 @@ pub fn pairs() -> Vec<Row> {
             &["test.tsv: the file is empty"],
         ),
         row(
+            "a third column that holds no tags",
+            |d| d.create("scored.tsv", "a b\tb a\t0.5\nc d\td c\t0.25\n"),
+            "init mine --data scored.tsv",
+            4,
+            &["scored.tsv:1", "or 3 of which the second or third holds tags, found 3", "cut -f 1,2"],
+        ),
+        row(
             "files of different lengths",
             |d| {
                 d.create("test.src", "a\nb\nc\nd\n");
@@ -266,6 +273,28 @@ pub fn training_data() -> Vec<Row> {
             "train -c config.toml --set data.features=;",
             4,
             &["dev.tsv:1: expected 3 columns (source<TAB>tags<TAB>target), found 2"],
+        ),
+        row(
+            "a source file without tags where there should be some",
+            |d| {
+                d.create("train.src", "a\tN\nb\nc\tN\n");
+                d.create("train.tgt", "a\nb\nc\n");
+            },
+            "train -c no-dev.toml --set data.train={src='train.src',tgt='train.tgt'} --set data.features=;",
+            4,
+            &["train.src:2: expected 2 columns (source<TAB>tags), found 1", "still needs its tab"],
+        ),
+        row(
+            "JSON without tags where there should be some",
+            |d| {
+                d.create(
+                    "train.jsonl",
+                    "{\"src\": \"a\\tN\", \"tgt\": \"b\"}\n{\"src\": \"a\", \"tgt\": \"b\"}\n",
+                )
+            },
+            "train -c no-dev.toml --set data.train=train.jsonl --set data.features=;",
+            4,
+            &["train.jsonl:2: the field \"src\" has no tab, expected source<TAB>tags"],
         ),
         row(
             "tags that the target would share",
@@ -416,6 +445,50 @@ pub fn shards() -> Vec<Row> {
             "train -c config.toml --set data.train={shards='shards'} --set data.src.lowercase=true",
             3,
             &["made with data.src.lowercase = false", "data.src.lowercase = true"],
+        ),
+        row(
+            "a tokenizer file with other pieces than the shards",
+            |d| {
+                d.create("text.txt", "abc bcd cde\nabcde edcba\n".repeat(9));
+                let learn = "tokenizer train --input text.txt -o joint.json --vocab-size";
+                d.seqweave(&format!("{learn} 20")).run().good();
+                d.seqweave("prepare -q -c config.toml -o shards --set data.src.tokenizer=joint.json")
+                    .run()
+                    .good();
+                std::fs::remove_file(d.join("joint.json")).unwrap();
+                d.seqweave(&format!("{learn} 15")).run().good();
+            },
+            "train -c config.toml --set data.train={shards='shards'} --set data.src.tokenizer=joint.json",
+            3,
+            &[
+                "shards: the shards were made with other pieces for data.src",
+                "data.src.tokenizer = \"joint.json\"",
+            ],
+        ),
+        row(
+            "shards for the further training of a model, and no model",
+            |d| {
+                d.seqweave("prepare -q -c config.toml -o shards --set train.init_from=model").run().good();
+            },
+            "train -c config.toml --set data.train={shards='shards'}",
+            3,
+            &[
+                "shards: the shards were made with the tokens of a model (train.init_from)",
+                "nothing of a model",
+            ],
+        ),
+        row(
+            "shards with other tokens than the model to start from",
+            |d| {
+                d.create("more.tsv", "new words\twords new\na b\tb a\n");
+                d.seqweave("prepare -q -c config.toml -o shards --set data.train=more.tsv").run().good();
+            },
+            "train -c config.toml --set data.train={shards='shards'} --init-from model --run new",
+            3,
+            &[
+                "shards: the shards were made with other tokens than the model has",
+                "the same train.init_from",
+            ],
         ),
         row(
             "the folder to be made is there",

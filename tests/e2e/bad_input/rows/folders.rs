@@ -252,6 +252,26 @@ pub fn runs() -> Vec<Row> {
             &["its src has level = \"word\"", "data.src asks for level = \"char\"", "set data.src"],
         ),
         row(
+            "a model to start from, and a tokenizer file with other pieces",
+            |d| {
+                d.create("text.txt", "abc bcd cde\nabcde edcba\n".repeat(9));
+                for (name, size) in [("one.json", 20), ("two.json", 15)] {
+                    let learn = format!("tokenizer train --input text.txt --vocab-size {size} -o {name}");
+                    d.seqweave(&learn).run().good();
+                }
+                let train =
+                    "train -q -c config.toml --max-steps 2 --set data.src.tokenizer=one.json --run pieces";
+                d.seqweave(train).run().good();
+            },
+            "train -c config.toml --init-from pieces --set data.src.tokenizer=two.json --run new",
+            3,
+            &[
+                "its src has pieces by BPE",
+                "data.src asks for the pieces of two.json",
+                "set data.src to what",
+            ],
+        ),
+        row(
             "a run folder of other settings",
             nothing,
             "train -c config.toml --run run --set model.hidden=16",

@@ -2,23 +2,76 @@
 
 use std::path::Path;
 
-use seqweave_data::{Level, SourceSpec, pairs};
-use seqweave_train::suggest::{SideSuggestion, Suggestion, Survey};
+use seqweave_data::{Error, Level, Pair, SourceSpec, pairs};
+use seqweave_train::suggest::{SideSuggestion, Suggestion, Survey, TagLook};
 
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::resolve::toml_string;
 
-/// Reads `pairs` and writes a configuration named `name` for them.
+/// What becomes of the user's pairs.
+pub struct Own {
+    /// The configuration.
+    pub config: String,
+    /// The pairs once more, where their tags come last and must come in between: the text of [`PAIRS`].
+    pub pairs: Option<String>,
+}
+
+/// The file with the columns in the order in which `data.features` reads them.
+pub const PAIRS: &str = "pairs.tsv";
+
+/// Reads `pairs` and makes a configuration named `name` for them.
 ///
 /// # Errors
 /// Files that are not such a corpus.
-pub fn config(name: &str, source: &SourceSpec) -> Result<String, Failure> {
+pub fn own(name: &str, source: &SourceSpec) -> Result<Own, Failure> {
     let mut survey = Survey::default();
     for pair in pairs(source)? {
-        let pair = pair?;
-        survey.see(&pair.src, &pair.tgt);
+        match pair {
+            Ok(pair) => survey.see(&pair.src, &pair.tgt),
+            // The first line says how many columns there are.
+            Err(Error::Columns { line: 1, found: 3, .. }) => return tagged(name, source),
+            Err(error) => return Err(error.into()),
+        }
     }
-    Ok(written(name, &train_key(source), survey.pairs(), &survey.suggest()))
+    let config = written(name, &train_key(source), survey.pairs(), &survey.suggest(), None);
+    Ok(Own { config, pairs: None })
+}
+
+/// A file of three columns, of which the second or, as SIGMORPHON has it since 2017, the third holds tags.
+fn tagged(name: &str, source: &SourceSpec) -> Result<Own, Failure> {
+    let rows = pairs(source)?.with_tags(true).collect::<Result<Vec<_>, _>>()?;
+    let cells = |row: &'_ Pair| {
+        let (src, second) = row.src.split_once('\t').unwrap_or((&row.src, ""));
+        [src.to_owned(), second.to_owned(), row.tgt.clone()]
+    };
+    let mut rows: Vec<[String; 3]> = rows.iter().map(cells).collect();
+    let look = |column: usize| TagLook::of(rows.iter().map(|row| row[column].as_str()));
+    let (tags, is_last) = match (look(1), look(2)) {
+        (Some(second), Some(third)) if third.times > second.times => (third, true),
+        (Some(second), _) => (second, false),
+        (None, Some(third)) => (third, true),
+        (None, None) => {
+            return Err(Failure::new(
+                Exit::Data,
+                "expected 2 columns (source<TAB>target), or 3 of which the second or third holds tags, found 3",
+            )
+            .at(format!("{}:1", train_path(source)))
+            .help("take out the column that is neither source nor target: `cut -f 1,2`"));
+        }
+    };
+    if is_last {
+        rows.iter_mut().for_each(|row| row.swap(1, 2));
+    }
+    let mut survey = Survey::default();
+    rows.iter().for_each(|[src, _, tgt]| survey.see(src, tgt));
+    let train = if is_last { toml_string(PAIRS) } else { train_key(source) };
+    let config = written(name, &train, rows.len(), &survey.suggest(), Some(&tags));
+    let pairs = is_last.then(|| rows.iter().map(|row| row.join("\t") + "\n").collect());
+    Ok(Own { config, pairs })
+}
+
+fn train_path(source: &SourceSpec) -> String {
+    source.paths().iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" ")
 }
 
 /// The pairs as `data.train` names them.
@@ -31,7 +84,11 @@ fn train_key(source: &SourceSpec) -> String {
     }
 }
 
-fn written(name: &str, train: &str, seen: usize, suggestion: &Suggestion) -> String {
+fn written(name: &str, train: &str, seen: usize, suggestion: &Suggestion, tags: Option<&TagLook>) -> String {
+    let features = tags.map_or_else(String::new, |TagLook { separators, distinct, times }| {
+        let key = format!("features = {}", toml_string(separators));
+        format!("{key:<32} # what stands between tags: {distinct} of them, each seen {times} times\n")
+    });
     let Suggestion { src, tgt, emb, hidden, dropout, batch_tokens, epochs, metrics } = suggestion;
     let side = |key: &str, side: &SideSuggestion| {
         let SideSuggestion { level, max_vocab, reason } = side;
@@ -55,7 +112,7 @@ seed = 1                         # the same seed gives the same weights, bit for
 
 [data]
 train = {train}
-
+{features}
 [data.split]                     # taken out of the pairs above; no source stands in two parts
 dev  = 0.03                      # measured while training
 test = 0.03                      # measured by nobody but `seqweave evaluate`
@@ -131,15 +188,22 @@ mod tests {
             ("sentences.tsv", lines(|i| format!("it is number {i} .\tc' est le numéro {i} .\n"))),
             ("commands.tsv", lines(|i| format!("go {} times\tA B C\n", i % 7))),
             ("spelling.tsv", lines(|i| format!("wrod{i}\tword{i}\n"))),
+            ("tags.tsv", lines(|i| format!("w{i}\tN;{}\tw{i}s\n", ["SG", "PL"][i % 2]))),
+            ("tags-last.tsv", lines(|i| format!("w{i}\tw{i}s\tN,{}\n", ["SG", "PL"][i % 2]))),
             ("objects.jsonl", lines(|i| format!("{{\"src\": \"w{i} a\", \"tgt\": \"v{i} b\"}}\n"))),
         ];
         for (name, text) in corpora {
             let path = dir.path().join(name);
             std::fs::write(&path, text).unwrap();
-            let text = config("mine", &SourceSpec::file(path)).unwrap();
+            let text = own("mine", &SourceSpec::file(path)).unwrap().config;
             let loaded = Config::from_toml("config.toml", &text, dir.path()).unwrap();
             assert_eq!(loaded.unused, [], "{name}:\n{text}");
             assert_eq!(loaded.value.name, "mine");
+            let features = loaded.value.data.features.as_deref();
+            assert_eq!(
+                features,
+                [("tags.tsv", ";"), ("tags-last.tsv", ",")].iter().find(|row| row.0 == name).map(|row| row.1)
+            );
         }
     }
 
@@ -150,7 +214,7 @@ mod tests {
         files.iter().for_each(|file| std::fs::write(file, "a b\nc d\n").unwrap());
         let [src, tgt] = files;
         let pairs = SourceSpec::Parallel { src, tgt };
-        let text = config("mine", &pairs).unwrap();
+        let text = own("mine", &pairs).unwrap().config;
         let loaded = Config::from_toml("config.toml", &text, dir.path()).unwrap();
         assert_eq!(loaded.value.data.train, Some(pairs.into()));
     }
@@ -160,7 +224,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("empty.tsv");
         std::fs::write(&path, "").unwrap();
-        let failure = config("mine", &SourceSpec::file(path)).unwrap_err();
+        let failure = own("mine", &SourceSpec::file(path)).err().unwrap();
         assert_eq!(failure.exit, crate::exit::Exit::Data);
     }
 }
