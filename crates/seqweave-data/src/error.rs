@@ -544,12 +544,12 @@ impl Problems {
         self.0.extend(inner.0.into_iter().map(|p| Problem { key: format!("{table}.{}", p.key), ..p }));
     }
 
-    /// An error if anything was noted.
     /// Adds the problems of the same table.
     pub(crate) fn add(&mut self, more: Problems) {
         self.0.extend(more.0);
     }
 
+    /// An error if anything was noted.
     pub(crate) fn into_result(self) -> Result<()> {
         if self.0.is_empty() { Ok(()) } else { Err(Error::Config { problems: self.0 }) }
     }
