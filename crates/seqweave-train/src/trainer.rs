@@ -231,6 +231,8 @@ impl Trainer {
         self.report(on_event, Event::Started(self.started.clone()))?;
         if let Some(resumed) = self.resumed.take() {
             self.report(on_event, resumed)?;
+            // A kill between a save and this leaves one too many, for good if that save was the last.
+            self.prune()?;
         }
         let outcome = self.train(on_event, stop, clock)?;
         let (step, seconds) = (self.progress.step, clock.elapsed().as_secs_f64());
@@ -482,6 +484,14 @@ impl Trainer {
             checkpoint::set_pointer(&Disk, run, Pointer::Best, step)?;
         }
         checkpoint::set_pointer(&Disk, run, Pointer::Last, step)?;
+        self.prune()?;
+        self.report(on_event, Event::Saved { path })?;
+        Ok(true)
+    }
+
+    /// Removes the checkpoints nobody needs any more.
+    fn prune(&self) -> Result<()> {
+        let run = self.run.root();
         // A validation whose checkpoint was not saved takes nobody's place.
         let there = checkpoint::list(&Disk, run)?;
         let ranked = choice::ranked(self.table.table(), self.config.valid.best_by);
@@ -491,8 +501,7 @@ impl Trainer {
         let keep: Vec<String> =
             best.chain(self.progress.best.map(|best| best.step)).map(checkpoint::folder_name).collect();
         checkpoint::prune(&Disk, run, self.config.checkpoint.keep_last as usize, &keep)?;
-        self.report(on_event, Event::Saved { path })?;
-        Ok(true)
+        Ok(())
     }
 
     fn state(&self) -> TrainState {

@@ -260,6 +260,26 @@ fn a_kill_between_a_save_and_its_pointers_leaves_no_trace() {
 }
 
 #[test]
+fn a_kill_before_the_last_pruning_leaves_no_checkpoint_too_many() {
+    let task = Task::small();
+    let settings = "train.max_steps = 12\ncheckpoint.every = 3\nvalid.every = 12\ncheckpoint.keep_last = 2";
+    task.train(settings, "run");
+    let checkpoints = task.path("run/checkpoints");
+    let before = state(&task.path("run"));
+    // As if the process had ended right after the checkpoint of step 12 went live, with that of step 6 still there.
+    let (oldest, gone) = (checkpoints.join("step-00000009"), checkpoints.join("step-00000006"));
+    assert!(oldest.is_dir() && !gone.exists());
+    std::fs::create_dir(&gone).unwrap();
+    for file in std::fs::read_dir(&oldest).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), gone.join(file.file_name())).unwrap();
+    }
+    task.train(settings, "run");
+    assert!(!gone.exists(), "it stays for good");
+    assert_eq!(state(&task.path("run")), before);
+}
+
+#[test]
 fn how_to_decode_may_be_changed_between_two_starts() {
     let task = Task::small();
     task.train("train.max_steps = 2\ndecode.beam = 2", "run");
