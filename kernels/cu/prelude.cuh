@@ -140,6 +140,33 @@ DEVICE float ln(float x) {
 
 }  // namespace exact
 
+// The same by the units of the GPU, for kernels whose sums have other last bits than the CPU's anyway.
+
+namespace fast {
+
+/// 2^x and 1/x, to 2 units in the last place.
+#if ON_GPU
+DEVICE float exp2(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+DEVICE float reciprocal(float x) {
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+#else
+inline float exp2(float x) { return __builtin_exp2f(x); }
+inline float reciprocal(float x) { return 1.0f / x; }
+#endif
+
+/// To 3e-7, absolutely.
+DEVICE float sigmoid(float x) { return reciprocal(1.0f + exp2(-1.44269504f * x)); }
+DEVICE float tanh(float x) { return 1.0f - 2.0f * reciprocal(1.0f + exp2(2.88539008f * x)); }
+
+}  // namespace fast
+
 // Warps and blocks.
 
 /// The value of the lane whose number differs in the bits `mask`.
@@ -296,26 +323,40 @@ DEVICE void atomic_min(u32* at, u32 x) {
 #endif
 }
 
-/// Waits until each of `blocks` blocks of a cooperative launch has come `rounds` times; `counter` starts at 0.
+/// Says that this block is done, to those who wait for `counter`: what it wrote before is seen by all after.
 ///
-/// What a block wrote before is seen by all after. Called by all threads of the block.
-DEVICE void grid_barrier(u32* counter, u32 blocks, u32 rounds) {
+/// For cooperative launches; `counter` starts at 0. Called by all threads of the block.
+DEVICE void grid_arrive(u32* counter) {
     __syncthreads();
     if (threadIdx.x == 0) {
-        u32 target = rounds * blocks;
 #if ON_GPU
         // The release covers what the barrier of the block has ordered before it, which is all of its threads' writes.
         asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(counter) : "memory");
+#else
+        __atomic_fetch_add(counter, 1, __ATOMIC_ACQ_REL);
+#endif
+    }
+}
+
+/// Waits until blocks have come `target` times. Called by all threads of the block.
+DEVICE void grid_wait(u32* counter, u32 target) {
+    if (threadIdx.x == 0) {
+#if ON_GPU
         u32 seen;
         do {
             asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(seen) : "l"(counter) : "memory");
         } while (seen < target);
 #else
-        __atomic_fetch_add(counter, 1, __ATOMIC_ACQ_REL);
         for (u32 turn = 0; __atomic_load_n(counter, __ATOMIC_ACQUIRE) < target; turn++) exec::runner->pause(turn);
 #endif
     }
     __syncthreads();
+}
+
+/// Waits until each of `blocks` blocks has come `rounds` times.
+DEVICE void grid_barrier(u32* counter, u32 blocks, u32 rounds) {
+    grid_arrive(counter);
+    grid_wait(counter, rounds * blocks);
 }
 
 /// A load that sees what other blocks wrote before the last grid barrier: it passes the cache of the SM by.

@@ -202,8 +202,8 @@ pub static ENTRIES: &[&Entry] = &[
     &SGD,
     &SGD_MOMENTUM,
     &LSTM_PERSISTENT_FORWARD,
-    &GRU_PERSISTENT_FORWARD,
     &LSTM_PERSISTENT_BACKWARD,
+    &GRU_PERSISTENT_FORWARD,
     &GRU_PERSISTENT_BACKWARD,
     &GRID_BARRIERS,
     &RECURRENT_OUTPUTS,
@@ -1142,8 +1142,8 @@ pub static LSTM_PERSISTENT_FORWARD: Entry = Entry {
     family: 9,
     index: 43,
     threads: 256,
-    min_blocks: 2,
-    static_shared: 8192,
+    min_blocks: 1,
+    static_shared: 0,
     cooperative: true,
     params: &[
         Param { name: "xp0", kind: Kind::Read(Element::F32) },
@@ -1163,38 +1163,7 @@ pub static LSTM_PERSISTENT_FORWARD: Entry = Entry {
         Param { name: "b", kind: Kind::Value(Element::I32) },
         Param { name: "h", kind: Kind::Value(Element::I32) },
         Param { name: "reverse", kind: Kind::Value(Element::I32) },
-    ],
-};
-
-/// `gru_persistent_forward` of `persistent.cu`.
-pub static GRU_PERSISTENT_FORWARD: Entry = Entry {
-    name: "gru_persistent_forward",
-    family: 9,
-    index: 44,
-    threads: 256,
-    min_blocks: 2,
-    static_shared: 6144,
-    cooperative: true,
-    params: &[
-        Param { name: "xp0", kind: Kind::Read(Element::F32) },
-        Param { name: "xp1", kind: Kind::Read(Element::F32) },
-        Param { name: "w0", kind: Kind::Read(Element::F32) },
-        Param { name: "w1", kind: Kind::Read(Element::F32) },
-        Param { name: "bias0", kind: Kind::Read(Element::F32) },
-        Param { name: "bias1", kind: Kind::Read(Element::F32) },
-        Param { name: "gates0", kind: Kind::Write(Element::F32) },
-        Param { name: "gates1", kind: Kind::Write(Element::F32) },
-        Param { name: "p_n0", kind: Kind::Write(Element::F32) },
-        Param { name: "p_n1", kind: Kind::Write(Element::F32) },
-        Param { name: "hidden0", kind: Kind::Write(Element::F32) },
-        Param { name: "hidden1", kind: Kind::Write(Element::F32) },
-        Param { name: "exchange", kind: Kind::Write(Element::Bf16) },
-        Param { name: "counters", kind: Kind::Write(Element::U32) },
-        Param { name: "lens", kind: Kind::Read(Element::U32) },
-        Param { name: "t_extent", kind: Kind::Value(Element::I32) },
-        Param { name: "b", kind: Kind::Value(Element::I32) },
-        Param { name: "h", kind: Kind::Value(Element::I32) },
-        Param { name: "reverse", kind: Kind::Value(Element::I32) },
+        Param { name: "wide", kind: Kind::Value(Element::I32) },
     ],
 };
 
@@ -1202,10 +1171,10 @@ pub static GRU_PERSISTENT_FORWARD: Entry = Entry {
 pub static LSTM_PERSISTENT_BACKWARD: Entry = Entry {
     name: "lstm_persistent_backward",
     family: 9,
-    index: 45,
+    index: 44,
     threads: 256,
-    min_blocks: 2,
-    static_shared: 2048,
+    min_blocks: 1,
+    static_shared: 0,
     cooperative: true,
     params: &[
         Param { name: "w0", kind: Kind::Read(Element::F32) },
@@ -1229,6 +1198,40 @@ pub static LSTM_PERSISTENT_BACKWARD: Entry = Entry {
         Param { name: "b", kind: Kind::Value(Element::I32) },
         Param { name: "h", kind: Kind::Value(Element::I32) },
         Param { name: "reverse", kind: Kind::Value(Element::I32) },
+        Param { name: "wide", kind: Kind::Value(Element::I32) },
+    ],
+};
+
+/// `gru_persistent_forward` of `persistent.cu`.
+pub static GRU_PERSISTENT_FORWARD: Entry = Entry {
+    name: "gru_persistent_forward",
+    family: 9,
+    index: 45,
+    threads: 256,
+    min_blocks: 1,
+    static_shared: 0,
+    cooperative: true,
+    params: &[
+        Param { name: "xp0", kind: Kind::Read(Element::F32) },
+        Param { name: "xp1", kind: Kind::Read(Element::F32) },
+        Param { name: "w0", kind: Kind::Read(Element::F32) },
+        Param { name: "w1", kind: Kind::Read(Element::F32) },
+        Param { name: "bias0", kind: Kind::Read(Element::F32) },
+        Param { name: "bias1", kind: Kind::Read(Element::F32) },
+        Param { name: "gates0", kind: Kind::Write(Element::F32) },
+        Param { name: "gates1", kind: Kind::Write(Element::F32) },
+        Param { name: "p_n0", kind: Kind::Write(Element::F32) },
+        Param { name: "p_n1", kind: Kind::Write(Element::F32) },
+        Param { name: "hidden0", kind: Kind::Write(Element::F32) },
+        Param { name: "hidden1", kind: Kind::Write(Element::F32) },
+        Param { name: "exchange", kind: Kind::Write(Element::Bf16) },
+        Param { name: "counters", kind: Kind::Write(Element::U32) },
+        Param { name: "lens", kind: Kind::Read(Element::U32) },
+        Param { name: "t_extent", kind: Kind::Value(Element::I32) },
+        Param { name: "b", kind: Kind::Value(Element::I32) },
+        Param { name: "h", kind: Kind::Value(Element::I32) },
+        Param { name: "reverse", kind: Kind::Value(Element::I32) },
+        Param { name: "wide", kind: Kind::Value(Element::I32) },
     ],
 };
 
@@ -1238,8 +1241,8 @@ pub static GRU_PERSISTENT_BACKWARD: Entry = Entry {
     family: 9,
     index: 46,
     threads: 256,
-    min_blocks: 2,
-    static_shared: 2048,
+    min_blocks: 1,
+    static_shared: 0,
     cooperative: true,
     params: &[
         Param { name: "w0", kind: Kind::Read(Element::F32) },
@@ -1265,6 +1268,7 @@ pub static GRU_PERSISTENT_BACKWARD: Entry = Entry {
         Param { name: "b", kind: Kind::Value(Element::I32) },
         Param { name: "h", kind: Kind::Value(Element::I32) },
         Param { name: "reverse", kind: Kind::Value(Element::I32) },
+        Param { name: "wide", kind: Kind::Value(Element::I32) },
     ],
 };
 

@@ -66,8 +66,8 @@ struct Side {
     }
 };
 
-/// Both directions in one launch, or one alone.
-static void check(int T, int B, int H, int G, int directions, bool reverse, int seed) {
+/// Both directions in one launch, or one alone, in blocks of `wide`; forward ones are 2 wide at most.
+static void check(int T, int B, int H, int G, int directions, bool reverse, int wide, int seed) {
     std::vector<u32> lens(B);
     for (int b = 0; b < B; b++) lens[b] = 1 + (b * 5 + T - 1) % T;
     const u32* masks = seed % 2 ? lens.data() : nullptr;
@@ -76,25 +76,27 @@ static void check(int T, int B, int H, int G, int directions, bool reverse, int 
     int hp = padded(H);
     std::vector<bf16> exchange(directions * 2 * B * G * hp + 8, bf16{0xffff});
     bf16* aligned = exchange.data() + (16 - reinterpret_cast<u64>(exchange.data()) % 16) % 16 / 2;
-    std::vector<u32> counters(2, 0);
-    dim3 grid(ceil_div(H, UNITS), directions);
-    size_t forward = size_t(G) * UNITS * pitch(hp) * 2, backward = size_t(UNITS) * pitch(G * hp) * 2;
+    std::vector<u32> counters(4, 0);
+    int narrow = wide < 2 ? wide : 2;
+    auto grid_of = [&](int w) { return dim3(ceil_div(H, 8 * w), directions, B * w > 64 ? 2 : 1); };
+    dim3 grid = grid_of(narrow), grid_back = grid_of(wide);
+    size_t forward = size_t(G) * narrow * (8 * pitch(hp) * 2 + 4096), backward = size_t(wide) * (8 * pitch(G * hp) * 2 + 4096);
     if (G == 4) {
         RUN_TOGETHER(lstm_persistent_forward, grid, 256, forward, seed, a.xp.data(), b.xp.data(), a.w.data(), b.w.data(), a.gates.data(), b.gates.data(),
-                     a.hidden.data(), b.hidden.data(), a.cells.data(), b.cells.data(), aligned, counters.data(), masks, T, B, H, int(reverse));
+                     a.hidden.data(), b.hidden.data(), a.cells.data(), b.cells.data(), aligned, counters.data(), masks, T, B, H, int(reverse), narrow);
     } else {
         RUN_TOGETHER(gru_persistent_forward, grid, 256, forward, seed, a.xp.data(), b.xp.data(), a.w.data(), b.w.data(), a.bias.data(), b.bias.data(),
-                     a.gates.data(), b.gates.data(), a.p_n.data(), b.p_n.data(), a.hidden.data(), b.hidden.data(), aligned, counters.data(), masks, T, B, H, int(reverse));
+                     a.gates.data(), b.gates.data(), a.p_n.data(), b.p_n.data(), a.hidden.data(), b.hidden.data(), aligned, counters.data(), masks, T, B, H, int(reverse), narrow);
     }
     std::fill(exchange.begin(), exchange.end(), bf16{0xffff});
     std::fill(counters.begin(), counters.end(), 0);
     if (G == 4) {
-        RUN_TOGETHER(lstm_persistent_backward, grid, 256, backward, seed, a.w.data(), b.w.data(), a.gates.data(), b.gates.data(), a.cells.data(), b.cells.data(),
-                     a.dy.data(), b.dy.data(), a.dxp.data(), b.dxp.data(), a.dh.data(), b.dh.data(), a.dc.data(), b.dc.data(), aligned, counters.data(), masks, T, B, H, int(reverse));
+        RUN_TOGETHER(lstm_persistent_backward, grid_back, 256, backward, seed, a.w.data(), b.w.data(), a.gates.data(), b.gates.data(), a.cells.data(), b.cells.data(),
+                     a.dy.data(), b.dy.data(), a.dxp.data(), b.dxp.data(), a.dh.data(), b.dh.data(), a.dc.data(), b.dc.data(), aligned, counters.data(), masks, T, B, H, int(reverse), wide);
     } else {
-        RUN_TOGETHER(gru_persistent_backward, grid, 256, backward, seed, a.w.data(), b.w.data(), a.gates.data(), b.gates.data(), a.p_n.data(), b.p_n.data(),
+        RUN_TOGETHER(gru_persistent_backward, grid_back, 256, backward, seed, a.w.data(), b.w.data(), a.gates.data(), b.gates.data(), a.p_n.data(), b.p_n.data(),
                      a.hidden.data(), b.hidden.data(), a.dy.data(), b.dy.data(), a.dxp.data(), b.dxp.data(), a.dp.data(), b.dp.data(), a.dh.data(), b.dh.data(),
-                     aligned, counters.data(), masks, T, B, H, int(reverse));
+                     aligned, counters.data(), masks, T, B, H, int(reverse), wide);
     }
     auto compare_side = [&](Side& got, Side& want) {
         want.walk(masks, seed);
@@ -117,10 +119,12 @@ static void check(int T, int B, int H, int G, int directions, bool reverse, int 
 int main() {
     for (int seed = 0; seed < 2; seed++) {
         for (int gates : {3, 4}) {
-            check(1, 1, 1, gates, 1, false, seed);
-            check(4, 5, 33, gates, 2, false, seed);
-            check(3, 70, 12, gates, 1, true, seed);
-            check(3, 2, 72, gates, 2, false, seed);
+            for (int wide : {1, 2, 4}) {
+                check(1, 1, 1, gates, 1, false, wide, seed);
+                check(4, 5, 33, gates, 2, false, wide, seed);
+                check(3, 70, 12, gates, 1, true, wide, seed);
+                check(3, 2, 72, gates, 2, false, wide, seed);
+            }
         }
     }
     printf("persistent: %d checks\n", checks);

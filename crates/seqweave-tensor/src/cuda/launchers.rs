@@ -1414,6 +1414,7 @@ pub(crate) unsafe fn lstm_persistent_forward(
     b: i32,
     h: i32,
     reverse: i32,
+    wide: i32,
 ) -> Result<()> {
     // SAFETY: one argument a parameter, in order and of its type; the rest is the caller's promise.
     unsafe {
@@ -1439,65 +1440,7 @@ pub(crate) unsafe fn lstm_persistent_forward(
                 arg(&b),
                 arg(&h),
                 arg(&reverse),
-            ],
-        )
-    }
-}
-
-/// `gru_persistent_forward` of `kernels/cu/persistent.cu`: 256 threads a block, launched cooperatively.
-///
-/// # Safety
-/// Grid, shared memory and extents as the kernel's comment demands, for the memory behind the pointers.
-pub(crate) unsafe fn gru_persistent_forward(
-    stream: &Stream,
-    grid: [u32; 3],
-    shared: u32,
-    xp0: Ptr<f32>,
-    xp1: Ptr<f32>,
-    w0: Ptr<f32>,
-    w1: Ptr<f32>,
-    bias0: Ptr<f32>,
-    bias1: Ptr<f32>,
-    gates0: PtrMut<f32>,
-    gates1: PtrMut<f32>,
-    p_n0: PtrMut<f32>,
-    p_n1: PtrMut<f32>,
-    hidden0: PtrMut<f32>,
-    hidden1: PtrMut<f32>,
-    exchange: PtrMut<u16>,
-    counters: PtrMut<u32>,
-    lens: Ptr<u32>,
-    t_extent: i32,
-    b: i32,
-    h: i32,
-    reverse: i32,
-) -> Result<()> {
-    // SAFETY: one argument a parameter, in order and of its type; the rest is the caller's promise.
-    unsafe {
-        stream.launch(
-            &entries::GRU_PERSISTENT_FORWARD,
-            grid,
-            shared,
-            &[
-                arg(&xp0),
-                arg(&xp1),
-                arg(&w0),
-                arg(&w1),
-                arg(&bias0),
-                arg(&bias1),
-                arg(&gates0),
-                arg(&gates1),
-                arg(&p_n0),
-                arg(&p_n1),
-                arg(&hidden0),
-                arg(&hidden1),
-                arg(&exchange),
-                arg(&counters),
-                arg(&lens),
-                arg(&t_extent),
-                arg(&b),
-                arg(&h),
-                arg(&reverse),
+                arg(&wide),
             ],
         )
     }
@@ -1532,6 +1475,7 @@ pub(crate) unsafe fn lstm_persistent_backward(
     b: i32,
     h: i32,
     reverse: i32,
+    wide: i32,
 ) -> Result<()> {
     // SAFETY: one argument a parameter, in order and of its type; the rest is the caller's promise.
     unsafe {
@@ -1561,6 +1505,68 @@ pub(crate) unsafe fn lstm_persistent_backward(
                 arg(&b),
                 arg(&h),
                 arg(&reverse),
+                arg(&wide),
+            ],
+        )
+    }
+}
+
+/// `gru_persistent_forward` of `kernels/cu/persistent.cu`: 256 threads a block, launched cooperatively.
+///
+/// # Safety
+/// Grid, shared memory and extents as the kernel's comment demands, for the memory behind the pointers.
+pub(crate) unsafe fn gru_persistent_forward(
+    stream: &Stream,
+    grid: [u32; 3],
+    shared: u32,
+    xp0: Ptr<f32>,
+    xp1: Ptr<f32>,
+    w0: Ptr<f32>,
+    w1: Ptr<f32>,
+    bias0: Ptr<f32>,
+    bias1: Ptr<f32>,
+    gates0: PtrMut<f32>,
+    gates1: PtrMut<f32>,
+    p_n0: PtrMut<f32>,
+    p_n1: PtrMut<f32>,
+    hidden0: PtrMut<f32>,
+    hidden1: PtrMut<f32>,
+    exchange: PtrMut<u16>,
+    counters: PtrMut<u32>,
+    lens: Ptr<u32>,
+    t_extent: i32,
+    b: i32,
+    h: i32,
+    reverse: i32,
+    wide: i32,
+) -> Result<()> {
+    // SAFETY: one argument a parameter, in order and of its type; the rest is the caller's promise.
+    unsafe {
+        stream.launch(
+            &entries::GRU_PERSISTENT_FORWARD,
+            grid,
+            shared,
+            &[
+                arg(&xp0),
+                arg(&xp1),
+                arg(&w0),
+                arg(&w1),
+                arg(&bias0),
+                arg(&bias1),
+                arg(&gates0),
+                arg(&gates1),
+                arg(&p_n0),
+                arg(&p_n1),
+                arg(&hidden0),
+                arg(&hidden1),
+                arg(&exchange),
+                arg(&counters),
+                arg(&lens),
+                arg(&t_extent),
+                arg(&b),
+                arg(&h),
+                arg(&reverse),
+                arg(&wide),
             ],
         )
     }
@@ -1597,6 +1603,7 @@ pub(crate) unsafe fn gru_persistent_backward(
     b: i32,
     h: i32,
     reverse: i32,
+    wide: i32,
 ) -> Result<()> {
     // SAFETY: one argument a parameter, in order and of its type; the rest is the caller's promise.
     unsafe {
@@ -1628,6 +1635,7 @@ pub(crate) unsafe fn gru_persistent_backward(
                 arg(&b),
                 arg(&h),
                 arg(&reverse),
+                arg(&wide),
             ],
         )
     }

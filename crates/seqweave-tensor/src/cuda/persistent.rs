@@ -1,8 +1,8 @@
 //! A whole sequence of an LSTM or GRU in one launch: `kernels/cu/persistent.cu`, with products in bfloat16.
 //!
-//! Every block keeps its slice of the recurrent weights for all steps, and all blocks wait for each other once a step. So
-//! all must be resident; whether they are depends on H, on the device and on whether a layer has one direction or two, never
-//! on the batch, so that a row's bits do not depend on its company. Two directions share a launch if the blocks of both are
+//! Every block keeps its slice of the recurrent weights for all steps, and the blocks that share rows wait for each other
+//! once a step. So all must be resident; whether they are, and how wide a block is, depends on H and on the device, never on
+//! the batch, so that a row's bits do not depend on its company. Two directions share a launch if the blocks of both are
 //! resident together, with the bits of two launches. Where not even one direction's are, the layer goes step by step.
 
 use super::launch::{Ptr, PtrMut, int};
@@ -13,11 +13,12 @@ use crate::ops::recurrent::{Direction, Steps};
 use crate::{Precision, Result};
 use seqweave_kernels::{Entry, entries};
 
-/// Units that a block owns.
+/// Units that a block owns for each unit of its width, and rows that a block of width 1 takes at a time.
 const UNITS: usize = 8;
+const ROWS: usize = 64;
 
-/// Shared memory that a device takes for each block, in bytes.
-const RESERVED_SHARED: usize = 1 << 10;
+/// What a kernel keeps of its partial sums for each of its columns of [`UNITS`], in bytes of shared memory.
+const SUMS: usize = 4 << 10;
 
 /// The pass of a layer that a launch makes.
 #[derive(Clone, Copy)]
@@ -28,15 +29,27 @@ pub(super) enum Pass {
     GruBackward,
 }
 
+/// What a pass asks for.
+struct Needs {
+    entry: &'static Entry,
+    /// Widths that its kernel has, the best first. A step forward reads few states, so that adding up the many parts of a
+    /// wide block's products costs more than it saves.
+    widths: &'static [usize],
+    /// Numbers a unit in what blocks exchange, which a product runs over.
+    exchanged: usize,
+    /// Columns of its product for each unit.
+    columns: usize,
+}
+
 impl Pass {
-    /// Its kernel; rows of a block's slice; and numbers a unit in a row of it, which is also how much is exchanged.
-    fn needs(self) -> (&'static Entry, usize, usize) {
-        match self {
-            Pass::LstmForward => (&entries::LSTM_PERSISTENT_FORWARD, 4 * UNITS, 1),
-            Pass::LstmBackward => (&entries::LSTM_PERSISTENT_BACKWARD, UNITS, 4),
-            Pass::GruForward => (&entries::GRU_PERSISTENT_FORWARD, 3 * UNITS, 1),
-            Pass::GruBackward => (&entries::GRU_PERSISTENT_BACKWARD, UNITS, 3),
-        }
+    fn needs(self) -> Needs {
+        let (entry, widths, exchanged, columns): (_, &[usize], _, _) = match self {
+            Pass::LstmForward => (&entries::LSTM_PERSISTENT_FORWARD, &[2, 1], 1, 4),
+            Pass::LstmBackward => (&entries::LSTM_PERSISTENT_BACKWARD, &[4, 2, 1], 4, 1),
+            Pass::GruForward => (&entries::GRU_PERSISTENT_FORWARD, &[2, 1], 1, 3),
+            Pass::GruBackward => (&entries::GRU_PERSISTENT_BACKWARD, &[4, 2, 1], 3, 1),
+        };
+        Needs { entry, widths, exchanged, columns }
     }
 }
 
@@ -44,6 +57,7 @@ impl Pass {
 pub(super) struct Plan {
     grid: [u32; 3],
     shared: u32,
+    wide: i32,
     exchange: CudaBuffer,
     counters: CudaBuffer,
 }
@@ -56,26 +70,33 @@ impl Plan {
         pass: Pass,
         directions: usize,
     ) -> Result<Option<Plan>> {
-        let stream = cuda.stream()?;
-        let (entry, rows, gates) = pass.needs();
-        let k = gates * steps.h.next_multiple_of(32);
-        let pitch = if k.is_multiple_of(64) { k + 32 } else { k };
-        let (shared, blocks) = (rows * pitch * size_of::<u16>(), steps.h.div_ceil(UNITS));
-        let own = shared + entry.static_shared as usize;
-        let of_multiprocessor = stream.shared_of_multiprocessor() as usize;
-        let fit = (of_multiprocessor / (own + RESERVED_SHARED)).min(entry.min_blocks as usize);
-        let resident = own <= stream.shared_limit() as usize
-            && directions * blocks <= fit * stream.multiprocessors() as usize;
-        if cuda.precision() != Precision::Bf16 || !resident {
+        if cuda.precision() != Precision::Bf16 {
             return Ok(None);
         }
+        let stream = cuda.stream()?;
+        let Needs { entry, widths, exchanged, columns } = pass.needs();
+        let k = exchanged * steps.h.next_multiple_of(32);
+        let pitch = if k.is_multiple_of(64) { k + 32 } else { k };
+        let shared = |wide: usize| columns * wide * (UNITS * pitch * size_of::<u16>() + SUMS);
+        let blocks = |wide: usize| steps.h.div_ceil(UNITS * wide);
+        let resident = stream.multiprocessors() as usize;
+        let fits = |wide: usize| {
+            shared(wide) + entry.static_shared as usize <= stream.shared_limit() as usize
+                && blocks(wide) <= resident
+        };
+        let Some(wide) = widths.iter().copied().find(|&wide| fits(wide)) else { return Ok(None) };
+        if directions * blocks(wide) > resident {
+            return Ok(None);
+        }
+        let passes = steps.b.div_ceil(ROWS / wide);
+        let groups = passes.min(resident / (directions * blocks(wide)));
         // Two rows of bfloat16 for each sentence: what was, and what is being written.
         let exchange = cuda.room::<u32>(directions * steps.b * k);
-        let mut counters = cuda.room::<u32>(directions);
+        let mut counters = cuda.room::<u32>(directions * groups);
         let counter: PtrMut<u32> = counters.ptr_mut(0)?;
-        stream.set_bytes(counter.address(), 0, directions * size_of::<u32>())?;
-        let grid = [blocks as u32, directions as u32, 1];
-        Ok(Some(Plan { grid, shared: shared as u32, exchange, counters }))
+        stream.set_bytes(counter.address(), 0, directions * groups * size_of::<u32>())?;
+        let grid = [blocks(wide) as u32, directions as u32, groups as u32];
+        Ok(Some(Plan { grid, shared: shared(wide) as u32, wide: int(wide)?, exchange, counters }))
     }
 
     fn exchange(&mut self) -> Result<(PtrMut<u16>, PtrMut<u32>)> {
@@ -145,6 +166,7 @@ pub(super) fn lstm(cuda: &CudaDevice, mut plan: Plan, steps: &Steps, a: Lstm, b:
                 rows,
                 h,
                 reverse,
+                plan.wide,
             )
         }
     })
@@ -200,6 +222,7 @@ pub(super) fn lstm_backward(
                 rows,
                 h,
                 reverse,
+                plan.wide,
             )
         }
     })
@@ -247,6 +270,7 @@ pub(super) fn gru(cuda: &CudaDevice, mut plan: Plan, steps: &Steps, a: Gru, b: G
                 rows,
                 h,
                 reverse,
+                plan.wide,
             )
         }
     })
@@ -305,6 +329,7 @@ pub(super) fn gru_backward(
                 rows,
                 h,
                 reverse,
+                plan.wide,
             )
         }
     })

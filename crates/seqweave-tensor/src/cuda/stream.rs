@@ -27,8 +27,6 @@ pub(crate) struct Stream {
     multiprocessors: u32,
     /// Bytes of shared memory that a block may have at most.
     shared_limit: u32,
-    /// Bytes of shared memory that the blocks of a multiprocessor have together.
-    shared_of_multiprocessor: u32,
     modules: Vec<OnceLock<Arc<CudaModule>>>,
     functions: Vec<OnceLock<CudaFunction>>,
     queue: Mutex<Queue>,
@@ -65,9 +63,6 @@ impl Stream {
             capability,
             multiprocessors: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
             shared_limit: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,
-            shared_of_multiprocessor: attribute(
-                Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR,
-            )?,
             modules: FAMILIES.iter().map(|_| OnceLock::new()).collect(),
             functions: ENTRIES.iter().map(|_| OnceLock::new()).collect(),
             asked: library::asked(),
@@ -93,11 +88,6 @@ impl Stream {
     /// Bytes of shared memory that a block may have at most.
     pub(super) fn shared_limit(&self) -> u32 {
         self.shared_limit
-    }
-
-    /// Bytes of shared memory that the blocks of a multiprocessor have together.
-    pub(super) fn shared_of_multiprocessor(&self) -> u32 {
-        self.shared_of_multiprocessor
     }
 
     /// The library that makes the products of training; `None` if our kernels do.
