@@ -203,6 +203,20 @@ DEVICE float block_max(float x) {
     return x;
 }
 
+/// Each of sums[j] over the block, in every thread, by halves within warps and then warp by warp; at most 32 whole warps.
+template <int N> DEVICE void block_sums(float sums[N]) {
+    SHARED(float, of_warps, N * 32);
+    for (int j = 0; j < N; j++) {
+        sums[j] = warp_sum(sums[j]);
+        if (lane() == 0) of_warps[j * 32 + warp()] = sums[j];
+    }
+    __syncthreads();
+    for (int j = 0; j < N; j++) {
+        sums[j] = 0.0f;
+        for (int w = 0; w < int(blockDim.x / 32); w++) sums[j] += of_warps[j * 32 + w];
+    }
+}
+
 // Sums in the order of the CPU, so that both devices give the same bits.
 
 /// `sums[j] = Σ_{i<c} f(i, values)[j]` over the block, in every thread: the order of `Lanes` in src/lanes.rs.

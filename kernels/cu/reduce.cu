@@ -51,6 +51,13 @@ KERNEL(sum_rows, 512, 2)(const float* x, float* y, int n, int columns, int add) 
     column_sums(n, columns, add, y, [=](int r, int c) { return x[size_t(r) * columns + c]; });
 }
 
+/// y[c] = Σ_n x[n,c], x: [N,C] in bfloat16, rows `ld` apart.
+///
+/// Grid ceil(C/32), block 512.
+KERNEL(sum_rows_rounded, 512, 2)(const bf16* x, int ld, float* y, int n, int columns) {
+    column_sums(n, columns, 0, y, [=](int r, int c) { return to_float(x[size_t(r) * ld + c]); });
+}
+
 /// y[n] = Σ_c x[n,c], x: [N,C].
 ///
 /// Grid ceil(N/8), block 256: a warp a row.

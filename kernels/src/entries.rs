@@ -168,6 +168,7 @@ pub static ENTRIES: &[&Entry] = &[
     &CROSS_ENTROPY,
     &CROSS_ENTROPY_TOTALS,
     &CROSS_ENTROPY_BACKWARD,
+    &CROSS_ENTROPY_ROUNDED,
     &DROPOUT,
     &ADD,
     &SUB,
@@ -217,6 +218,7 @@ pub static ENTRIES: &[&Entry] = &[
     &SUM_PARTIALS,
     &FIRST_NON_FINITE,
     &SUM_ROWS,
+    &SUM_ROWS_ROUNDED,
     &SUM_LAST,
     &MAX_LAST,
     &COPY_COLUMNS,
@@ -389,7 +391,7 @@ pub static CROSS_ENTROPY: Entry = Entry {
     index: 7,
     threads: 256,
     min_blocks: 2,
-    static_shared: 16532,
+    static_shared: 16544,
     cooperative: false,
     params: &[
         Param { name: "logits", kind: Kind::Read(Element::F32) },
@@ -410,7 +412,7 @@ pub static CROSS_ENTROPY_TOTALS: Entry = Entry {
     index: 8,
     threads: 256,
     min_blocks: 1,
-    static_shared: 8216,
+    static_shared: 8224,
     cooperative: false,
     params: &[
         Param { name: "losses", kind: Kind::Read(Element::F64) },
@@ -444,11 +446,36 @@ pub static CROSS_ENTROPY_BACKWARD: Entry = Entry {
     ],
 };
 
+/// `cross_entropy_rounded` of `cross_entropy.cu`.
+pub static CROSS_ENTROPY_ROUNDED: Entry = Entry {
+    name: "cross_entropy_rounded",
+    family: 1,
+    index: 10,
+    threads: 512,
+    min_blocks: 2,
+    static_shared: 400,
+    cooperative: false,
+    params: &[
+        Param { name: "logits", kind: Kind::Read(Element::F32) },
+        Param { name: "targets", kind: Kind::Read(Element::U32) },
+        Param { name: "ignore", kind: Kind::Value(Element::U32) },
+        Param { name: "smoothing", kind: Kind::Value(Element::F32) },
+        Param { name: "uniform", kind: Kind::Value(Element::F32) },
+        Param { name: "scale", kind: Kind::Value(Element::F32) },
+        Param { name: "peak", kind: Kind::Value(Element::F32) },
+        Param { name: "columns", kind: Kind::Value(Element::I32) },
+        Param { name: "ld", kind: Kind::Value(Element::I32) },
+        Param { name: "losses", kind: Kind::Write(Element::F64) },
+        Param { name: "marks", kind: Kind::Write(Element::U32) },
+        Param { name: "dz", kind: Kind::Write(Element::Bf16) },
+    ],
+};
+
 /// `dropout` of `dropout.cu`.
 pub static DROPOUT: Entry = Entry {
     name: "dropout",
     family: 2,
-    index: 10,
+    index: 11,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -469,7 +496,7 @@ pub static DROPOUT: Entry = Entry {
 pub static ADD: Entry = Entry {
     name: "add",
     family: 3,
-    index: 11,
+    index: 12,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -487,7 +514,7 @@ pub static ADD: Entry = Entry {
 pub static SUB: Entry = Entry {
     name: "sub",
     family: 3,
-    index: 12,
+    index: 13,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -505,7 +532,7 @@ pub static SUB: Entry = Entry {
 pub static MUL: Entry = Entry {
     name: "mul",
     family: 3,
-    index: 13,
+    index: 14,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -523,7 +550,7 @@ pub static MUL: Entry = Entry {
 pub static SCALE: Entry = Entry {
     name: "scale",
     family: 3,
-    index: 14,
+    index: 15,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -541,7 +568,7 @@ pub static SCALE: Entry = Entry {
 pub static FILL: Entry = Entry {
     name: "fill",
     family: 3,
-    index: 15,
+    index: 16,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -557,7 +584,7 @@ pub static FILL: Entry = Entry {
 pub static TANH_FORWARD: Entry = Entry {
     name: "tanh_forward",
     family: 3,
-    index: 16,
+    index: 17,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -573,7 +600,7 @@ pub static TANH_FORWARD: Entry = Entry {
 pub static TANH_BACKWARD: Entry = Entry {
     name: "tanh_backward",
     family: 3,
-    index: 17,
+    index: 18,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -591,7 +618,7 @@ pub static TANH_BACKWARD: Entry = Entry {
 pub static SIGMOID_FORWARD: Entry = Entry {
     name: "sigmoid_forward",
     family: 3,
-    index: 18,
+    index: 19,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -607,7 +634,7 @@ pub static SIGMOID_FORWARD: Entry = Entry {
 pub static SIGMOID_BACKWARD: Entry = Entry {
     name: "sigmoid_backward",
     family: 3,
-    index: 19,
+    index: 20,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -625,7 +652,7 @@ pub static SIGMOID_BACKWARD: Entry = Entry {
 pub static RELU_FORWARD: Entry = Entry {
     name: "relu_forward",
     family: 3,
-    index: 20,
+    index: 21,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -641,7 +668,7 @@ pub static RELU_FORWARD: Entry = Entry {
 pub static RELU_BACKWARD: Entry = Entry {
     name: "relu_backward",
     family: 3,
-    index: 21,
+    index: 22,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -659,7 +686,7 @@ pub static RELU_BACKWARD: Entry = Entry {
 pub static ADD_BIAS: Entry = Entry {
     name: "add_bias",
     family: 3,
-    index: 22,
+    index: 23,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -677,7 +704,7 @@ pub static ADD_BIAS: Entry = Entry {
 pub static GATHER_ROWS: Entry = Entry {
     name: "gather_rows",
     family: 4,
-    index: 23,
+    index: 24,
     threads: 128,
     min_blocks: 8,
     static_shared: 0,
@@ -695,7 +722,7 @@ pub static GATHER_ROWS: Entry = Entry {
 pub static EMBEDDING_BACKWARD: Entry = Entry {
     name: "embedding_backward",
     family: 4,
-    index: 24,
+    index: 25,
     threads: 128,
     min_blocks: 8,
     static_shared: 0,
@@ -714,7 +741,7 @@ pub static EMBEDDING_BACKWARD: Entry = Entry {
 pub static GEMM_F32_128X128: Entry = Entry {
     name: "gemm_f32_128x128",
     family: 5,
-    index: 25,
+    index: 26,
     threads: 256,
     min_blocks: 1,
     static_shared: 33792,
@@ -740,7 +767,7 @@ pub static GEMM_F32_128X128: Entry = Entry {
 pub static GEMM_F32_64X64: Entry = Entry {
     name: "gemm_f32_64x64",
     family: 5,
-    index: 26,
+    index: 27,
     threads: 256,
     min_blocks: 3,
     static_shared: 17408,
@@ -766,7 +793,7 @@ pub static GEMM_F32_64X64: Entry = Entry {
 pub static GEMM_F32_16X64: Entry = Entry {
     name: "gemm_f32_16x64",
     family: 5,
-    index: 27,
+    index: 28,
     threads: 256,
     min_blocks: 4,
     static_shared: 22528,
@@ -792,7 +819,7 @@ pub static GEMM_F32_16X64: Entry = Entry {
 pub static GEMM_F32_16X32: Entry = Entry {
     name: "gemm_f32_16x32",
     family: 5,
-    index: 28,
+    index: 29,
     threads: 256,
     min_blocks: 4,
     static_shared: 14336,
@@ -818,7 +845,7 @@ pub static GEMM_F32_16X32: Entry = Entry {
 pub static GEMM_BF16_128X128: Entry = Entry {
     name: "gemm_bf16_128x128",
     family: 6,
-    index: 29,
+    index: 30,
     threads: 256,
     min_blocks: 1,
     static_shared: 0,
@@ -844,7 +871,7 @@ pub static GEMM_BF16_128X128: Entry = Entry {
 pub static GEMM_BF16_64X64: Entry = Entry {
     name: "gemm_bf16_64x64",
     family: 6,
-    index: 30,
+    index: 31,
     threads: 128,
     min_blocks: 3,
     static_shared: 0,
@@ -870,7 +897,7 @@ pub static GEMM_BF16_64X64: Entry = Entry {
 pub static GEMM_BF16_32X32: Entry = Entry {
     name: "gemm_bf16_32x32",
     family: 6,
-    index: 31,
+    index: 32,
     threads: 64,
     min_blocks: 4,
     static_shared: 0,
@@ -896,7 +923,7 @@ pub static GEMM_BF16_32X32: Entry = Entry {
 pub static GEMM_SPLIT_128X128: Entry = Entry {
     name: "gemm_split_128x128",
     family: 6,
-    index: 32,
+    index: 33,
     threads: 256,
     min_blocks: 1,
     static_shared: 0,
@@ -922,7 +949,7 @@ pub static GEMM_SPLIT_128X128: Entry = Entry {
 pub static GEMM_SPLIT_64X64: Entry = Entry {
     name: "gemm_split_64x64",
     family: 6,
-    index: 33,
+    index: 34,
     threads: 128,
     min_blocks: 3,
     static_shared: 0,
@@ -948,7 +975,7 @@ pub static GEMM_SPLIT_64X64: Entry = Entry {
 pub static GEMM_SPLIT_32X32: Entry = Entry {
     name: "gemm_split_32x32",
     family: 6,
-    index: 34,
+    index: 35,
     threads: 64,
     min_blocks: 4,
     static_shared: 0,
@@ -974,7 +1001,7 @@ pub static GEMM_SPLIT_32X32: Entry = Entry {
 pub static ROUND_TO_BF16: Entry = Entry {
     name: "round_to_bf16",
     family: 6,
-    index: 35,
+    index: 36,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -992,7 +1019,7 @@ pub static ROUND_TO_BF16: Entry = Entry {
 pub static LAYER_NORM: Entry = Entry {
     name: "layer_norm",
     family: 7,
-    index: 36,
+    index: 37,
     threads: 256,
     min_blocks: 2,
     static_shared: 16404,
@@ -1012,7 +1039,7 @@ pub static LAYER_NORM: Entry = Entry {
 pub static LAYER_NORM_BACKWARD: Entry = Entry {
     name: "layer_norm_backward",
     family: 7,
-    index: 37,
+    index: 38,
     threads: 256,
     min_blocks: 2,
     static_shared: 16392,
@@ -1031,7 +1058,7 @@ pub static LAYER_NORM_BACKWARD: Entry = Entry {
 pub static LAYER_NORM_GAMMA: Entry = Entry {
     name: "layer_norm_gamma",
     family: 7,
-    index: 38,
+    index: 39,
     threads: 512,
     min_blocks: 2,
     static_shared: 2048,
@@ -1051,7 +1078,7 @@ pub static LAYER_NORM_GAMMA: Entry = Entry {
 pub static CLIP_FACTOR: Entry = Entry {
     name: "clip_factor",
     family: 8,
-    index: 39,
+    index: 40,
     threads: 32,
     min_blocks: 1,
     static_shared: 0,
@@ -1070,7 +1097,7 @@ pub static CLIP_FACTOR: Entry = Entry {
 pub static ADAM: Entry = Entry {
     name: "adam",
     family: 8,
-    index: 40,
+    index: 41,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1098,7 +1125,7 @@ pub static ADAM: Entry = Entry {
 pub static SGD: Entry = Entry {
     name: "sgd",
     family: 8,
-    index: 41,
+    index: 42,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1117,7 +1144,7 @@ pub static SGD: Entry = Entry {
 pub static SGD_MOMENTUM: Entry = Entry {
     name: "sgd_momentum",
     family: 8,
-    index: 42,
+    index: 43,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1140,7 +1167,7 @@ pub static SGD_MOMENTUM: Entry = Entry {
 pub static LSTM_PERSISTENT_FORWARD: Entry = Entry {
     name: "lstm_persistent_forward",
     family: 9,
-    index: 43,
+    index: 44,
     threads: 256,
     min_blocks: 1,
     static_shared: 0,
@@ -1171,7 +1198,7 @@ pub static LSTM_PERSISTENT_FORWARD: Entry = Entry {
 pub static LSTM_PERSISTENT_BACKWARD: Entry = Entry {
     name: "lstm_persistent_backward",
     family: 9,
-    index: 44,
+    index: 45,
     threads: 256,
     min_blocks: 1,
     static_shared: 0,
@@ -1206,7 +1233,7 @@ pub static LSTM_PERSISTENT_BACKWARD: Entry = Entry {
 pub static GRU_PERSISTENT_FORWARD: Entry = Entry {
     name: "gru_persistent_forward",
     family: 9,
-    index: 45,
+    index: 46,
     threads: 256,
     min_blocks: 1,
     static_shared: 0,
@@ -1239,7 +1266,7 @@ pub static GRU_PERSISTENT_FORWARD: Entry = Entry {
 pub static GRU_PERSISTENT_BACKWARD: Entry = Entry {
     name: "gru_persistent_backward",
     family: 9,
-    index: 46,
+    index: 47,
     threads: 256,
     min_blocks: 1,
     static_shared: 0,
@@ -1276,7 +1303,7 @@ pub static GRU_PERSISTENT_BACKWARD: Entry = Entry {
 pub static GRID_BARRIERS: Entry = Entry {
     name: "grid_barriers",
     family: 10,
-    index: 47,
+    index: 48,
     threads: 256,
     min_blocks: 2,
     static_shared: 0,
@@ -1292,7 +1319,7 @@ pub static GRID_BARRIERS: Entry = Entry {
 pub static RECURRENT_OUTPUTS: Entry = Entry {
     name: "recurrent_outputs",
     family: 11,
-    index: 48,
+    index: 49,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1311,7 +1338,7 @@ pub static RECURRENT_OUTPUTS: Entry = Entry {
 pub static LSTM_CELL: Entry = Entry {
     name: "lstm_cell",
     family: 11,
-    index: 49,
+    index: 50,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1334,7 +1361,7 @@ pub static LSTM_CELL: Entry = Entry {
 pub static LSTM_CELL_BACKWARD: Entry = Entry {
     name: "lstm_cell_backward",
     family: 11,
-    index: 50,
+    index: 51,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1358,7 +1385,7 @@ pub static LSTM_CELL_BACKWARD: Entry = Entry {
 pub static GRU_CELL: Entry = Entry {
     name: "gru_cell",
     family: 11,
-    index: 51,
+    index: 52,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1381,7 +1408,7 @@ pub static GRU_CELL: Entry = Entry {
 pub static GRU_CELL_BACKWARD: Entry = Entry {
     name: "gru_cell_backward",
     family: 11,
-    index: 52,
+    index: 53,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1405,7 +1432,7 @@ pub static GRU_CELL_BACKWARD: Entry = Entry {
 pub static RNN_CELL: Entry = Entry {
     name: "rnn_cell",
     family: 11,
-    index: 53,
+    index: 54,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1425,7 +1452,7 @@ pub static RNN_CELL: Entry = Entry {
 pub static RNN_CELL_BACKWARD: Entry = Entry {
     name: "rnn_cell_backward",
     family: 11,
-    index: 54,
+    index: 55,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1446,7 +1473,7 @@ pub static RNN_CELL_BACKWARD: Entry = Entry {
 pub static CHUNK_SUMS: Entry = Entry {
     name: "chunk_sums",
     family: 12,
-    index: 55,
+    index: 56,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1463,7 +1490,7 @@ pub static CHUNK_SUMS: Entry = Entry {
 pub static SUM_PARTIALS: Entry = Entry {
     name: "sum_partials",
     family: 12,
-    index: 56,
+    index: 57,
     threads: 256,
     min_blocks: 1,
     static_shared: 8200,
@@ -1481,7 +1508,7 @@ pub static SUM_PARTIALS: Entry = Entry {
 pub static FIRST_NON_FINITE: Entry = Entry {
     name: "first_non_finite",
     family: 12,
-    index: 57,
+    index: 58,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1497,7 +1524,7 @@ pub static FIRST_NON_FINITE: Entry = Entry {
 pub static SUM_ROWS: Entry = Entry {
     name: "sum_rows",
     family: 12,
-    index: 58,
+    index: 59,
     threads: 512,
     min_blocks: 2,
     static_shared: 2048,
@@ -1511,11 +1538,29 @@ pub static SUM_ROWS: Entry = Entry {
     ],
 };
 
+/// `sum_rows_rounded` of `reduce.cu`.
+pub static SUM_ROWS_ROUNDED: Entry = Entry {
+    name: "sum_rows_rounded",
+    family: 12,
+    index: 60,
+    threads: 512,
+    min_blocks: 2,
+    static_shared: 2048,
+    cooperative: false,
+    params: &[
+        Param { name: "x", kind: Kind::Read(Element::Bf16) },
+        Param { name: "ld", kind: Kind::Value(Element::I32) },
+        Param { name: "y", kind: Kind::Write(Element::F32) },
+        Param { name: "n", kind: Kind::Value(Element::I32) },
+        Param { name: "columns", kind: Kind::Value(Element::I32) },
+    ],
+};
+
 /// `sum_last` of `reduce.cu`.
 pub static SUM_LAST: Entry = Entry {
     name: "sum_last",
     family: 12,
-    index: 59,
+    index: 61,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1532,7 +1577,7 @@ pub static SUM_LAST: Entry = Entry {
 pub static MAX_LAST: Entry = Entry {
     name: "max_last",
     family: 12,
-    index: 60,
+    index: 62,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1550,7 +1595,7 @@ pub static MAX_LAST: Entry = Entry {
 pub static COPY_COLUMNS: Entry = Entry {
     name: "copy_columns",
     family: 13,
-    index: 61,
+    index: 63,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1572,7 +1617,7 @@ pub static COPY_COLUMNS: Entry = Entry {
 pub static PAD_SLICE: Entry = Entry {
     name: "pad_slice",
     family: 13,
-    index: 62,
+    index: 64,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1591,7 +1636,7 @@ pub static PAD_SLICE: Entry = Entry {
 pub static SWAP01: Entry = Entry {
     name: "swap01",
     family: 13,
-    index: 63,
+    index: 65,
     threads: 256,
     min_blocks: 4,
     static_shared: 0,
@@ -1610,7 +1655,7 @@ pub static SWAP01: Entry = Entry {
 pub static SOFTMAX: Entry = Entry {
     name: "softmax",
     family: 14,
-    index: 64,
+    index: 66,
     threads: 256,
     min_blocks: 2,
     static_shared: 8336,
@@ -1626,7 +1671,7 @@ pub static SOFTMAX: Entry = Entry {
 pub static SOFTMAX_BACKWARD: Entry = Entry {
     name: "softmax_backward",
     family: 14,
-    index: 65,
+    index: 67,
     threads: 256,
     min_blocks: 2,
     static_shared: 8196,
@@ -1644,7 +1689,7 @@ pub static SOFTMAX_BACKWARD: Entry = Entry {
 pub static LOG_SOFTMAX: Entry = Entry {
     name: "log_softmax",
     family: 14,
-    index: 66,
+    index: 68,
     threads: 256,
     min_blocks: 2,
     static_shared: 8324,
@@ -1660,7 +1705,7 @@ pub static LOG_SOFTMAX: Entry = Entry {
 pub static LOG_SOFTMAX_BACKWARD: Entry = Entry {
     name: "log_softmax_backward",
     family: 14,
-    index: 67,
+    index: 69,
     threads: 256,
     min_blocks: 2,
     static_shared: 8196,
@@ -1678,7 +1723,7 @@ pub static LOG_SOFTMAX_BACKWARD: Entry = Entry {
 pub static TOP_LOG_PROBS: Entry = Entry {
     name: "top_log_probs",
     family: 14,
-    index: 68,
+    index: 70,
     threads: 256,
     min_blocks: 2,
     static_shared: 24708,

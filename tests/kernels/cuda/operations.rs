@@ -297,6 +297,56 @@ fn padding_is_never_read() {
     }
 }
 
+/// Training in bfloat16 makes the loss and the gradient of the logits in one kernel: beside the CPU, whose products round the
+/// same operands, and with a count of right tokens that ties and ignored rows cannot fool.
+#[test]
+fn a_loss_whose_gradient_is_made_in_bfloat16_agrees_with_the_cpu() {
+    let Some(cuda) = device() else { return };
+    const IGNORE: u32 = 0;
+    // Roundings to bfloat16 that fall the other way, beside gradients of up to 1/4.
+    const ROUNDED: f64 = 4e-3;
+    for ([n, k, v], smoothing) in
+        [([1, 1, 1], 0.0), ([5, 3, 31], 0.1), ([33, 8, 40], 0.0), ([7, 16, 1025], 0.1)]
+    {
+        let (x, w, b) = (tensor([n, k], 0.1), tensor([v, k], 0.7), tensor([v], 1.3));
+        let targets = Ids::list((0..n).map(|i| (i * 7 % v) as u32).collect());
+        let run = |device: Device| {
+            let on = |x: &Tensor| x.to(&device).unwrap().in_training();
+            let weight = ops::Weight::new(&on(&w)).unwrap();
+            let (x, b) = (on(&x), on(&b));
+            let out =
+                ops::linear_cross_entropy(&x, &weight, Some(&b), &targets, IGNORE, smoothing, Some(0.25));
+            let out = out.unwrap();
+            let grads = out.grads.unwrap();
+            let totals = out.totals.pending().values().unwrap().to_vec();
+            let all = [grads.dx.to_vec(), grads.dw.to_vec(), grads.db.unwrap().to_vec()];
+            (out.loss.item().unwrap(), out.count, totals, all)
+        };
+        let (got, want) = (run(bf16(&cuda)), run(bf16(&Device::cpu())));
+        let what = format!("{n}x{k}x{v} ε={smoothing}");
+        assert!(worst(&[got.0], &[want.0]) <= TOLERANCE, "{what}: loss {}, not {}", got.0, want.0);
+        assert_eq!((got.1, got.2[2]), (want.1, want.2[2]), "{what}: rows that count, and right ones");
+        for (i, (got, want)) in got.3.iter().zip(&want.3).enumerate() {
+            let error = worst(got, want);
+            assert!(error <= ROUNDED, "{what}, gradient {i}: off by {error:e}");
+        }
+        let again = run(bf16(&cuda));
+        assert!(bits(&got.3) == bits(&again.3), "{what}: other bits the second time");
+    }
+    // A row too long for a block's memory goes the long way.
+    let (x, w) = (tensor([2, 2], 0.1), tensor([60_000, 2], 0.7));
+    let run = |device: Device| {
+        let on = |x: &Tensor| x.to(&device).unwrap().in_training();
+        let weight = ops::Weight::new(&on(&w)).unwrap();
+        let targets = Ids::list(vec![3, 59_999]);
+        let out =
+            ops::linear_cross_entropy(&on(&x), &weight, None, &targets, IGNORE, 0.0, Some(1.0)).unwrap();
+        out.grads.unwrap().dx.to_vec()
+    };
+    let error = worst(&run(bf16(&cuda)), &run(bf16(&Device::cpu())));
+    assert!(error <= ROUNDED, "off by {error:e}");
+}
+
 #[test]
 fn empty_tensors_are_tensors() {
     let Some(cuda) = device() else { return };

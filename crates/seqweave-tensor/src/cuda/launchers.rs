@@ -365,6 +365,51 @@ pub(crate) unsafe fn cross_entropy_backward(
     }
 }
 
+/// `cross_entropy_rounded` of `kernels/cu/cross_entropy.cu`: 512 threads a block.
+///
+/// # Safety
+/// Grid, shared memory and extents as the kernel's comment demands, for the memory behind the pointers.
+pub(crate) unsafe fn cross_entropy_rounded(
+    stream: &Stream,
+    grid: [u32; 3],
+    shared: u32,
+    logits: Ptr<f32>,
+    targets: Ptr<u32>,
+    ignore: u32,
+    smoothing: f32,
+    uniform: f32,
+    scale: f32,
+    peak: f32,
+    columns: i32,
+    ld: i32,
+    losses: PtrMut<f64>,
+    marks: PtrMut<u32>,
+    dz: PtrMut<u16>,
+) -> Result<()> {
+    // SAFETY: one argument a parameter, in order and of its type; the rest is the caller's promise.
+    unsafe {
+        stream.launch(
+            &entries::CROSS_ENTROPY_ROUNDED,
+            grid,
+            shared,
+            &[
+                arg(&logits),
+                arg(&targets),
+                arg(&ignore),
+                arg(&smoothing),
+                arg(&uniform),
+                arg(&scale),
+                arg(&peak),
+                arg(&columns),
+                arg(&ld),
+                arg(&losses),
+                arg(&marks),
+                arg(&dz),
+            ],
+        )
+    }
+}
+
 /// `dropout` of `kernels/cu/dropout.cu`: 256 threads a block.
 ///
 /// # Safety
@@ -1989,6 +2034,31 @@ pub(crate) unsafe fn sum_rows(
             grid,
             shared,
             &[arg(&x), arg(&y), arg(&n), arg(&columns), arg(&add)],
+        )
+    }
+}
+
+/// `sum_rows_rounded` of `kernels/cu/reduce.cu`: 512 threads a block.
+///
+/// # Safety
+/// Grid, shared memory and extents as the kernel's comment demands, for the memory behind the pointers.
+pub(crate) unsafe fn sum_rows_rounded(
+    stream: &Stream,
+    grid: [u32; 3],
+    shared: u32,
+    x: Ptr<u16>,
+    ld: i32,
+    y: PtrMut<f32>,
+    n: i32,
+    columns: i32,
+) -> Result<()> {
+    // SAFETY: one argument a parameter, in order and of its type; the rest is the caller's promise.
+    unsafe {
+        stream.launch(
+            &entries::SUM_ROWS_ROUNDED,
+            grid,
+            shared,
+            &[arg(&x), arg(&ld), arg(&y), arg(&n), arg(&columns)],
         )
     }
 }

@@ -81,6 +81,11 @@ impl Left<f32> {
         Ok(Left { at: a.ptr()?, ld, trans, training, rounded: Rounded::of_operand(a) })
     }
 
+    /// `op(a)` of a matrix of a training step with `columns`, which is there in bfloat16 alone.
+    pub(super) fn of_rounded(rounded: Rounded, columns: usize, trans: Trans) -> Left<f32> {
+        Left { at: Ptr::null(), ld: columns, trans, training: true, rounded }
+    }
+
     /// Rows of a walk in time, `ld` elements apart. Precisions that have walks in one launch keep to our kernels, so that a
     /// walk step by step is the same.
     pub(super) fn rows(cuda: &CudaDevice, at: Ptr<f32>, ld: usize) -> Left<f32> {
@@ -110,8 +115,13 @@ pub(crate) fn gemm(
 pub(crate) struct Rounded(Arc<OnceLock<(CudaBuffer, usize)>>);
 
 impl Rounded {
+    /// A matrix that was made in bfloat16, with rows `ld` elements apart.
+    pub(super) fn made(matrix: CudaBuffer, ld: usize) -> Rounded {
+        Rounded(Arc::new(OnceLock::from((matrix, ld))))
+    }
+
     /// That of `x` for the products of a step: forward and backward take it, and so it is made once.
-    fn of_operand(x: &Tensor) -> Rounded {
+    pub(super) fn of_operand(x: &Tensor) -> Rounded {
         match x.device() {
             Device::Cuda(cuda) if cuda.is_training() && cuda.precision() == Precision::Bf16 => {
                 let ((rows, columns), (buffer, offset)) = (x.shape().rows_and_columns(), x.cuda_buffer());

@@ -8,7 +8,7 @@ use super::{CrossEntropy, LossTotals, Row, Totals, backward_in_place, check_smoo
 use super::{cross_entropy, cross_entropy_backward, forward_row};
 use crate::ops::matmul::linear_packed_into;
 use crate::ops::{Weight, bias_backward, check, gemm, gemm_packed, linear_packed, matmul, matmul_packed};
-use crate::{Acc, Device, Float, Ids, Result, Tensor, Trans, parallel};
+use crate::{Acc, Device, Float, Ids, Result, Tensor, Trans, cuda, parallel};
 
 /// The loss of a batch, and the gradients if they were asked for.
 #[derive(Clone, Debug)]
@@ -116,7 +116,7 @@ pub fn linear_cross_entropy(
 }
 
 /// The same by the operations it joins: on a GPU a block of rows is too little work for one launch, so the logits and their
-/// gradient are there as a whole.
+/// gradient are there as a whole, the gradient in bfloat16 alone where the products want that.
 fn on_cuda(
     x: &Tensor,
     w: &Weight,
@@ -127,6 +127,12 @@ fn on_cuda(
     scale: Option<Float>,
 ) -> Result<LinearCrossEntropy> {
     let logits = linear_packed(x, w.transposed(), b)?;
+    if let (Device::Cuda(cuda), Some(scale)) = (x.device(), scale)
+        && let Some((loss, dz)) =
+            cuda::cross_entropy::rounded(cuda, &logits, targets, ignore, smoothing, scale)?
+    {
+        return Ok(LinearCrossEntropy { grads: Some(dz.of_linear(cuda, x, w, b)?), ..loss });
+    }
     let saved = cross_entropy(&logits, targets, ignore, smoothing)?;
     let gradients = |scale| -> Result<LinearCrossEntropyGrads> {
         let device = x.device();
