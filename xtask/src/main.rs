@@ -42,7 +42,7 @@ const VERBS: &[Verb] = &[
     Verb { name: "gen-pairs", args: "N FILE [--seed SEED]", about: "N pairs of a made-up language and its translation, for trials with large corpora", run: gen_pairs::run },
     Verb { name: "train", args: "[ARGS]", about: "with no arguments: the main job, a model of English pronunciation; else `seqweave train ARGS`", run: main_job::train },
     Verb { name: "report", args: "", about: "the second half of the main job: scores, examples and attention pictures of its model", run: main_job::report },
-    Verb { name: "recipe", args: "[NAME [--data FOLDER] [ARGS]]", about: "trains and scores a model of a data set of the literature, beside the published number; alone, lists them", run: recipe::run },
+    Verb { name: "recipe", args: "[NAME [--data FOLDER] [--seeds N] [ARGS]]", about: "trains and scores a model of a data set of the literature, beside the published number; alone, lists them", run: recipe::run },
     Verb { name: "translate", args: "ARGS", about: "`seqweave translate ARGS` with the release binary", run: |args| binary::replace("translate", args) },
     Verb { name: "average", args: "ARGS", about: "`seqweave average ARGS`", run: |args| binary::replace("average", args) },
     Verb { name: "evaluate", args: "ARGS", about: "`seqweave evaluate ARGS`", run: |args| binary::replace("evaluate", args) },

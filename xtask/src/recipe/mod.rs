@@ -1,11 +1,12 @@
 //! `cargo xtask recipe NAME`: a model for a data set of the literature, from its files to a score beside the published one.
 //!
-//! Everything is written in `runs/recipes/NAME/`: the data as the config wants it, a copy of the config, the run.
+//! Everything is written in `runs/recipes/NAME/`: the data as the config wants it, a copy of the config, the run; with
+//! `--seeds N` the runs of N seeds, scored one by one and together as an ensemble.
 
 mod table;
 mod view;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +18,11 @@ use table::{RECIPES, Recipe};
 /// Where the data sets lie unless `--data` says so, relative to the workspace root.
 const DATA: &str = "../shared/data";
 
-/// `recipe [NAME [--data FOLDER] [ARGS of train]]`
+/// The most models that are trained for one ensemble.
+const MAX_SEEDS: usize = 20;
+const SEEDS: &str = "a number of models from 1 to 20";
+
+/// `recipe [NAME [--data FOLDER] [--seeds N] [ARGS of train]]`
 pub fn run(args: &[OsString]) -> Result<()> {
     let Some((name, rest)) = args.split_first() else {
         list();
@@ -30,15 +35,11 @@ pub fn run(args: &[OsString]) -> Result<()> {
     };
     let root = workspace::root();
     let mut train_args = rest.to_vec();
-    let sets = match train_args.iter().position(|arg| arg == "--data") {
-        None => root.join(DATA),
-        Some(at) if at + 1 < train_args.len() => {
-            let folder = train_args.drain(at..at + 2).nth(1).unwrap_or_default();
-            PathBuf::from(folder)
-        }
-        Some(_) => {
-            return Err(Error::Option { option: "--data", expected: "a folder of data sets", found: None });
-        }
+    let sets =
+        take(&mut train_args, "--data", "a folder of data sets")?.map_or(root.join(DATA), PathBuf::from);
+    let seeds = match take(&mut train_args, "--seeds", SEEDS)? {
+        None => 1,
+        Some(value) => number_of_seeds(&value)?,
     };
     let binary = binary::build()?;
     let folder = root.join("runs/recipes").join(recipe.name);
@@ -50,12 +51,24 @@ pub fn run(args: &[OsString]) -> Result<()> {
         command
     };
     eprintln!("{}: {}", recipe.name, recipe.task);
-    process::run_loudly(seqweave(&["train", "-c", "config.toml", "--run", "run"]).args(train_args))?;
-    process::run_loudly(seqweave(&["evaluate", "-m", "run"]).args(recipe.score))?;
+    let runs: Vec<String> = (1..=seeds).map(run_name).collect();
+    for (run, seed) in runs.iter().zip(1..) {
+        let mut train = seqweave(&["train", "-c", "config.toml", "--run", run]);
+        if seed > 1 {
+            train.args(["--seed", &seed.to_string()]);
+        }
+        process::run_loudly(train.args(&train_args))?;
+        process::run_loudly(seqweave(&["evaluate", "-m", run]).args(recipe.score))?;
+    }
+    let models: Vec<&str> = runs.iter().flat_map(|run| ["-m", run.as_str()]).collect();
+    if seeds > 1 {
+        println!("ensemble of {seeds}");
+        process::run_loudly(seqweave(&["evaluate"]).args(&models).args(recipe.score))?;
+    }
     println!("published  {}", recipe.published);
     if !recipe.ask.is_empty() {
         let input: String = recipe.ask.iter().map(|line| format!("{line}\n")).collect();
-        let outputs = process::filter(&mut seqweave(&["translate", "-m", "run"]), &input)?;
+        let outputs = process::filter(seqweave(&["translate"]).args(&models), &input)?;
         for (line, output) in recipe.ask.iter().zip(outputs.lines()) {
             println!("{line}\n  {output}");
         }
@@ -63,8 +76,28 @@ pub fn run(args: &[OsString]) -> Result<()> {
     Ok(())
 }
 
+/// The option and its value, taken out of the arguments.
+fn take(args: &mut Vec<OsString>, option: &'static str, expected: &'static str) -> Result<Option<OsString>> {
+    match args.iter().position(|arg| arg == option) {
+        None => Ok(None),
+        Some(at) if at + 1 < args.len() => Ok(args.drain(at..at + 2).nth(1)),
+        Some(_) => Err(Error::Option { option, expected, found: None }),
+    }
+}
+
+fn number_of_seeds(value: &OsStr) -> Result<usize> {
+    let text = value.to_string_lossy();
+    let wrong = || Error::Option { option: "--seeds", expected: SEEDS, found: Some(text.to_string()) };
+    text.parse().ok().filter(|seeds| (1..=MAX_SEEDS).contains(seeds)).ok_or_else(wrong)
+}
+
+/// The first run has the plain name, and the seed of the config: more seeds can be asked for once it is there.
+fn run_name(seed: usize) -> String {
+    if seed == 1 { "run".to_string() } else { format!("run-{seed}") }
+}
+
 fn list() {
-    println!("cargo xtask recipe NAME [--data FOLDER] [ARGS of `seqweave train`]\n");
+    println!("cargo xtask recipe NAME [--data FOLDER] [--seeds N] [ARGS of `seqweave train`]\n");
     for recipe in RECIPES {
         println!("  {:<16} {}", recipe.name, recipe.task);
     }
@@ -130,6 +163,25 @@ mod tests {
         fs::write(set.join(recipe.files[0].0), "other\n").unwrap();
         prepare(recipe, &root, &sets, &folder).unwrap();
         assert_eq!(read(), "H a u s <N> <PL>\tHäuser\n", "a run keeps what it began with");
+    }
+
+    #[test]
+    fn options_of_the_recipe_are_taken_out_of_those_of_train() {
+        let mut args: Vec<OsString> = ["--threads", "1", "--seeds", "3", "-q"].map(OsString::from).to_vec();
+        assert_eq!(take(&mut args, "--seeds", SEEDS).unwrap(), Some("3".into()));
+        assert_eq!(args, ["--threads", "1", "-q"]);
+        assert_eq!(take(&mut args, "--seeds", SEEDS).unwrap(), None);
+        args.push("--data".into());
+        let error = take(&mut args, "--data", "a folder").unwrap_err().to_string();
+        assert!(error.contains("--data") && error.contains("a folder"), "{error}");
+
+        assert_eq!(number_of_seeds("3".as_ref()).unwrap(), 3);
+        for wrong in ["0", "21", "many"] {
+            let error = number_of_seeds(wrong.as_ref()).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains(wrong), "{error}");
+        }
+        assert_eq!([run_name(1), run_name(2)], ["run", "run-2"]);
     }
 
     #[test]
