@@ -10,7 +10,8 @@
 //! sequences, without sorting or packing.
 //!
 //! Each family has an `_infer` function beside its `_forward`: the same bits, and nothing is saved. LSTM and GRU have a
-//! `_both_` variant of each for a layer that reads its rows in both directions, which a CUDA device does in one launch.
+//! `_both_` variant of each for a layer that reads its rows in both directions, which a CUDA device does in one launch and
+//! the CPU side by side.
 
 pub(crate) mod gru;
 pub(crate) mod lstm;
@@ -222,19 +223,23 @@ fn check_directions(op: &'static str, xp: [&Tensor; 2], h0: [&Tensor; 2]) -> Res
     Ok(())
 }
 
-/// The walks of both directions: on a CUDA device by `together`, unless that says `false`; else each `alone`.
-fn go_both<W>(
+/// The walks of both directions: on a CUDA device by `together`, unless that says `false`, and then each `alone`; on the
+/// CPU side by side, so that with two threads neither waits for the other at any step.
+fn go_both<W: Send>(
     device: &Device,
     walks: &mut [W; 2],
     together: impl FnOnce(&CudaDevice, &mut [W; 2]) -> Result<bool>,
-    mut alone: impl FnMut(usize, &mut W) -> Result<()>,
+    alone: impl Fn(usize, &mut W) -> Result<()> + Sync,
 ) -> Result<()> {
-    if let Device::Cuda(cuda) = device
-        && together(cuda, walks)?
-    {
-        return Ok(());
+    if let Device::Cuda(cuda) = device {
+        if together(cuda, walks)? {
+            return Ok(());
+        }
+        return walks.iter_mut().enumerate().try_for_each(|(i, walk)| alone(i, walk));
     }
-    walks.iter_mut().enumerate().try_for_each(|(i, walk)| alone(i, walk))
+    let [first, second] = walks;
+    let (first, second) = rayon::join(|| alone(0, first), || alone(1, second));
+    first.and(second)
 }
 
 /// Splits a row of `N` blocks of equal length, one per gate.
