@@ -17,8 +17,8 @@ pub enum View {
     First(usize),
     /// The lines from there on.
     From(usize),
-    /// Hangul syllables of the source are taken apart into letters (Unicode 16, section 3.12), so that a syllable that
-    /// was never seen is spelt with letters that were.
+    /// Hangul syllables of the source are taken apart into letters (Unicode 16, section 3.12), each a character of its
+    /// own, so that a syllable that was never seen is spelt with letters that were.
     Jamo,
     /// `lemma<TAB>features<TAB>form` becomes `characters and features<TAB>form`, the usual encoding of inflection: each
     /// character of the lemma is a word, then each feature is one.
@@ -63,17 +63,26 @@ fn jamo_line(line: &str) -> String {
     source.chars().flat_map(letters).chain(rest.chars()).collect()
 }
 
-/// The letters of a Hangul syllable, and any other character as it is: the arithmetic of the Unicode standard.
+/// The letters of a Hangul syllable (the arithmetic of the Unicode standard), and any other character as it is.
+///
+/// Lead and vowel are those of the block for compatibility, which stand alone: conjoining ones would be one character
+/// for a reader, and so for a model of characters. The tail has nothing to join there, and differs from a lead.
 fn letters(c: char) -> impl Iterator<Item = char> {
     const FIRST: u32 = 0xAC00;
     const SYLLABLES: u32 = 11172;
+    const LEADS: [char; 19] = [
+        'ㄱ', 'ㄲ', 'ㄴ', 'ㄷ', 'ㄸ', 'ㄹ', 'ㅁ', 'ㅂ', 'ㅃ', 'ㅅ', 'ㅆ', 'ㅇ', 'ㅈ', 'ㅉ', 'ㅊ', 'ㅋ', 'ㅌ',
+        'ㅍ', 'ㅎ',
+    ];
     let index = (c as u32).wrapping_sub(FIRST);
-    let (lead, vowel, tail) = (0x1100 + index / 588, 0x1161 + index % 588 / 28, 0x11A7 + index % 28);
-    let letters = match index < SYLLABLES {
-        true => [Some(lead), Some(vowel), (tail != 0x11A7).then_some(tail)],
-        false => [Some(c as u32), None, None],
+    let letters = if index < SYLLABLES {
+        let vowel = char::from_u32('ㅏ' as u32 + index % 588 / 28);
+        let tail = Some(index % 28).filter(|tail| *tail > 0).and_then(|tail| char::from_u32(0x11A7 + tail));
+        [Some(LEADS[index as usize / 588]), vowel, tail]
+    } else {
+        [Some(c), None, None]
     };
-    letters.into_iter().flatten().filter_map(char::from_u32)
+    letters.into_iter().flatten()
 }
 
 fn inflection_line(line: &str) -> Option<String> {
@@ -92,8 +101,8 @@ mod tests {
 
     #[test]
     fn hangul_is_taken_apart() {
-        assert_eq!(jamo_line("한국 ok\tk"), "\u{1112}\u{1161}\u{11ab}\u{1100}\u{116e}\u{11a8} ok\tk");
-        assert_eq!(jamo_line("가"), "\u{1100}\u{1161}");
+        assert_eq!(jamo_line("한국 ok\t한"), "ㅎㅏ\u{11ab}ㄱㅜ\u{11a8} ok\t한");
+        assert_eq!(jamo_line("가힣"), "ㄱㅏㅎㅣ\u{11c2}");
     }
 
     #[test]
