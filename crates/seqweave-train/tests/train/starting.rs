@@ -292,6 +292,36 @@ fn a_run_that_started_from_a_model_resumes_without_it() {
 }
 
 #[test]
+fn a_run_goes_on_wherever_its_model_lies_and_with_no_other_model() {
+    let task = with_base("");
+    task.train("train.max_steps = 6\nseed = 8", "other");
+    let from = |name: &str| path_of(&task, "train.init_from", name) + "train.max_steps = 8\n";
+    task.train(&from("base"), "whole");
+    task.train_until(&from("base"), "run", 3);
+    std::fs::rename(task.path("base"), task.path("moved")).unwrap();
+    task.train_until(&from("moved"), "run", 5);
+    let refused = |settings: &str| {
+        let error = refusal(task.open(settings, "run"));
+        assert!(matches!(error, Error::OtherRun { what: "train.init_from", .. }), "{error}");
+        error.to_string()
+    };
+    let other = refused(&from("other"));
+    assert!(other.matches("the model ").count() == 2, "{other}");
+    assert!(refused("train.max_steps = 8").contains("this run none"));
+    // Where it was, there may be another model now; where nothing is, there is none.
+    std::fs::rename(task.path("other"), task.path("base")).unwrap();
+    assert!(refused(&from("base")).contains("the model "));
+    std::fs::remove_dir_all(task.path("moved")).unwrap();
+    std::fs::rename(task.path("base"), task.path("moved")).unwrap();
+    task.train_until(&from("moved"), "run", 7);
+    task.train(&from("nowhere"), "run");
+    assert_same_state(&task.path("run"), &task.path("whole"), "resumed from three places");
+    // A run from nothing does not become one from a model.
+    let error = refusal(task.open(&(from("whole") + "seed = 8"), "moved"));
+    assert!(error.to_string().contains("train.init_from (it has none"), "{error}");
+}
+
+#[test]
 fn a_model_that_does_not_fit_is_refused() {
     let task = with_base("");
     let refused = |settings: &str| refusal(task.open(&(from_base(&task) + settings), "run"));
