@@ -128,19 +128,15 @@ fn tags(tokenizer: &Tokenizer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::corpus::Pair;
+    use crate::corpus::pairs_of;
     use crate::prepare::{prepare, prepare_from};
     use crate::vocab::UNK;
-
-    fn pairs(sides: &[(&str, &str)]) -> Vec<Pair> {
-        sides.iter().map(|(src, tgt)| Pair { src: (*src).into(), tgt: (*tgt).into(), line: 1 }).collect()
-    }
 
     #[test]
     fn a_model_that_is_trained_further_keeps_its_ids() {
         let config = DataConfig::default();
-        let old = prepare(&pairs(&[("a b a", "x"), ("b", "y y")]), &config).expect("good pairs");
-        let new = pairs(&[("c a c", "x z")]);
+        let old = prepare(&pairs_of(&[("a b a", "x"), ("b", "y y")]), &config).expect("good pairs");
+        let new = pairs_of(&[("c a c", "x z")]);
         let known = |extend| Some(Known { src: &old.src, tgt: &old.tgt, extend });
         let more = prepare_from(&new, &config, known(true)).expect("a good pair");
         let ids = |codec: &Codec, tokens: [&str; 3]| tokens.map(|token| codec.vocab.id(token));
