@@ -162,3 +162,22 @@ fn doctor_and_train_need_the_same_memory() {
         dir.seqweave(&format!("train {large}")).run().exits(3).says(needed);
     }
 }
+
+#[test]
+fn doctor_does_not_take_the_memory_of_the_cpu_for_that_of_a_gpu_that_is_not_there() {
+    let dir = Dir::new();
+    tiny(&dir);
+    let large = "doctor -c config.toml --set model.hidden=65536";
+    for gpu in ["--device cuda:99", "--set run.device=cuda:99"] {
+        let ran = dir.seqweave(&format!("{large} {gpu}")).run().good();
+        let line = ran.lines().into_iter().find(|line| line.starts_with("memory")).expect("a line about it");
+        assert!(line.starts_with("memory   not checked: no CUDA device 99: "), "{}", ran.report());
+        assert!(!ran.report().contains(" GB of memory"), "{}", ran.report());
+        let report = dir.seqweave(&format!("{large} {gpu} -q --json")).run().good().json();
+        let why = report["memory"]["unchecked"].as_str().expect("the reason");
+        assert!(why.starts_with("no CUDA device 99: "), "{why}");
+    }
+    let report = dir.seqweave(&format!("{large} --device cpu -q --json")).run().good().json();
+    assert_eq!(report["memory"]["checked"], "cpu");
+    assert_eq!(report["findings"][0]["what"], "memory");
+}

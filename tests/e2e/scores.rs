@@ -43,6 +43,10 @@ fn compare_tests_files_against_a_baseline() {
     assert_eq!(again, json);
     let other = dir.seqweave(command).arg("--json").arg("--bootstrap-seed=3").run().good().json();
     assert_ne!(other["systems"][0]["metrics"][0]["interval"], json["systems"][0]["metrics"][0]["interval"]);
+    // The references are read once, however many systems there are.
+    let piped = dir.seqweave(&command.replace("ref.txt", "/dev/stdin")).arg("--json");
+    let piped = piped.stdin(dir.read("ref.txt")).run().good().json();
+    assert_eq!(piped, json);
     // Without draws there is nothing to be sure of.
     let bare = dir.seqweave(command).arg("--bootstrap=0").run().good();
     assert!(!bare.text().contains("p =") && !bare.text().contains('±'), "{}", bare.report());

@@ -159,7 +159,7 @@ fn examples() -> Result<Vec<(String, String)>> {
     Ok(examples)
 }
 
-/// Tests passed and failed, and those that a missing tool kept from running.
+/// Tests passed and failed, and questions that a missing tool or data set kept from being asked.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Count {
     pub passed: u64,
@@ -187,6 +187,7 @@ impl Count {
             if let Some(result) = parse_result(line) {
                 count.add(result);
             }
+            count.skipped += u64::from(says_skipped(line));
         })?;
         // It did not compile, or an executable died before it could report.
         if !success && count.failed == 0 {
@@ -213,9 +214,24 @@ fn parse_result(line: &str) -> Option<Count> {
     Some(Count { passed: number(" passed")?, failed: number(" failed")?, skipped: 0 })
 }
 
+/// Whether a test says that it could not ask its question: `skipped: …`, behind its name where tests run one by one.
+fn says_skipped(line: &str) -> bool {
+    line.starts_with("skipped: ") || line.starts_with("test ") && line.contains(" ... skipped: ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_test_could_not_ask_is_counted() {
+        let mut count = Count::default();
+        let said = "running 3 tests\ntest a::skipped ... ok\nskipped: no SCAN data (beside the workspace)\n\
+                    test b ... skipped: no browser\nok\ntest c ... ok\nnothing was skipped: here\n\
+                    test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured\n";
+        count.cargo_test(Command::new("printf").arg(said)).unwrap();
+        assert_eq!(count, Count { passed: 3, failed: 0, skipped: 2 });
+    }
 
     #[test]
     fn result_lines_are_read() {

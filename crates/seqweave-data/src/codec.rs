@@ -2,8 +2,8 @@
 
 use rand_chacha::ChaCha8Rng;
 
-use crate::error::Result;
-use crate::subword::Noise;
+use crate::error::{Error, Result};
+use crate::subword::{Noise, Subwords};
 use crate::tokenize::{TAG, Tokenizer, is_tag};
 use crate::vocab::{UNK, Vocab};
 
@@ -16,7 +16,49 @@ pub struct Codec {
     pub vocab: Vocab,
 }
 
+/// The names of the files of one side.
+#[derive(Debug, Clone, Copy)]
+pub struct CodecFiles {
+    /// The tokens in id order with their counts.
+    pub vocab: &'static str,
+    /// The pieces, at the levels of pieces.
+    pub pieces: &'static str,
+}
+
+impl CodecFiles {
+    /// Those of the source side.
+    pub const SOURCE: Self = Self { vocab: "source.vocab.json", pieces: "source.tokenizer.json" };
+    /// Those of the target side.
+    pub const TARGET: Self = Self { vocab: "target.vocab.json", pieces: "target.tokenizer.json" };
+}
+
 impl Codec {
+    /// The vocabulary and, at the levels of pieces, the pieces, as JSON under the names of `files`. The rest of the tokenizer
+    /// is in neither.
+    pub fn to_files(&self, files: &CodecFiles) -> Vec<(&'static str, String)> {
+        let pieces =
+            self.tokenizer.subwords.as_ref().map(|pieces| (files.pieces, pieces.to_json().to_owned()));
+        std::iter::once((files.vocab, self.vocab.to_json())).chain(pieces).collect()
+    }
+
+    /// What [`Codec::to_files`] has written of a side with this tokenizer; `read` gives the text of a file, and its name for
+    /// messages.
+    ///
+    /// # Errors
+    /// Those of `read`; a file that is not what it should be.
+    pub fn from_files<T: AsRef<str>, E: From<Error>>(
+        mut tokenizer: Tokenizer,
+        files: &CodecFiles,
+        read: impl Fn(&str) -> Result<(T, String), E>,
+    ) -> Result<Self, E> {
+        if tokenizer.level.is_subword() {
+            let (json, name) = read(files.pieces)?;
+            tokenizer.subwords = Some(Subwords::from_json(json.as_ref(), &name)?);
+        }
+        let (json, name) = read(files.vocab)?;
+        Ok(Self { tokenizer, vocab: Vocab::from_json(json.as_ref(), &name)? })
+    }
+
     /// The ids of a text, without `<s>` and `</s>`.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         if self.tokenizer.subwords.is_some() || self.tokenizer.tags.is_some() {

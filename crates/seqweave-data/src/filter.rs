@@ -348,13 +348,8 @@ impl Filter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::corpus::pairs_of;
     use crate::tokenize::Level;
-
-    fn pairs(sides: &[(&str, &str)]) -> Vec<Pair> {
-        let pair =
-            |(&(src, tgt), line): (&(&str, &str), u64)| Pair { src: src.into(), tgt: tgt.into(), line };
-        sides.iter().zip(1..).map(pair).collect()
-    }
 
     #[test]
     fn every_reason_is_counted_once() {
@@ -367,7 +362,7 @@ mod tests {
             dedup: true,
             ..FilterConfig::default()
         };
-        let input = pairs(&[
+        let input = pairs_of(&[
             ("a b", "x y"),
             ("", ""),
             (" \u{3000}", "x y"),
@@ -406,7 +401,7 @@ mod tests {
     fn nothing_dropped_reads_short_and_duplicates_stay_by_default() {
         let chars = Tokenizer::new(Level::Char);
         let (kept, report) =
-            select(&pairs(&[("a", "b"), ("a", "b")]), &chars, &chars, &FilterConfig::default());
+            select(&pairs_of(&[("a", "b"), ("a", "b")]), &chars, &chars, &FilterConfig::default());
         assert_eq!((kept.len(), report.to_string()), (2, "kept 2 of 2 pairs".to_owned()));
     }
 
@@ -414,7 +409,7 @@ mod tests {
     fn duplicates_are_compared_after_lower_case() {
         let lower = Tokenizer::new(Level::Char).with_lowercase(true);
         let config = FilterConfig { dedup: true, ..FilterConfig::default() };
-        let (kept, _) = select(&pairs(&[("A", "b"), ("a", "B"), ("a ", "b")]), &lower, &lower, &config);
+        let (kept, _) = select(&pairs_of(&[("A", "b"), ("a", "B"), ("a ", "b")]), &lower, &lower, &config);
         assert_eq!(kept, [0, 2]);
     }
 
@@ -427,7 +422,7 @@ mod tests {
             tgt_scripts: vec!["Han".to_owned(), "Hiragana".to_owned()],
             ..FilterConfig::default()
         };
-        let input = pairs(&[
+        let input = pairs_of(&[
             ("tea", "お茶"),
             ("tea ", "tea"),
             ("чай", "お茶"),
@@ -455,7 +450,7 @@ mod tests {
             dedup: true,
             ..FilterConfig::default()
         };
-        let input = pairs(&[
+        let input = pairs_of(&[
             ("чай\tN;PL", "чаи"),
             ("чай\tN;SG", "чай"),
             ("чай\t", "чай"),

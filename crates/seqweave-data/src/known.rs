@@ -16,7 +16,7 @@ pub struct Known<'a> {
     /// The target side.
     pub tgt: &'a Codec,
     /// Whether tokens of the new data that are not known are appended, as `min_freq` and `max_vocab` of their side allow.
-    /// At the levels of pieces nothing is appended: the pieces stay as they were learnt.
+    /// At the levels of pieces only tags are appended: the pieces stay as they were learnt.
     pub extend: bool,
 }
 
@@ -41,10 +41,13 @@ impl Known<'_> {
 
     /// The vocabulary of one side of the model, with what is new in its text.
     pub(crate) fn extended(&self, codec: &Codec, counted: &Counted, side: &SideConfig) -> Vocab {
-        if self.extend && codec.tokenizer.subwords.is_none() {
-            codec.vocab.extended(&counted.counter(), side.min_freq, side.max_vocab)
-        } else {
-            codec.vocab.clone()
+        let Codec { tokenizer, vocab } = codec;
+        match (&tokenizer.subwords, &tokenizer.tags) {
+            _ if !self.extend => vocab.clone(),
+            (None, _) => vocab.extended(&counted.counter(), side.min_freq, side.max_vocab),
+            // No room for anything but tags, which need none.
+            (Some(_), Some(_)) => vocab.extended(&counted.counter(), side.min_freq, vocab.len()),
+            (Some(_), None) => vocab.clone(),
         }
     }
 
@@ -128,19 +131,15 @@ fn tags(tokenizer: &Tokenizer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::corpus::Pair;
+    use crate::corpus::pairs_of;
     use crate::prepare::{prepare, prepare_from};
     use crate::vocab::UNK;
-
-    fn pairs(sides: &[(&str, &str)]) -> Vec<Pair> {
-        sides.iter().map(|(src, tgt)| Pair { src: (*src).into(), tgt: (*tgt).into(), line: 1 }).collect()
-    }
 
     #[test]
     fn a_model_that_is_trained_further_keeps_its_ids() {
         let config = DataConfig::default();
-        let old = prepare(&pairs(&[("a b a", "x"), ("b", "y y")]), &config).expect("good pairs");
-        let new = pairs(&[("c a c", "x z")]);
+        let old = prepare(&pairs_of(&[("a b a", "x"), ("b", "y y")]), &config).expect("good pairs");
+        let new = pairs_of(&[("c a c", "x z")]);
         let known = |extend| Some(Known { src: &old.src, tgt: &old.tgt, extend });
         let more = prepare_from(&new, &config, known(true)).expect("a good pair");
         let ids = |codec: &Codec, tokens: [&str; 3]| tokens.map(|token| codec.vocab.id(token));
@@ -160,5 +159,27 @@ mod tests {
         shared.shared_vocab = true;
         let message = prepare_from(&new, &shared, known(true)).expect_err("two vocabularies").to_string();
         assert!(message.contains("shared_vocab"), "{message}");
+    }
+
+    #[test]
+    fn new_tags_are_appended_at_every_level() {
+        for level in [Level::Char, Level::Word, Level::Bpe, Level::Unigram] {
+            let mut config = DataConfig { features: Some(";".to_owned()), ..DataConfig::default() };
+            (config.src.level, config.src.max_vocab) = (level, 40);
+            let old = [("abab ab\tPL;NOM", "x"), ("ba ba\tSG", "y")];
+            let old = prepare(&pairs_of(&old), &config).expect("good pairs");
+            let new = pairs_of(&[("ab\tSG;DAT", "x"), ("ba\tACC;PL", "y"), ("ab ba\tACC", "y")]);
+            let known = |extend| Some(Known { src: &old.src, tgt: &old.tgt, extend });
+            let more = prepare_from(&new, &config, known(true)).expect("good pairs");
+            let tokens = |codec: &Codec| codec.vocab.iter().map(|(token, _)| token.to_owned()).collect();
+            let mut want: Vec<String> = tokens(&old.src);
+            want.extend(["\tACC", "\tDAT"].map(str::to_owned));
+            assert_eq!((tokens(&more.src), more.src.tags()), (want, 5), "{level:?}");
+            assert_eq!(more.report.src.unknown, 0, "{level:?}");
+            let first = more.examples.get(0).expect("three examples").src;
+            assert_eq!(more.src.decode(&first).expect("ids"), "ab\tSG;DAT", "{level:?}");
+            let same = prepare_from(&new, &config, known(false)).expect("good pairs");
+            assert_eq!((same.src.tags(), same.report.src.unknown), (3, 3), "{level:?}");
+        }
     }
 }

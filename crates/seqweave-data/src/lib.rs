@@ -97,7 +97,7 @@ mod tokenize;
 mod vocab;
 
 pub use batch::{BatchConfig, BatchPlan, Batches, Example, Lens, PadWaste, Position};
-pub use codec::Codec;
+pub use codec::{Codec, CodecFiles};
 pub use config::{DataConfig, SideConfig};
 pub use corpus::{
     Pair, Pairs, SourceSpec, TrainSpec, WeightedSource, load, load_lines, pairs, to_jsonl, to_tsv,

@@ -576,15 +576,12 @@ pub fn encode_pairs(pairs: &[Pair], src: &Codec, tgt: &Codec) -> Vec<Example> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::corpus::pairs_of;
     use crate::tokenize::Level;
-
-    fn pairs(sides: &[(&str, &str)]) -> Vec<Pair> {
-        sides.iter().map(|(src, tgt)| Pair { src: (*src).into(), tgt: (*tgt).into(), line: 1 }).collect()
-    }
 
     #[test]
     fn vocabularies_see_only_what_is_kept() {
-        let train = pairs(&[("a a b", "x"), ("c c c c", ""), ("a d", "y")]);
+        let train = pairs_of(&[("a a b", "x"), ("c c c c", ""), ("a d", "y")]);
         let mut config = DataConfig::default();
         config.src.max_vocab = 6;
         let data = prepare(&train, &config).expect("two good pairs");
@@ -596,39 +593,39 @@ mod tests {
              source: 5 tokens, 3 distinct, vocabulary of 6, 1 unknown (20.00 %)\n\
              target: 2 tokens, 2 distinct, vocabulary of 6, 0 unknown (0.00 %)"
         );
-        assert_eq!(encode_pairs(&pairs(&[("zz", "")]), &data.src, &data.tgt)[0].src, [UNK]);
+        assert_eq!(encode_pairs(&pairs_of(&[("zz", "")]), &data.src, &data.tgt)[0].src, [UNK]);
     }
 
     #[test]
     fn a_shared_vocabulary_gives_both_sides_the_same_ids() {
         let mut config = DataConfig { shared_vocab: true, ..DataConfig::default() };
         config.src.level = Level::Char;
-        let data = prepare(&pairs(&[("ab", "b c"), ("b", "c")]), &config).expect("good pairs");
+        let data = prepare(&pairs_of(&[("ab", "b c"), ("b", "c")]), &config).expect("good pairs");
         assert_eq!(data.src.vocab, data.tgt.vocab);
         assert_eq!(data.src.vocab.encode(["b", "c", "a"]), [4, 5, 6]);
         assert_eq!((data.report.src.unknown, data.report.tgt.unknown), (0, 0));
         config.tgt.min_freq = 2;
-        let message = prepare(&pairs(&[("a", "b")]), &config).expect_err("two bounds").to_string();
+        let message = prepare(&pairs_of(&[("a", "b")]), &config).expect_err("two bounds").to_string();
         assert!(message.contains("tgt.min_freq: expected the value of src"), "{message}");
     }
 
     #[test]
     fn nothing_left_says_why() {
         let message =
-            prepare(&pairs(&[("", "x"), ("a", " ")]), &DataConfig::default()).expect_err("all dropped");
+            prepare(&pairs_of(&[("", "x"), ("a", " ")]), &DataConfig::default()).expect_err("all dropped");
         let expected =
             "no training pair is left: kept 0 of 2 pairs; dropped 2: 1 empty source, 1 empty target";
         assert!(message.to_string().contains(expected), "{message}");
         let mut config = DataConfig::default();
         config.tgt.min_freq = 5;
-        let message = prepare(&pairs(&[("a a a a a", "x")]), &config).expect_err("too rare");
+        let message = prepare(&pairs_of(&[("a a a a a", "x")]), &config).expect_err("too rare");
         assert!(
             message.to_string().starts_with("target vocabulary: the vocabulary holds no token"),
             "{message}"
         );
         config.tgt.min_freq = 0;
         config.src.max_vocab = 4;
-        let message = prepare(&pairs(&[("a", "x")]), &config).expect_err("two bad values").to_string();
+        let message = prepare(&pairs_of(&[("a", "x")]), &config).expect_err("two bad values").to_string();
         assert!(message.contains("src.max_vocab") && message.contains("tgt.min_freq"), "{message}");
     }
 }

@@ -336,27 +336,44 @@ fn skeleton(config: &SubwordConfig) -> Value {
     if config.lowercase {
         normalizers.push(json!({"type": "Lowercase"}));
     }
-    normalizers.push(json!({"type": "Replace", "pattern": {"Regex": "\\s+"}, "content": " "}));
-    normalizers.push(json!({"type": "Strip", "strip_left": true, "strip_right": true}));
+    normalizers.extend(single_spaces());
     let mark = json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": true});
+    file_of(
+        normalizers,
+        json!({"type": "Sequence", "pretokenizers": [mark, {"type": "Punctuation", "behavior": "Isolated"}]}),
+        json!({"type": "Sequence", "decoders": [
+            {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+            {"type": "ByteFallback"},
+            {"type": "Fuse"},
+            {"type": "Strip", "content": " ", "start": 1, "stop": 0},
+        ]}),
+        json!({"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+            "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+            "vocab": {}, "merges": []}),
+    )
+}
+
+/// A `tokenizer.json` of these parts; what cuts texts or adds to them is left to others.
+fn file_of(normalizers: Vec<Value>, pre_tokenizer: Value, decoder: Value, model: Value) -> Value {
     json!({
         "version": "1.0",
         "truncation": null,
         "padding": null,
         "added_tokens": [],
         "normalizer": {"type": "Sequence", "normalizers": normalizers},
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [mark, {"type": "Punctuation", "behavior": "Isolated"}]},
+        "pre_tokenizer": pre_tokenizer,
         "post_processor": null,
-        "decoder": {"type": "Sequence", "decoders": [
-            {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
-            {"type": "ByteFallback"},
-            {"type": "Fuse"},
-            {"type": "Strip", "content": " ", "start": 1, "stop": 0},
-        ]},
-        "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
-            "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
-            "vocab": {}, "merges": []},
+        "decoder": decoder,
+        "model": model,
     })
+}
+
+/// The rules by which white space is one space between words, and none around a text.
+fn single_spaces() -> [Value; 2] {
+    [
+        json!({"type": "Replace", "pattern": {"Regex": "\\s+"}, "content": " "}),
+        json!({"type": "Strip", "strip_left": true, "strip_right": true}),
+    ]
 }
 
 fn byte_pieces(byte_fallback: bool) -> impl Iterator<Item = String> {

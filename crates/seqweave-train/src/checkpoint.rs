@@ -50,7 +50,7 @@ pub struct TrainState {
     pub running: Vec<(String, f64)>,
     /// All rows of `metrics.tsv`.
     pub metrics: MetricTable,
-    /// Hash of the settings that decide the result ([`crate::config::Config::hash`]).
+    /// Hash of the settings that decide the result ([`crate::config::Config::hash`]), and of the model to start from.
     pub config_hash: String,
     /// Fingerprint of the training data.
     pub data_fingerprint: String,

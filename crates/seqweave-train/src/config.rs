@@ -116,7 +116,7 @@ impl Config {
     /// A hash of the settings that decide the weights after a given number of steps, for telling whether a
     /// checkpoint belongs to this configuration.
     ///
-    /// Left out are names and paths (the data have their own fingerprint), limits and intervals that only decide
+    /// Left out are names and paths (the data and the model to start from have hashes of their own), limits and intervals that only decide
     /// when to stop, log or save, decoding defaults, and the machine.
     pub fn hash(&self) -> String {
         blake3::hash(self.hashed().join("\n").as_bytes()).to_hex().to_string()
@@ -174,6 +174,7 @@ const NOT_HASHED: &[&str] = &[
     "data.src.tokenizer",
     "data.tgt.tokenizer",
     "data.max_line_bytes",
+    "train.init_from",
     "train.epochs",
     "train.max_steps",
     "train.log_every",

@@ -20,13 +20,28 @@ pub struct Checkup {
     pub data: Diagnosis,
     /// Parameters of the model.
     pub parameters: usize,
+    /// Whose memory was looked at; what was found is among the findings.
+    pub memory: MemoryCheck,
 }
 
-/// Looks over data and model of a configuration, which is to be trained on `device`. Nothing is trained and nothing written.
+/// Whether [`doctor`] compared what training needs with the memory of the device it is to run on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemoryCheck {
+    /// With that of this device.
+    Checked(String),
+    /// With none, for this reason: the device is not in this machine.
+    Unchecked(String),
+}
+
+/// Looks over data and model of a configuration. Nothing is trained and nothing written.
+///
+/// `device` is where it is to be trained, with a word about it, or why there is no such device in this machine: a
+/// configuration may be looked over on another machine than the one that is to train it.
 ///
 /// # Errors
 /// Bad settings, and data that cannot be read.
-pub fn doctor(config: &Config, device: &Device) -> Result<Checkup> {
+pub fn doctor(config: &Config, device: std::result::Result<(Device, String), String>) -> Result<Checkup> {
     let initial = config.train.init_from.as_deref().map(Initial::open).transpose()?;
     let mut data = diagnose(&config.data, initial.as_ref().map(Initial::known))?;
     let ([src, tgt], tags) = (data.vocab, data.tags);
@@ -42,10 +57,16 @@ pub fn doctor(config: &Config, device: &Device) -> Result<Checkup> {
                     a smaller vocabulary";
         data.findings.push(Finding::new(Severity::Advice, "model-large", found, help));
     }
-    if let Err(error) = check_memory(config, &builder, device) {
-        let text = error.to_string();
-        let (found, help) = text.split_once("\nhelp: ").unwrap_or((&text, "lower model.hidden"));
-        data.findings.insert(0, Finding::new(Severity::Problem, "memory", found, help));
-    }
-    Ok(Checkup { data, parameters })
+    let memory = match device {
+        Err(why) => MemoryCheck::Unchecked(why),
+        Ok((device, which)) => {
+            if let Err(error) = check_memory(config, &builder, &device) {
+                let text = error.to_string();
+                let (found, help) = text.split_once("\nhelp: ").unwrap_or((&text, "lower model.hidden"));
+                data.findings.insert(0, Finding::new(Severity::Problem, "memory", found, help));
+            }
+            MemoryCheck::Checked(which)
+        }
+    };
+    Ok(Checkup { data, parameters, memory })
 }

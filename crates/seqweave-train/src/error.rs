@@ -53,7 +53,7 @@ pub enum Error {
     OtherRun {
         /// The checkpoint.
         folder: PathBuf,
-        /// What differs: settings or training data.
+        /// What differs: settings, training data, or the model that the run started from.
         what: &'static str,
         /// What the checkpoint has: the settings that differ, or a fingerprint.
         found: String,

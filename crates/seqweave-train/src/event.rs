@@ -76,7 +76,7 @@ pub struct Started {
     pub data: Vec<String>,
     /// Fingerprint of the training and development data, as checkpoints hold it.
     pub data_fingerprint: String,
-    /// Hash of the settings that decide the weights, as checkpoints hold it.
+    /// Hash of the settings that decide the weights and of the model to start from, as checkpoints hold it.
     pub config_hash: String,
     /// The version of seqweave that trains.
     pub version: String,

@@ -46,6 +46,19 @@ impl Initial {
         Known { src: &self.model.source, tgt: &self.model.target, extend: self.extend }
     }
 
+    /// A hash of all that a run takes of it, wherever it lies; how it decodes is no part of that.
+    pub(crate) fn hash(&self) -> Result<String> {
+        let mut hash = blake3::Hasher::new();
+        for (name, bytes) in self.model.to_files()? {
+            if name != "generation.json" {
+                hash.update(name.as_bytes());
+                hash.update(&(bytes.len() as u64).to_le_bytes());
+                hash.update(&bytes);
+            }
+        }
+        Ok(hash.finalize().to_hex().to_string())
+    }
+
     /// Overwrites the parameters that it has too, for a model with the tokens of `source` and `target`, and says in a few
     /// lines what was done.
     ///

@@ -52,7 +52,7 @@ mod trainer;
 mod update;
 mod word_dropout;
 
-pub use doctor::{Checkup, doctor};
+pub use doctor::{Checkup, MemoryCheck, doctor};
 pub use error::{Error, Result};
 pub use evaluate::{Answer, EvaluateOptions, Evaluation, evaluate};
 pub use event::{Event, Outcome, Sample, Started, StepReport, Validation};

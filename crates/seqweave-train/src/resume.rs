@@ -2,6 +2,7 @@
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::config::{Config, Sources};
+use crate::initial::Initial;
 use crate::run_folder::RunFolder;
 use crate::{Error, Result};
 use seqweave::store::Disk;
@@ -33,22 +34,63 @@ pub(crate) fn restore_weights(params: &mut Params, trained: &[Float]) -> Result<
     Ok(params.values_mut()?.copy_from_slice(trained)?)
 }
 
-/// Refuses a checkpoint that was made with other settings, and names them if the run folder still has them.
+/// Refuses a checkpoint that was made with other settings or from another model, and names the settings if the run folder
+/// still has them.
 pub(crate) fn check_settings(run: &RunFolder, found: &Checkpoint, config: &Config) -> Result<()> {
-    let (hash, expected) = (&found.state.config_hash, settings_hash(config));
+    let (hash, model) = settings_and_model(&found.state.config_hash);
+    let expected = settings_hash(config);
     let sources = Sources { files: vec![run.config_path()], sets: Vec::new() };
-    match Config::load(&sources) {
-        Ok(then) if *hash != expected && settings_hash(&then.value) == *hash => {
-            let (then, now) = then.value.differences(config);
-            check_same(&found.folder, "settings", &then.join(", "), &now.join(", "))
+    let then = Config::load(&sources).ok().map(|then| then.value).filter(|then| settings_hash(then) == hash);
+    match &then {
+        Some(then) if hash != expected => {
+            let (then, now) = then.differences(config);
+            check_same(&found.folder, "settings", &then.join(", "), &now.join(", "))?;
         }
-        _ => check_same(&found.folder, "settings", hash, &expected),
+        _ => check_same(&found.folder, "settings", hash, &expected)?,
     }
+    let path = config.train.init_from.as_deref();
+    // What is in the place of then may have been trained further since.
+    if then.is_some_and(|then| then.train.init_from.as_deref() == path) {
+        return Ok(());
+    }
+    check_model(&found.folder, model, path)
+}
+
+/// Refuses a checkpoint of a run that started from another model than the one in `path`. A place where nothing can be read
+/// is no other model: all that the run took is in its checkpoint.
+fn check_model(folder: &Path, started_from: Option<&str>, path: Option<&Path>) -> Result<()> {
+    let same = |found: &str, expected: &str| check_same(folder, "train.init_from", found, expected);
+    match (started_from, path) {
+        (None, None) => Ok(()),
+        (Some(hash), None) => same(&format!("the model {hash}"), "none"),
+        (None, Some(path)) => same("none", &path.display().to_string()),
+        (Some(hash), Some(path)) => match Initial::open(path) {
+            Ok(model) => same(&format!("the model {hash}"), &format!("the model {}", model.hash()?)),
+            Err(_) => Ok(()),
+        },
+    }
+}
+
+/// What stands between the settings of a run and the model that it started from.
+const FROM: &str = ", from the model ";
+
+/// What tells a run from others: its settings, and the model it starts from.
+pub(crate) fn run_hash(config: &Config, initial: Option<&Initial>) -> Result<String> {
+    let settings = settings_hash(config);
+    Ok(match initial {
+        None => settings,
+        Some(model) => format!("{settings}{FROM}{}", model.hash()?),
+    })
+}
+
+/// The two parts of a [`run_hash`].
+fn settings_and_model(hash: &str) -> (&str, Option<&str>) {
+    hash.split_once(FROM).map_or((hash, None), |(settings, model)| (settings, Some(model)))
 }
 
 /// [`Config::hash`], and in bf16 and f32-fast how this machine makes its products: another way gives other last bits, so a
 /// run that went on with it would not end as if it had not been interrupted.
-pub(crate) fn settings_hash(config: &Config) -> String {
+fn settings_hash(config: &Config) -> String {
     match Precision::from(config.train.precision) {
         Precision::F32 => config.hash(),
         Precision::F32Fast => {

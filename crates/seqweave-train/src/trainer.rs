@@ -13,7 +13,7 @@ use crate::feed::{Feed, FeedSource};
 use crate::initial::Initial;
 use crate::plan::{Sizes, check_memory, is_due, planned_model, planned_schedule, planned_steps};
 use crate::progress::{Progress, Window, decimal};
-use crate::resume::{check_same, check_settings, newest, restore_weights, settings_hash};
+use crate::resume::{check_same, check_settings, newest, restore_weights, run_hash};
 use crate::run_folder::{EventLog, MetricsFile, RunFolder};
 use crate::tensorboard::Tensorboard;
 use crate::update::{Update, UpdateOptions, update};
@@ -102,8 +102,12 @@ impl Trainer {
             // What the run started from is in its checkpoint, and may have been moved or trained further since.
             (Some(_), Some(found)) => Some(Initial::resumed(found)?),
         };
+        let config_hash = match &found {
+            None => run_hash(&config, initial.as_ref())?,
+            Some(found) => found.state.config_hash.clone(),
+        };
         let mut data = Dataset::open(&config, initial.as_ref().map(Initial::known))?;
-        let (config_hash, data_fingerprint) = (settings_hash(&config), data.fingerprint());
+        let data_fingerprint = data.fingerprint();
         let (source, target) = (&data.source, &data.target);
         let sizes = Sizes { src: source.vocab.len(), tags: source.tags(), tgt: target.vocab.len() };
         let (model, builder) = planned_model(&config, sizes)?;

@@ -11,7 +11,7 @@
 
 use crate::store::{self, NamedTensor, SealedFolder, Storage};
 use crate::{Error, Result};
-use seqweave_data::{Codec, Subwords, Tokenizer, Vocab};
+use seqweave_data::{Codec, CodecFiles, Tokenizer};
 use seqweave_nn::Params;
 use seqweave_seq2seq::search::SearchOptions;
 use seqweave_seq2seq::{ModelConfig, Seq2Seq};
@@ -76,15 +76,10 @@ impl ModelFolder {
         let mut files = vec![
             ("model.safetensors", store::weights_to_bytes(&tensors)?),
             ("config.json", to_json(&config)),
-            ("source.vocab.json", self.source.vocab.to_json().into_bytes()),
-            ("target.vocab.json", self.target.vocab.to_json().into_bytes()),
             ("generation.json", to_json(&self.generation)),
         ];
-        let sides = [(&self.source, "source.tokenizer.json"), (&self.target, "target.tokenizer.json")];
-        for (codec, name) in sides {
-            if let Some(subwords) = &codec.tokenizer.subwords {
-                files.push((name, subwords.to_json().as_bytes().to_vec()));
-            }
+        for (codec, names) in [(&self.source, CodecFiles::SOURCE), (&self.target, CodecFiles::TARGET)] {
+            files.extend(codec.to_files(&names).into_iter().map(|(name, json)| (name, json.into_bytes())));
         }
         Ok(files)
     }
@@ -148,8 +143,9 @@ impl ModelFolder {
             return Err(Error::FormatVersion { path, found: format, supported: FORMAT });
         }
         let config: ConfigFile = from_json(folder, "config.json")?;
-        let source = codec(folder, config.source, "source.vocab.json", "source.tokenizer.json")?;
-        let target = codec(folder, config.target, "target.vocab.json", "target.tokenizer.json")?;
+        let read = |name: &str| text(folder, name);
+        let source = Codec::from_files(config.source, &CodecFiles::SOURCE, read)?;
+        let target = Codec::from_files(config.target, &CodecFiles::TARGET, read)?;
         let generation: SearchOptions = from_json(folder, "generation.json")?;
         generation.check()?;
         let (src, tags, tgt) = (source.vocab.len(), source.tags(), target.vocab.len());
@@ -183,16 +179,6 @@ fn load_weights(folder: &SealedFolder, params: &mut Params) -> Result<()> {
         params.set_by_name(&tensor.name, &tensor.data)?;
     }
     Ok(())
-}
-
-/// One side: its tokenizer, with pieces from a file of their own at the levels of pieces, and its vocabulary.
-fn codec(folder: &SealedFolder, mut tokenizer: Tokenizer, vocab: &str, pieces: &str) -> Result<Codec> {
-    if tokenizer.level.is_subword() {
-        let (text, path) = text(folder, pieces)?;
-        tokenizer.subwords = Some(Subwords::from_json(text, &path)?);
-    }
-    let (text, path) = text(folder, vocab)?;
-    Ok(Codec { tokenizer, vocab: Vocab::from_json(text, &path)? })
 }
 
 fn text<'a>(folder: &'a SealedFolder, name: &str) -> Result<(&'a str, String)> {

@@ -18,7 +18,9 @@ use crate::ui::Ui;
 /// When a file or model is refused, when files have different numbers of lines, or when a source is needed and missing.
 pub fn run(ui: &Ui, context: &Context, job: Compare) -> Outcome {
     start_pool(context.threads.unwrap_or(0))?;
-    let references: Vec<Vec<String>> = columns(&job)?;
+    let lines: Vec<Vec<String>> = columns(&job)?;
+    let references: Vec<Vec<&str>> =
+        lines.iter().map(|row| row.iter().map(String::as_str).collect()).collect();
     let beside_references = |file: &Path| beside(file, &job.references[0], references.len());
     let sources = job.src.as_deref().map(beside_references).transpose()?;
     let mut reports: Vec<SystemReport> = Vec::new();
@@ -97,14 +99,12 @@ fn measure(
     job: &Compare,
     sources: Option<&[String]>,
     outputs: &[String],
-    references: &[Vec<String>],
+    references: &[Vec<&str>],
 ) -> Outcome<Vec<Measured>> {
     if sources.is_none() && job.metrics.contains(&Metric::F05) {
         return Err(Failure::usage("f0.5 compares edits of the source, and there is no --src")
             .help("add --src FILE with the uncorrected lines"));
     }
-    let references: Vec<Vec<&str>> =
-        references.iter().map(|row| row.iter().map(String::as_str).collect()).collect();
     let sentence = |i: usize| Sentence {
         source: sources.map_or("", |sources| &sources[i]),
         output: &outputs[i],

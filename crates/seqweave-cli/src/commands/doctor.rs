@@ -2,8 +2,6 @@
 
 use std::io::Write;
 
-use seqweave_tensor::Device;
-
 use super::{config, device_choice, start_pool};
 use crate::exit::{Exit, Outcome};
 use crate::output::checkup_lines;
@@ -18,16 +16,9 @@ pub fn run(ui: &Ui, context: &Context, sources: &ConfigSources, json: bool) -> O
     let config = config::load(ui, sources)?;
     start_pool(context.threads.unwrap_or(config.run.threads as usize))?;
     let choice = context.device.map_or_else(|| device_choice(&config), Ok)?;
-    let device = match choice.open() {
-        Ok((device, _)) => device,
-        // A configuration may be looked over on another machine than the one that is to train it.
-        Err(error) => {
-            let error = error.to_string();
-            ui.note(format!("the memory is that of the CPU: {}", error.lines().next().unwrap_or_default()));
-            Device::cpu()
-        }
-    };
-    let checkup = seqweave_train::doctor(&config, &device)?;
+    let first_line = |error: String| error.lines().next().unwrap_or_default().to_owned();
+    let device = choice.open().map_err(|error| first_line(error.to_string()));
+    let checkup = seqweave_train::doctor(&config, device)?;
     let mut out = std::io::stdout().lock();
     if json {
         writeln!(out, "{}", serde_json::to_string_pretty(&checkup)?)?;

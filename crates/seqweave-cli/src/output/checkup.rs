@@ -1,7 +1,7 @@
 //! What `doctor` has found, as lines of at most 80 columns.
 
 use seqweave_data::{Finding, Severity, SideFacts};
-use seqweave_train::Checkup;
+use seqweave_train::{Checkup, MemoryCheck};
 
 use crate::progress::grouped;
 
@@ -10,7 +10,7 @@ const WIDTH: usize = 80;
 
 /// The whole report.
 pub fn checkup_lines(checkup: &Checkup) -> Vec<String> {
-    let Checkup { data, parameters } = checkup;
+    let Checkup { data, parameters, memory } = checkup;
     let (filter, report) = (&data.report.filter, &data.report);
     let mut lines = vec![format!(
         "pairs    {} for training of {}, {} dev, {} test",
@@ -43,6 +43,10 @@ pub fn checkup_lines(checkup: &Checkup) -> Vec<String> {
         grouped(*parameters),
         *parameters as f64 / data.tokens.max(1) as f64
     ));
+    lines.push(match memory {
+        MemoryCheck::Checked(device) => format!("memory   that of {device}"),
+        MemoryCheck::Unchecked(why) => format!("memory   not checked: {why}"),
+    });
     for finding in &data.findings {
         lines.push(String::new());
         lines.extend(finding_lines(finding));

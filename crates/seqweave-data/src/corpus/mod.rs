@@ -32,6 +32,13 @@ pub struct Pair {
     pub line: u64,
 }
 
+/// Pairs as the lines of a file, for tests.
+#[cfg(test)]
+pub(crate) fn pairs_of(sides: &[(&str, &str)]) -> Vec<Pair> {
+    let pair = |(&(src, tgt), line): (&(&str, &str), u64)| Pair { src: src.into(), tgt: tgt.into(), line };
+    sides.iter().zip(1..).map(pair).collect()
+}
+
 /// Opens a corpus and streams its pairs.
 ///
 /// Sides may be empty strings here; [`select`](crate::select) counts and drops them.

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::manifest::{self, Entry, MANIFEST};
 use super::map::Bytes;
 use super::{Examples, Part, RawShard, Shard};
-use crate::codec::Codec;
+use crate::codec::{Codec, CodecFiles};
 use crate::config::{DataConfig, SideConfig};
 use crate::corpus::Pair;
 use crate::error::{Error, Result, ShardFlaw};
@@ -27,14 +27,10 @@ use crate::known::Known;
 use crate::prepare::PrepareReport;
 use crate::subword::Subwords;
 use crate::tokenize::{Level, Tokenizer};
-use crate::vocab::Vocab;
 
 /// The version of the files.
 const VERSION: u32 = 1;
 const INFO: &str = "corpus.json";
-/// The vocabulary and the pieces of each side.
-const SIDES: [(&str, &str); 2] =
-    [("source.vocab.json", "source.tokenizer.json"), ("target.vocab.json", "target.tokenizer.json")];
 const HELD_OUT: [&str; 2] = ["dev.jsonl", "test.jsonl"];
 
 /// What a folder of shards says about itself: the file `corpus.json`.
@@ -130,14 +126,9 @@ impl ShardFolder {
         let files = manifest::read(dir)?;
         files.par_iter().try_for_each(|entry| manifest::verify(dir, entry))?;
         let info: ShardInfo = read_info(dir)?;
-        let codec = |tokenizer: &Tokenizer, (vocab, pieces): (&str, &str)| -> Result<Codec> {
-            let mut tokenizer = tokenizer.clone();
-            if tokenizer.level.is_subword() {
-                tokenizer.subwords = Some(Subwords::from_json(&text(dir, pieces)?, &named(dir, pieces))?);
-            }
-            Ok(Codec { tokenizer, vocab: Vocab::from_json(&text(dir, vocab)?, &named(dir, vocab))? })
-        };
-        let (src, tgt) = (codec(&info.source, SIDES[0])?, codec(&info.target, SIDES[1])?);
+        let read = |name: &str| Ok::<_, Error>((text(dir, name)?, named(dir, name)));
+        let src = Codec::from_files(info.source.clone(), &CodecFiles::SOURCE, read)?;
+        let tgt = Codec::from_files(info.target.clone(), &CodecFiles::TARGET, read)?;
         let sizes = (src.vocab.len(), tgt.vocab.len());
         let is_shard = |entry: &&Entry| entry.name.starts_with("shard-");
         let shards: Vec<&Entry> = files.iter().filter(is_shard).collect();
@@ -338,11 +329,9 @@ impl ShardWriter {
         let mut json = serde_json::to_string_pretty(info).expect("plain structs are always JSON");
         json.push('\n');
         self.write(INFO, json.as_bytes())?;
-        for (codec, (vocab, pieces)) in [codecs.0, codecs.1].into_iter().zip(SIDES) {
-            self.write(vocab, codec.vocab.to_json().as_bytes())?;
-            if let Some(subwords) = &codec.tokenizer.subwords {
-                self.write(pieces, subwords.to_json().as_bytes())?;
-            }
+        let (src, tgt) = (codecs.0.to_files(&CodecFiles::SOURCE), codecs.1.to_files(&CodecFiles::TARGET));
+        for (name, json) in src.into_iter().chain(tgt) {
+            self.write(name, json.as_bytes())?;
         }
         for (pairs, name) in held_out.into_iter().zip(HELD_OUT) {
             let mut text = String::new();

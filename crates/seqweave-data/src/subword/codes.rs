@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-use super::UNKNOWN;
+use super::{UNKNOWN, file_of, single_spaces};
 
 /// What ends a piece that ends a word.
 const END: &str = "</w>";
@@ -54,22 +54,16 @@ pub(super) fn convert(text: &str, alphabet: &[String]) -> Result<Value, String> 
     if let Some(part) = merges.iter().flatten().find(|part| !vocab.contains_key(**part)) {
         return Err(format!("no pair before it makes the piece {part:?}"));
     }
-    let spaces = json!({"type": "Replace", "pattern": {"Regex": "\\s+"}, "content": " "});
-    Ok(json!({
-        "version": "1.0",
-        "truncation": null,
-        "padding": null,
-        "added_tokens": [],
-        "normalizer": {"type": "Sequence", "normalizers": [spaces, {"type": "Strip", "strip_left": true, "strip_right": true}]},
-        "pre_tokenizer": {"type": "WhitespaceSplit"},
-        "post_processor": null,
-        "decoder": {"type": "BPEDecoder", "suffix": END},
-        "model": {
+    Ok(file_of(
+        single_spaces().into(),
+        json!({"type": "WhitespaceSplit"}),
+        json!({"type": "BPEDecoder", "suffix": END}),
+        json!({
             "type": "BPE", "dropout": null, "unk_token": UNKNOWN, "continuing_subword_prefix": null,
             "end_of_word_suffix": END, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
             "vocab": vocab, "merges": merges,
-        },
-    }))
+        }),
+    ))
 }
 
 #[cfg(test)]

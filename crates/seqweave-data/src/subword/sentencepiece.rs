@@ -13,9 +13,9 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::UNKNOWN;
 use super::charsmap::{Charsmap, to_base64};
 use super::protobuf::{Field, fields};
+use super::{UNKNOWN, file_of};
 
 /// The mark that stands for a space.
 const SPACE: &str = "▁";
@@ -75,22 +75,14 @@ pub(super) fn convert(bytes: &[u8]) -> Result<Value, String> {
         4 => return Err("its pieces are characters (model_type char); use level = \"char\" instead".into()),
         other => return Err(format!("its model_type {other} is not known")),
     };
-    let cut =
-        json!({"type": "Split", "pattern": {"String": SPACE}, "behavior": "MergedWithNext", "invert": false})
-            .as_object()
-            .filter(|_| cut)
-            .cloned();
-    Ok(json!({
-        "version": "1.0",
-        "truncation": null,
-        "padding": null,
-        "added_tokens": [],
-        "normalizer": {"type": "Sequence", "normalizers": normalizers(&model)?},
-        "pre_tokenizer": cut,
-        "post_processor": null,
-        "decoder": {"type": "Sequence", "decoders": decoders(&model, has_bytes)},
-        "model": table,
-    }))
+    let cut = match cut {
+        true => {
+            json!({"type": "Split", "pattern": {"String": SPACE}, "behavior": "MergedWithNext", "invert": false})
+        }
+        false => Value::Null,
+    };
+    let decoder = json!({"type": "Sequence", "decoders": decoders(&model, has_bytes)});
+    Ok(file_of(normalizers(&model)?, cut, decoder, table))
 }
 
 fn read(bytes: &[u8]) -> Option<Model<'_>> {

@@ -221,6 +221,55 @@ fn shards_have_the_tokens_that_training_would_use() {
 }
 
 #[test]
+fn new_tags_are_appended_to_pieces_in_training_from_text_and_from_shards() {
+    let pieces = "data.features = ';'\ndata.src.level = 'bpe'\ndata.src.max_vocab = 60\n";
+    for merge in ["tokens", "sum", "concat"] {
+        let task = Task::small();
+        for (name, tags) in [("train.tsv", ["A;B", "B"]), ("dev.tsv", ["A", "B"]), ("new.tsv", ["B;C", "A"])]
+        {
+            let from = if name == "new.tsv" { "train.tsv" } else { name };
+            let text = std::fs::read_to_string(task.path(from)).unwrap();
+            let tagged = text.lines().enumerate().map(|(i, line)| {
+                let parts: Vec<&str> = line.split('\t').collect();
+                format!("{}\t{}\t{}\n", parts[0], tags[i % 2], parts[parts.len() - 1])
+            });
+            std::fs::write(task.path(name), tagged.collect::<String>()).unwrap();
+        }
+        let settings = format!("{pieces}model.features.merge = '{merge}'\ntrain.max_steps = 6\n");
+        task.train(&settings, "base");
+        let more = from_base(&task) + &settings + "checkpoint.every = 2\n";
+        let text = more.clone() + &path_of(&task, "data.train", "new.tsv");
+        let (_, events) = task.train(&(text.clone() + HELD), "held");
+        let (base, held) = (model(&task.path("base")), model(&task.path("held")));
+        let tokens = |model: &ModelFolder| -> Vec<String> {
+            model.source.vocab.iter().map(|(token, _)| token.to_owned()).collect()
+        };
+        let mut want = tokens(&base);
+        want.push("\tC".to_owned());
+        assert_eq!((tokens(&held), held.source.tags()), (want, 3), "{merge}");
+        // The row of the new tag is drawn, those of pieces and known tags are taken.
+        let grown = if merge == "tokens" { "encoder.embedding.weight" } else { "encoder.tags.weight" };
+        for (was, is) in parameters(&task.path("base")).iter().zip(&parameters(&task.path("held"))) {
+            let more = usize::from(was.0 == grown);
+            assert_eq!(is.1[0], was.1[0] + more, "{merge}: {}", was.0);
+            if was.0 != "output.bias" {
+                assert_eq!(is.2[..was.2.len()], was.2, "{merge}: {}", was.0);
+            }
+            assert!(more == 0 || is.2[was.2.len()..].iter().all(|&bits| bits << 1 != 0), "{merge}: {grown}");
+        }
+        let fact = format!("rows of 1 new source and 0 new target tokens: {grown}");
+        assert!(started(&events).data.contains(&fact), "{:?}", started(&events).data);
+        // The same from shards, also for a run that goes on.
+        task.train(&text, "text");
+        seqweave_train::prepare(&task.config(&text), &task.path("shards"), &mut |_| ()).unwrap();
+        let shards = format!("{more}data.train = {{ shards = '{}' }}\n", task.path("shards").display());
+        task.train_until(&shards, "sharded", 3);
+        task.train(&shards, "sharded");
+        assert_same_state(&task.path("sharded"), &task.path("text"), merge);
+    }
+}
+
+#[test]
 fn parts_of_another_shape_stay_as_they_are_drawn_and_are_named() {
     let task = with_base("");
     let settings = format!("model.attention = additive\nmodel.hidden = 16\n{HELD}");
@@ -289,6 +338,36 @@ fn a_run_that_started_from_a_model_resumes_without_it() {
     assert!(other.to_string().contains("lr_scale = 0.25"), "{other}");
     task.train(fresh, "fresh");
     assert_ne!(files("whole"), last("fresh").files.file("model.safetensors").unwrap());
+}
+
+#[test]
+fn a_run_goes_on_wherever_its_model_lies_and_with_no_other_model() {
+    let task = with_base("");
+    task.train("train.max_steps = 6\nseed = 8", "other");
+    let from = |name: &str| path_of(&task, "train.init_from", name) + "train.max_steps = 8\n";
+    task.train(&from("base"), "whole");
+    task.train_until(&from("base"), "run", 3);
+    std::fs::rename(task.path("base"), task.path("moved")).unwrap();
+    task.train_until(&from("moved"), "run", 5);
+    let refused = |settings: &str| {
+        let error = refusal(task.open(settings, "run"));
+        assert!(matches!(error, Error::OtherRun { what: "train.init_from", .. }), "{error}");
+        error.to_string()
+    };
+    let other = refused(&from("other"));
+    assert!(other.matches("the model ").count() == 2, "{other}");
+    assert!(refused("train.max_steps = 8").contains("this run none"));
+    // Where it was, there may be another model now; where nothing is, there is none.
+    std::fs::rename(task.path("other"), task.path("base")).unwrap();
+    assert!(refused(&from("base")).contains("the model "));
+    std::fs::remove_dir_all(task.path("moved")).unwrap();
+    std::fs::rename(task.path("base"), task.path("moved")).unwrap();
+    task.train_until(&from("moved"), "run", 7);
+    task.train(&from("nowhere"), "run");
+    assert_same_state(&task.path("run"), &task.path("whole"), "resumed from three places");
+    // A run from nothing does not become one from a model.
+    let error = refusal(task.open(&(from("whole") + "seed = 8"), "moved"));
+    assert!(error.to_string().contains("train.init_from (it has none"), "{error}");
 }
 
 #[test]
