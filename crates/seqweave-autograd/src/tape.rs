@@ -21,6 +21,9 @@ pub struct Tape {
 #[derive(Default)]
 struct Log {
     nodes: Vec<Node>,
+    /// The inputs of all nodes behind one another: a list for each node would be an allocation for each.
+    /// `None` stands for an input that needs no gradient.
+    edges: Vec<Option<Edge>>,
     /// Number of gradient slots handed out so far, to leaves and to outputs of nodes.
     slots: usize,
     consumed: bool,
@@ -40,17 +43,19 @@ struct Node {
     /// Slots of the outputs: `first_output .. first_output + outputs`.
     first_output: usize,
     outputs: usize,
-    /// One entry an input; `None` for an input that needs no gradient.
-    inputs: Vec<Option<Edge>>,
+    /// Where its inputs begin among the edges; they end where those of the next node begin.
+    first_input: usize,
     rule: Rule,
 }
 
+#[derive(Clone, Copy)]
 struct Edge {
     target: Target,
     shape: Shape,
 }
 
-type Rule = Box<dyn FnOnce(Vec<Option<Tensor>>, &mut Grads<'_>) -> Result<()>>;
+/// It takes the gradients of the outputs out of the list.
+type Rule = Box<dyn FnOnce(&mut [Option<Tensor>], &mut Grads<'_>) -> Result<()>>;
 
 impl Tape {
     /// An empty tape.
@@ -92,42 +97,53 @@ impl Tape {
     /// from a rule or because `flat` is shared or too short.
     pub fn backward(self: &Rc<Self>, loss: &Var, flat: Option<&mut Tensor>) -> Result<Gradients> {
         let target = loss.loss_slot(self)?;
-        let (mut nodes, slots) = self.log.borrow_mut().consume()?;
+        let (mut nodes, edges, slots) = self.log.borrow_mut().consume()?;
         let device = loss.value().device().clone();
         let mut grads = Grads {
-            inputs: Vec::new(),
+            first_input: edges.len(),
+            edges,
             slots: std::iter::repeat_with(|| None).take(slots).collect(),
             flat: flat.map(|t| t.view_mut()).transpose()?,
             device: &device,
             put_off: Vec::new(),
         };
         let seed = Tensor::full(&device, *loss.shape(), 1.0);
-        grads.inputs = vec![Some(Edge { target, shape: *loss.shape() })];
+        grads.edges.push(Some(Edge { target, shape: *loss.shape() }));
         grads.give(Input(0), seed)?;
+        let mut dys: Vec<Option<Tensor>> = Vec::new();
         while let Some(node) = nodes.pop() {
+            grads.edges.truncate(grads.first_input);
+            grads.first_input = node.first_input;
             let outputs = node.first_output..node.first_output + node.outputs;
-            let dys: Vec<Option<Tensor>> = grads.slots[outputs].iter_mut().map(Option::take).collect();
+            dys.extend(grads.slots[outputs].iter_mut().map(Option::take));
             // An operation the loss does not depend on is dropped without a call.
             if dys.iter().any(Option::is_some) {
-                grads.inputs = node.inputs;
-                (node.rule)(dys, &mut grads)?;
+                (node.rule)(&mut dys, &mut grads)?;
             }
+            dys.clear();
         }
         grads.finish_products()?;
         Ok(Gradients { tape: self.clone(), slots: grads.slots })
     }
 
     /// Appends a node with one output a value and returns the outputs.
-    fn push(self: &Rc<Self>, values: Vec<Tensor>, inputs: Vec<Option<Edge>>, rule: Rule) -> Result<Vec<Var>> {
+    fn push<const M: usize>(
+        self: &Rc<Self>,
+        values: [Tensor; M],
+        inputs: impl Iterator<Item = Option<Edge>>,
+        rule: Rule,
+    ) -> Result<[Var; M]> {
         let mut log = self.log.borrow_mut();
         if log.consumed {
             return Err(Error::TapeConsumed);
         }
-        let first_output = log.take_slots(values.len());
-        log.nodes.push(Node { first_output, outputs: values.len(), inputs, rule });
+        let (first_output, first_input) = (log.take_slots(M), log.edges.len());
+        log.edges.extend(inputs);
+        log.nodes.push(Node { first_output, outputs: M, first_input, rule });
         drop(log);
-        let on_tape = |(i, v)| Var::on_tape(v, self.clone(), Target::Slot(first_output + i));
-        Ok(values.into_iter().enumerate().map(on_tape).collect())
+        let mut slots = first_output..;
+        let mut slot = || slots.next().expect("a node has a slot an output");
+        Ok(values.map(|value| Var::on_tape(value, self.clone(), Target::Slot(slot()))))
     }
 }
 
@@ -137,11 +153,11 @@ impl Log {
         self.slots - n
     }
 
-    fn consume(&mut self) -> Result<(Vec<Node>, usize)> {
+    fn consume(&mut self) -> Result<(Vec<Node>, Vec<Option<Edge>>, usize)> {
         if std::mem::replace(&mut self.consumed, true) {
             return Err(Error::TapeConsumed);
         }
-        Ok((std::mem::take(&mut self.nodes), self.slots))
+        Ok((std::mem::take(&mut self.nodes), std::mem::take(&mut self.edges), self.slots))
     }
 }
 
@@ -179,7 +195,9 @@ pub struct Input(usize);
 /// A rule either writes into a destination ([`accumulate`](Self::accumulate)) or hands over a tensor it already has
 /// ([`give`](Self::give)). Both do nothing for an input that needs no gradient.
 pub struct Grads<'a> {
-    inputs: Vec<Option<Edge>>,
+    /// The inputs of the nodes that are left, those of the present one from `first_input` on.
+    edges: Vec<Option<Edge>>,
+    first_input: usize,
     slots: Vec<Option<Tensor>>,
     flat: Option<TensorMut<'a>>,
     device: &'a Device,
@@ -203,7 +221,11 @@ const ROWS_ENOUGH: usize = 512;
 impl Grads<'_> {
     /// Whether the gradient of `input` is needed: a rule asks before an expensive computation.
     pub fn wants(&self, input: Input) -> bool {
-        self.inputs[input.0].is_some()
+        self.edge(input).is_some()
+    }
+
+    fn edge(&self, input: Input) -> Option<Edge> {
+        self.edges[self.first_input + input.0]
     }
 
     /// Hands out the destination of the gradient of `input` and says whether to overwrite it or to add to it.
@@ -214,7 +236,7 @@ impl Grads<'_> {
         input: Input,
         write: impl FnOnce(TensorMut<'_>, Acc) -> seqweave_tensor::Result<()>,
     ) -> Result<()> {
-        let Some(edge) = &self.inputs[input.0] else { return Ok(()) };
+        let Some(edge) = self.edge(input) else { return Ok(()) };
         match edge.target {
             Target::Param { offset } => {
                 let flat = self.flat.as_mut().ok_or(Error::NoFlatBuffer { offset })?;
@@ -257,14 +279,13 @@ impl Grads<'_> {
     /// A tensor error if the rows differ or the product is not shaped like the input; [`Error::NoFlatBuffer`].
     pub fn accumulate_product(&mut self, input: Input, a: Tensor, b: Tensor) -> Result<()> {
         let (rows, rows_b) = (a.shape().rows_and_columns().0, b.shape().rows_and_columns().0);
-        let Some(Edge { target: Target::Param { offset }, shape }) = &self.inputs[input.0] else {
+        let Some(Edge { target: Target::Param { offset }, shape }) = self.edge(input) else {
             return self.accumulate(input, |dst, acc| ops::gemm(&a, T, &b, N, acc, dst));
         };
         // Unequal rows are left to the product, whose error names the shapes.
         if rows >= ROWS_ENOUGH || rows != rows_b {
             return self.accumulate(input, |dst, acc| ops::gemm(&a, T, &b, N, acc, dst));
         }
-        let (offset, shape) = (*offset, *shape);
         let known = self.put_off.iter().position(|p| (p.offset, p.shape) == (offset, shape));
         let at = known.unwrap_or(self.put_off.len());
         if known.is_none() {
@@ -304,7 +325,7 @@ impl Grads<'_> {
 
     /// Hands over a finished gradient of `input`: moved in if it is the first contribution, added otherwise.
     pub fn give(&mut self, input: Input, grad: Tensor) -> Result<()> {
-        let Some(edge) = &self.inputs[input.0] else { return Ok(()) };
+        let Some(edge) = self.edge(input) else { return Ok(()) };
         if grad.shape() != &edge.shape {
             let (expected, found) = (edge.shape, *grad.shape());
             return Err(Error::GradientShape { input: input.0, expected, found });
@@ -391,12 +412,10 @@ where
     V: Into<Option<&'v Var>>,
     R: FnOnce([Option<Tensor>; M], [Input; N], &mut Grads<'_>) -> Result<()> + 'static,
 {
-    let inputs: Vec<Option<&Var>> = inputs.into_iter().map(Into::into).collect();
-    let outputs = push(values.into(), &inputs, move |dys, g| {
-        let dys: [Option<Tensor>; M] = dys.try_into().expect("a node has one gradient an output");
-        rule(dys, std::array::from_fn(Input), g)
-    })?;
-    Ok(outputs.try_into().expect("a node has one variable an output"))
+    let inputs: [Option<&Var>; N] = inputs.map(Into::into);
+    push(values, inputs.iter().copied(), move |dys, g| {
+        rule(std::array::from_fn(|i| dys[i].take()), std::array::from_fn(Input), g)
+    })
 }
 
 /// Records an operation on a list of inputs whose length is known at run time, such as a concatenation.
@@ -408,29 +427,31 @@ where
     R: FnOnce(Tensor, &[Input], &mut Grads<'_>) -> Result<()> + 'static,
 {
     let handles: Vec<Input> = (0..inputs.len()).map(Input).collect();
-    let inputs: Vec<Option<&Var>> = inputs.iter().copied().map(Some).collect();
-    let mut outputs = push(vec![value], &inputs, move |mut dys, g| match dys.pop().flatten() {
+    let [y] = push([value], inputs.iter().copied().map(Some), move |dys, g| match dys[0].take() {
         Some(dy) => rule(dy, &handles, g),
         None => Ok(()),
     })?;
-    Ok(outputs.pop().expect("a node has one variable an output"))
+    Ok(y)
 }
 
 /// Appends a node to the tape of its inputs; outputs are constants if no input has one.
-fn push<R>(values: Vec<Tensor>, inputs: &[Option<&Var>], rule: R) -> Result<Vec<Var>>
+fn push<'v, R, const M: usize>(
+    values: [Tensor; M],
+    inputs: impl Iterator<Item = Option<&'v Var>> + Clone,
+    rule: R,
+) -> Result<[Var; M]>
 where
-    R: FnOnce(Vec<Option<Tensor>>, &mut Grads<'_>) -> Result<()> + 'static,
+    R: FnOnce(&mut [Option<Tensor>], &mut Grads<'_>) -> Result<()> + 'static,
 {
-    let mut places = inputs.iter().flatten().filter_map(|v| v.place());
+    let mut places = inputs.clone().flatten().filter_map(|v| v.place());
     let Some((tape, _)) = places.next() else {
-        return Ok(values.into_iter().map(Var::constant).collect());
+        return Ok(values.map(Var::constant));
     };
     if places.any(|(other, _)| !Rc::ptr_eq(tape, other)) {
         return Err(Error::MixedTapes);
     }
     let edge = |v: &Var| v.place().map(|(_, target)| Edge { target, shape: *v.shape() });
-    let edges = inputs.iter().map(|v| v.and_then(edge)).collect();
-    tape.push(values, edges, Box::new(rule))
+    tape.push(values, inputs.map(|v| v.and_then(edge)), Box::new(rule))
 }
 
 #[cfg(test)]

@@ -90,6 +90,16 @@ impl<'a> Ctx<'a> {
         self.tape.as_ref()
     }
 
+    /// To be called where the forward pass of a training step is over, or all of it but a loss that lays out its weights
+    /// itself: what the weights were laid out as for forward products is let go, and the backward pass has that memory.
+    ///
+    /// Without a tape it does nothing, since another forward pass is likely.
+    pub fn forward_is_over(&self) {
+        if self.tape.is_some() {
+            self.params.drop_forward_layouts();
+        }
+    }
+
     /// The device of the parameters, for what a pass makes beside them.
     pub fn device(&self) -> &Device {
         &self.device

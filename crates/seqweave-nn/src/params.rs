@@ -5,7 +5,7 @@ use crate::{Error, Result, pattern};
 use seqweave_tensor::ops::{self, Weight};
 use seqweave_tensor::{Device, Float, Shape, Tensor, TensorMut};
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A handle on one parameter: its position in the table of the [`Params`] it was declared for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,7 +27,7 @@ pub struct Params {
     grads: Tensor,
     table: Arc<Table>,
     /// Layouts of weights, one entry a parameter: see [`Params::weight`].
-    weights: Vec<OnceLock<Weight>>,
+    weights: Vec<Mutex<Option<Weight>>>,
     /// Which parameters do not learn, one entry a parameter.
     frozen: Vec<bool>,
 }
@@ -219,7 +219,7 @@ impl Params {
     pub fn split_mut(&mut self) -> Result<(TensorMut<'_>, &Tensor)> {
         // Whoever asks for write access is taken to write: what was laid out from the old values is dropped. First of all,
         // for layouts hold views of the values, which would be in the way.
-        self.weights.iter_mut().for_each(|weight| drop(weight.take()));
+        self.weights.iter().for_each(|kept| *lock(kept) = None);
         Ok((in_use(self.values.view_mut())?, &self.grads))
     }
 
@@ -265,16 +265,26 @@ impl Params {
     /// rows. The price is a second copy of the weights in use, and in training a third.
     pub(crate) fn weight(&self, id: ParamId) -> Result<Weight> {
         let value = self.get(id)?;
-        let kept = &self.weights[id.0];
-        if let Some(weight) = kept.get() {
-            return Ok(weight.clone());
+        // A layout is made when a product asks the weight for it, so nothing takes long under the lock.
+        let mut kept = lock(&self.weights[id.0]);
+        if kept.is_none() {
+            *kept = Some(Weight::new(&value)?);
         }
-        let weight = Weight::new(&value)?;
-        Ok(kept.get_or_init(|| weight).clone())
+        Ok(kept.clone().expect("it was just made"))
+    }
+
+    /// Lets go of the layouts that forward products take, on the CPU a copy of every weight in use. The next forward pass
+    /// makes them anew.
+    pub(crate) fn drop_forward_layouts(&self) {
+        for kept in &self.weights {
+            if let Some(weight) = &mut *lock(kept) {
+                weight.drop_transposed();
+            }
+        }
     }
 
     fn new(values: Tensor, grads: Tensor, table: Arc<Table>) -> Params {
-        let weights = table.entries.iter().map(|_| OnceLock::new()).collect();
+        let weights = table.entries.iter().map(|_| Mutex::default()).collect();
         let frozen = vec![false; table.entries.len()];
         Params { values, grads, table, weights, frozen }
     }
@@ -298,6 +308,11 @@ impl std::fmt::Debug for Params {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Params({} names, {} elements)", self.len(), self.numel())
     }
+}
+
+fn lock(kept: &Mutex<Option<Weight>>) -> MutexGuard<'_, Option<Weight>> {
+    // A panic elsewhere cannot leave a weight in a bad state.
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn in_use(view: seqweave_tensor::Result<TensorMut<'_>>) -> Result<TensorMut<'_>> {

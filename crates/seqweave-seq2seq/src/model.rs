@@ -149,6 +149,7 @@ impl Seq2Seq {
         let h = self.config.hidden;
         let states = ag::reshape(&self.teach(cx, batch)?, [t * b, h])?;
         let targets = batch.tgt_out.reshape([t * b])?;
+        cx.forward_is_over();
         self.output.loss(cx, &states, &targets, smoothing, scale)
     }
 

@@ -1,4 +1,8 @@
 //! Host memory: what the system gives, and the pool it returns to.
+//!
+//! Short buffers come in size classes. A long buffer is a piece of a region, cut where it fits best and joined with its free
+//! neighbours when it comes back, so that what one part of a training step leaves serves the next one, whatever its lengths:
+//! with a list for each length, memory would be the sum of what each length ever needs at once.
 
 use crate::Float;
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
@@ -11,55 +15,152 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Elements of a cache line, the unit in which buffers are made: vectors never straddle two lines.
 const BLOCK: usize = 64 / size_of::<Float>();
 
+/// Bytes of a block.
+const BLOCK_BYTES: usize = BLOCK * size_of::<Float>();
+
 /// Bytes of a huge page.
 const HUGE: usize = 2 << 20;
 
-/// Free memory by length in blocks.
+/// Blocks from which on a buffer is a piece of a region: 64 KiB.
+const LONG: usize = (64 << 10) / BLOCK_BYTES;
+
+/// Blocks in which pieces are cut: 4 KiB.
+const GRAIN: usize = (4 << 10) / BLOCK_BYTES;
+
+/// Blocks of a region at least: 64 MiB. What is never written costs addresses and no memory: the system gives a page when
+/// it is first written.
+const REGION: usize = (64 << 20) / BLOCK_BYTES;
+
+/// Memory that tensors return to.
 #[derive(Default)]
 pub(crate) struct Pool {
-    free: Mutex<HashMap<usize, Vec<Memory>>>,
+    stock: Mutex<Stock>,
     made: AtomicU64,
+}
+
+#[derive(Default)]
+struct Stock {
+    /// Free short pieces by length in blocks.
+    short: HashMap<usize, Vec<Piece>>,
+    /// Free long pieces in the order of their addresses. Two that touch are one.
+    long: Vec<Piece>,
+    /// What the pieces lie in.
+    memory: Vec<Memory>,
+}
+
+/// A stretch of the memory of a pool.
+#[derive(Clone, Copy)]
+struct Piece {
+    start: NonNull<Float>,
+    blocks: usize,
+}
+
+// SAFETY: a piece is either free, under the pool's lock, or owned by one buffer.
+unsafe impl Send for Piece {}
+// SAFETY: as above; writing takes an exclusive borrow of the buffer.
+unsafe impl Sync for Piece {}
+
+impl Piece {
+    /// What is behind its first `blocks` blocks.
+    fn after(self, blocks: usize) -> Piece {
+        debug_assert!(blocks <= self.blocks);
+        // SAFETY: so many blocks are within the piece, or end with it.
+        Piece { start: unsafe { self.start.add(blocks * BLOCK) }, blocks: self.blocks - blocks }
+    }
+
+    fn ends_at(self, other: Piece) -> bool {
+        self.after(self.blocks).start == other.start
+    }
 }
 
 impl Pool {
     /// A buffer of `len` elements. Recycled memory holds what its last owner left in it, new memory zeros; in debug builds
     /// it is filled with NaN, so that reading before writing shows.
     pub(crate) fn alloc(pool: &Arc<Pool>, len: usize) -> CpuBuffer {
-        let blocks = size_class(len.div_ceil(BLOCK));
-        let recycled = pool.free().get_mut(&blocks).and_then(Vec::pop);
-        let memory = recycled.unwrap_or_else(|| {
-            pool.made.fetch_add(1, Ordering::Relaxed);
-            Memory::zeroed(blocks)
-        });
-        let mut buffer = CpuBuffer { memory: Some(memory), len, pool: pool.clone() };
+        let blocks = len.div_ceil(BLOCK);
+        let mut stock = pool.stock();
+        let piece = if blocks < LONG {
+            let blocks = size_class(blocks);
+            let recycled = stock.short.get_mut(&blocks).and_then(Vec::pop);
+            recycled.unwrap_or_else(|| pool.make(&mut stock, blocks))
+        } else {
+            let blocks = blocks.next_multiple_of(GRAIN);
+            stock.cut(blocks).unwrap_or_else(|| {
+                let region = pool.make(&mut stock, blocks.max(REGION).next_multiple_of(HUGE / BLOCK_BYTES));
+                stock.put(region.after(blocks));
+                Piece { blocks, ..region }
+            })
+        };
+        drop(stock);
+        let mut buffer = CpuBuffer { piece, len, pool: pool.clone() };
         if cfg!(debug_assertions) {
             buffer.as_mut_slice().fill(Float::NAN);
         }
         buffer
     }
 
-    /// Buffers taken from the system so far.
+    /// Times that memory was taken from the system so far.
     pub(crate) fn made(&self) -> u64 {
         self.made.load(Ordering::Relaxed)
     }
 
-    fn free(&self) -> std::sync::MutexGuard<'_, HashMap<usize, Vec<Memory>>> {
-        // A panic elsewhere cannot leave a list of free buffers in a bad state.
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    /// New memory of `blocks` blocks.
+    fn make(&self, stock: &mut Stock, blocks: usize) -> Piece {
+        self.made.fetch_add(1, Ordering::Relaxed);
+        let memory = Memory::zeroed(blocks);
+        let start = memory.start;
+        stock.memory.push(memory);
+        Piece { start, blocks }
+    }
+
+    fn stock(&self) -> std::sync::MutexGuard<'_, Stock> {
+        // Nothing in between the changes of a stock can panic.
+        self.stock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stock {
+    /// Takes `blocks` blocks from the shortest free piece that has them, the first of equals.
+    fn cut(&mut self, blocks: usize) -> Option<Piece> {
+        let enough = self.long.iter().enumerate().filter(|(_, piece)| piece.blocks >= blocks);
+        let (at, &piece) = enough.min_by_key(|(_, piece)| piece.blocks)?;
+        if piece.blocks == blocks {
+            self.long.remove(at);
+        } else {
+            self.long[at] = piece.after(blocks);
+        }
+        Some(Piece { blocks, ..piece })
+    }
+
+    /// Takes a long piece back. Pieces of two regions never touch, since each region has room to align within.
+    fn put(&mut self, piece: Piece) {
+        if piece.blocks == 0 {
+            return;
+        }
+        let at = self.long.partition_point(|other| other.start < piece.start);
+        let before = at > 0 && self.long[at - 1].ends_at(piece);
+        let after = self.long.get(at).is_some_and(|&next| piece.ends_at(next));
+        match (before, after) {
+            (true, true) => self.long[at - 1].blocks += piece.blocks + self.long.remove(at).blocks,
+            (true, false) => self.long[at - 1].blocks += piece.blocks,
+            (false, true) => {
+                self.long[at] = Piece { blocks: piece.blocks + self.long[at].blocks, ..piece };
+            }
+            (false, false) => self.long.insert(at, piece),
+        }
     }
 }
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let free = self.free();
-        let blocks: usize = free.iter().map(|(blocks, list)| blocks * list.len()).sum();
-        write!(f, "Pool({} free bytes)", blocks * BLOCK * size_of::<Float>())
+        let stock = self.stock();
+        let short: usize = stock.short.iter().map(|(blocks, list)| blocks * list.len()).sum();
+        let long: usize = stock.long.iter().map(|piece| piece.blocks).sum();
+        write!(f, "Pool({} free bytes)", (short + long) * BLOCK_BYTES)
     }
 }
 
 /// Lengths are rounded up to four classes an octave, so that batches of similar shape share buffers.
-///
-/// What is rounded up costs addresses and no memory: the system gives a page when it is first written.
 pub(crate) fn size_class(blocks: usize) -> usize {
     let blocks = blocks.max(1);
     let step = (blocks.checked_next_power_of_two().unwrap_or(1 << 62) / 8).max(1);
@@ -73,7 +174,6 @@ struct Memory {
     layout: Layout,
     /// The first aligned byte.
     start: NonNull<Float>,
-    blocks: usize,
 }
 
 // SAFETY: it owns what it points to, like a box.
@@ -84,7 +184,7 @@ unsafe impl Sync for Memory {}
 impl Memory {
     /// `blocks` blocks of zeros.
     fn zeroed(blocks: usize) -> Memory {
-        let bytes = blocks.saturating_mul(BLOCK * size_of::<Float>());
+        let bytes = blocks.saturating_mul(BLOCK_BYTES);
         let align = if bytes >= HUGE { HUGE } else { 64 };
         // Room to align within: asked for an alignment, the allocator would write all the zeros itself, and so have every
         // page made at once, and made small.
@@ -99,7 +199,7 @@ impl Memory {
         if bytes >= HUGE {
             ask_for_huge_pages(start.cast(), bytes / HUGE * HUGE);
         }
-        Memory { base, layout, start, blocks }
+        Memory { base, layout, start }
     }
 }
 
@@ -137,34 +237,30 @@ fn ask_for_huge_pages(_: NonNull<u8>, _: usize) {}
 
 /// Host memory that returns to its pool when dropped.
 pub(crate) struct CpuBuffer {
-    /// There until the buffer is dropped.
-    memory: Option<Memory>,
+    piece: Piece,
     len: usize,
     pool: Arc<Pool>,
 }
 
 impl CpuBuffer {
-    fn start(&self) -> NonNull<Float> {
-        self.memory.as_ref().expect("a buffer has its memory until it is dropped").start
-    }
-
     pub(crate) fn as_slice(&self) -> &[Float] {
-        let start = self.start();
-        // SAFETY: `Pool::alloc` made room for `len` initialised elements.
-        unsafe { std::slice::from_raw_parts(start.as_ptr(), self.len) }
+        // SAFETY: `Pool::alloc` made room for `len` initialised elements, in memory that the pool keeps.
+        unsafe { std::slice::from_raw_parts(self.piece.start.as_ptr(), self.len) }
     }
 
     pub(crate) fn as_mut_slice(&mut self) -> &mut [Float] {
-        let start = self.start();
         // SAFETY: as in `as_slice`, and `self` is borrowed exclusively.
-        unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), self.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.piece.start.as_ptr(), self.len) }
     }
 }
 
 impl Drop for CpuBuffer {
     fn drop(&mut self) {
-        if let Some(memory) = self.memory.take() {
-            self.pool.free().entry(memory.blocks).or_default().push(memory);
+        let mut stock = self.pool.stock();
+        if self.piece.blocks < LONG {
+            stock.short.entry(self.piece.blocks).or_default().push(self.piece);
+        } else {
+            stock.put(self.piece);
         }
     }
 }
@@ -186,6 +282,49 @@ mod tests {
         let second = Pool::alloc(&pool, 1001);
         assert_ne!(second.as_slice().as_ptr() as usize, address);
         assert_eq!(pool.made(), 2);
+    }
+
+    /// The lengths of the free long pieces, in the order of their addresses.
+    fn free(pool: &Pool) -> Vec<usize> {
+        pool.stock().long.iter().map(|piece| piece.blocks).collect()
+    }
+
+    #[test]
+    fn long_buffers_share_a_region_and_free_neighbours_are_joined() {
+        let pool = Arc::new(Pool::default());
+        let long = |grains: usize| Pool::alloc(&pool, (LONG + grains * GRAIN) * BLOCK);
+        let [a, b, c, d] = [3, 1, 2, 0].map(long);
+        let (b_at, rest) = (b.as_slice().as_ptr(), free(&pool));
+        assert_eq!((pool.made(), rest.len()), (1, 1));
+        // The shortest hole that is long enough, not the first.
+        drop(a);
+        drop(c);
+        assert_eq!(free(&pool), [LONG + 3 * GRAIN, LONG + 2 * GRAIN, rest[0]]);
+        let again = long(1);
+        assert_eq!(free(&pool), [LONG + 3 * GRAIN, GRAIN, rest[0]]);
+        // Each of the four ways to come back: alone, behind, before and between free pieces.
+        drop(b);
+        assert_eq!(free(&pool), [2 * LONG + 4 * GRAIN, GRAIN, rest[0]]);
+        drop(d);
+        assert_eq!(free(&pool), [2 * LONG + 4 * GRAIN, GRAIN + LONG + rest[0]]);
+        drop(again);
+        assert_eq!(free(&pool), [REGION]);
+        assert_ne!(Pool::alloc(&pool, 2 * LONG * BLOCK).as_slice().as_ptr(), b_at);
+        assert_eq!((pool.made(), free(&pool)), (1, vec![REGION]));
+    }
+
+    #[test]
+    fn a_buffer_beyond_a_region_has_one_of_its_own_and_outlives_nothing() {
+        let pool = Arc::new(Pool::default());
+        let len = REGION * BLOCK + 1;
+        let buffer = Pool::alloc(&pool, len);
+        assert_eq!(buffer.as_slice().len(), len);
+        assert_eq!(free(&pool), [(HUGE / BLOCK_BYTES) - GRAIN]);
+        // The buffer keeps the pool, and the pool the memory.
+        let mut buffer = { buffer };
+        drop(pool);
+        buffer.as_mut_slice()[len - 1] = 1.0;
+        assert_eq!(buffer.as_slice()[len - 1], 1.0);
     }
 
     #[test]

@@ -29,6 +29,13 @@ impl Shape {
         self
     }
 
+    /// The same shape with another last extent; a shape without axes gets one.
+    pub(crate) fn with_last(mut self, n: usize) -> Shape {
+        self.rank = self.rank.max(1);
+        self.dims[self.rank - 1] = n;
+        self
+    }
+
     /// All axes but the last folded into one: `(rows, columns)`.
     pub fn rows_and_columns(&self) -> (usize, usize) {
         match self.split_last() {

@@ -21,6 +21,7 @@ pub fn matmul(x: &Var, w: &Var) -> Result<Var> {
 pub fn linear(x: &Var, w: &Var, b: Option<&Var>) -> Result<Var> {
     let (xv, weight) = (x.value().clone(), w.weight()?);
     let y = ops::linear_packed(&xv, weight.transposed(), b.map(Var::value))?;
+    let weight = weight.for_backward();
     record(y, [Some(x), Some(w), b], move |dy, [x, w, b], g| {
         g.accumulate(x, |dx, acc| ops::gemm_packed(&dy, weight.plain(), acc, dx))?;
         g.accumulate(b, |db, acc| ops::bias_backward(&dy, acc, db))?;

@@ -19,6 +19,7 @@ pub fn lstm(
 ) -> Result<(Var, Var, Var)> {
     let w = w_hh.weight()?;
     let (y, h_n, c_n, saved) = ops::lstm_forward(xp.value(), &w, h0.value(), c0.value(), lens, dir)?;
+    let w = w.for_backward();
     let [y, h_n, c_n] =
         record_many([y, h_n, c_n], [xp, w_hh, h0, c0], move |[dy, dh, dc], [xp, w_hh, h0, c0], g| {
             let grads = ops::lstm_backward(dy.as_ref(), dh.as_ref(), dc.as_ref(), &saved, &w)?;
@@ -53,6 +54,7 @@ pub fn lstm_both(x: [LstmVars<'_>; 2], lens: Option<&Ids>) -> Result<[(Var, Var,
         c0: x[d].c0.value(),
     });
     let [(y, h, c, saved), (y2, h2, c2, saved2)] = ops::lstm_both_forward(operands, lens)?;
+    let w = w.map(|w| w.for_backward());
     let [a, b] = x;
     let inputs = [a.xp, a.w_hh, a.h0, a.c0, b.xp, b.w_hh, b.h0, b.c0];
     let [y, h, c, y2, h2, c2] = record_many([y, h, c, y2, h2, c2], inputs, move |d, inputs, g| {
@@ -88,6 +90,7 @@ pub fn gru(
 ) -> Result<(Var, Var)> {
     let w = w_hh.weight()?;
     let (y, h_n, saved) = ops::gru_forward(xp.value(), &w, b_hh.value(), h0.value(), lens, dir)?;
+    let w = w.for_backward();
     let [y, h_n] = record_many([y, h_n], [xp, w_hh, b_hh, h0], move |[dy, dh], [xp, w_hh, b_hh, h0], g| {
         let grads = ops::gru_backward(dy.as_ref(), dh.as_ref(), &saved, &w)?;
         g.give(xp, grads.dxp)?;
@@ -121,6 +124,7 @@ pub fn gru_both(x: [GruVars<'_>; 2], lens: Option<&Ids>) -> Result<[(Var, Var); 
         h0: x[d].h0.value(),
     });
     let [(y, h, saved), (y2, h2, saved2)] = ops::gru_both_forward(operands, lens)?;
+    let w = w.map(|w| w.for_backward());
     let [a, b] = x;
     let inputs = [a.xp, a.w_hh, a.b_hh, a.h0, b.xp, b.w_hh, b.b_hh, b.h0];
     let [y, h, y2, h2] = record_many([y, h, y2, h2], inputs, move |d, inputs, g| {
@@ -149,6 +153,7 @@ pub fn gru_both(x: [GruVars<'_>; 2], lens: Option<&Ids>) -> Result<[(Var, Var); 
 pub fn rnn(xp: &Var, w_hh: &Var, h0: &Var, lens: Option<&Ids>, dir: Direction) -> Result<(Var, Var)> {
     let w = w_hh.weight()?;
     let (y, h_n, saved) = ops::rnn_forward(xp.value(), &w, h0.value(), lens, dir)?;
+    let w = w.for_backward();
     let [y, h_n] = record_many([y, h_n], [xp, w_hh, h0], move |[dy, dh], [xp, w_hh, h0], g| {
         let grads = ops::rnn_backward(dy.as_ref(), dh.as_ref(), &saved, &w)?;
         g.give(xp, grads.dxp.clone())?;

@@ -68,12 +68,7 @@ pub(super) fn with_axis(op: &'static str, shape: &Shape, n: usize, front: bool) 
 
 /// `shape` with its last extent replaced.
 pub(super) fn with_last(shape: &Shape, n: usize) -> Shape {
-    let mut dims = shape.to_vec();
-    match dims.last_mut() {
-        Some(last) => *last = n,
-        None => dims.push(n),
-    }
-    Shape::from(&dims[..])
+    shape.with_last(n)
 }
 
 /// No extent of `x` is zero.

@@ -143,14 +143,16 @@ impl check::Placed for PackedRhs {
 /// updates nothing changes it. Clones share the layouts.
 #[derive(Clone)]
 pub struct Weight {
-    inner: Arc<Layouts>,
+    shared: Arc<Shared>,
+    /// `wᵀ`; without it, `shared` has one.
+    transposed: Option<Arc<OnceLock<PackedRhs>>>,
 }
 
-struct Layouts {
+struct Shared {
     value: Tensor,
-    transposed: OnceLock<PackedRhs>,
     plain: OnceLock<PackedRhs>,
-    /// The copy in bfloat16 that both share on a CUDA device.
+    transposed: OnceLock<PackedRhs>,
+    /// The copy in bfloat16 that all share on a CUDA device.
     rounded: Rounded,
 }
 
@@ -161,25 +163,37 @@ impl Weight {
     /// [`Error::Rank`] unless `w` has two axes.
     pub fn new(w: &Tensor) -> Result<Weight> {
         let [_, _] = w.dims("weight [M,K]")?;
-        let (transposed, plain) = (OnceLock::new(), OnceLock::new());
-        let layouts = Layouts { value: w.clone(), transposed, plain, rounded: Rounded::default() };
-        Ok(Weight { inner: Arc::new(layouts) })
+        let (plain, transposed) = (OnceLock::new(), OnceLock::new());
+        let shared = Shared { value: w.clone(), plain, transposed, rounded: Rounded::default() };
+        Ok(Weight { shared: Arc::new(shared), transposed: Some(Arc::default()) })
+    }
+
+    /// The same for a backward pass: it shares `w` and does not keep `wᵀ`, which goes with the last weight that holds it.
+    pub fn for_backward(&self) -> Weight {
+        Weight { shared: self.shared.clone(), transposed: None }
+    }
+
+    /// Lets go of `wᵀ`, which is made anew when it is next asked for.
+    pub fn drop_transposed(&mut self) {
+        self.transposed = Some(Arc::default());
     }
 
     /// The matrix itself.
     pub fn value(&self) -> &Tensor {
-        &self.inner.value
+        &self.shared.value
     }
 
     /// `wᵀ: [K,M]`, for `x·wᵀ`.
     pub fn transposed(&self) -> &PackedRhs {
-        let Layouts { value, transposed, rounded, .. } = &*self.inner;
-        made_once(transposed, || PackedRhs::of_matrix(value, Trans::T, rounded.clone()))
+        let Shared { value, transposed, rounded, .. } = &*self.shared;
+        made_once(self.transposed.as_deref().unwrap_or(transposed), || {
+            PackedRhs::of_matrix(value, Trans::T, rounded.clone())
+        })
     }
 
     /// `w: [M,K]`, for `dy·w`.
     pub fn plain(&self) -> &PackedRhs {
-        let Layouts { value, plain, rounded, .. } = &*self.inner;
+        let Shared { value, plain, rounded, .. } = &*self.shared;
         made_once(plain, || PackedRhs::of_matrix(value, Trans::N, rounded.clone()))
     }
 }
@@ -274,12 +288,8 @@ fn extents(x: &Tensor, trans: Trans) -> (usize, usize) {
 }
 
 fn keep_leading_axes(a: &Tensor, ta: Trans, out: Tensor, n: usize) -> Result<Tensor> {
-    let mut shape = a.shape().to_vec();
-    match (ta, shape.last_mut()) {
-        (Trans::N, Some(last)) => {
-            *last = n;
-            out.reshape(&shape[..])
-        }
+    match ta {
+        Trans::N if !a.shape().is_empty() => out.reshape(check::with_last(a.shape(), n)),
         _ => Ok(out),
     }
 }

@@ -80,6 +80,14 @@ pub fn linear_cross_entropy(
     if let Device::Cuda(_) = check::device(OP, x, &[w.value(), b.unwrap_or(x)])? {
         return on_cuda(x, w, b, targets, ignore, smoothing, scale);
     }
+    // With gradients, this is the one use of the weight until the next update: its layouts, the longest of all, go with it.
+    let own;
+    let w = if scale.is_some() {
+        own = Weight::new(w.value())?;
+        &own
+    } else {
+        w
+    };
     let mut grads = scale.map(|_| LinearCrossEntropyGrads {
         dx: Tensor::scratch(device, [n, k]),
         dw: Tensor::zeros(device, [v, k]),
