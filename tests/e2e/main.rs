@@ -5,6 +5,7 @@
 #![cfg(unix)]
 
 mod bad_input;
+mod browser;
 mod corpora;
 mod damage;
 mod decoding;

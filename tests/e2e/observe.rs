@@ -1,70 +1,9 @@
-//! Looking at runs: the report in a browser, the dashboard as text, event files read by TensorBoard.
+//! Looking at runs: comparisons, the dashboard as text, event files read by TensorBoard.
 
-use std::path::Path;
 use std::process::Command;
 
 use crate::dir::{Dir, skipped};
 use crate::models::{tiny, trained};
-
-/// The sections of a report of a run with attention that still makes mistakes.
-const SECTIONS: [&str; 11] = [
-    "summary",
-    "curves",
-    "scores",
-    "lengths",
-    "samples",
-    "attention",
-    "errors",
-    "confusions",
-    "data",
-    "machine",
-    "config",
-];
-
-/// A headless browser, if one is installed.
-fn browser() -> Option<&'static str> {
-    let answers = |name: &&str| {
-        Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success())
-    };
-    ["chromium", "chromium-browser", "google-chrome"].into_iter().find(answers)
-}
-
-/// What a browser makes of a page: the document after loading, and what its console said.
-fn opened(browser: &str, dir: &Dir, page: &Path) -> (String, String) {
-    let profile = format!("--user-data-dir={}", dir.join("profile").display());
-    let output = Command::new(browser)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"])
-        .args([&profile, "--dump-dom"])
-        .arg(format!("file://{}", page.display()))
-        .output()
-        .expect("the browser starts");
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    (text(output.stdout), text(output.stderr))
-}
-
-#[test]
-fn a_report_opens_in_a_browser_without_a_complaint() {
-    let dir = trained().fresh();
-    dir.seqweave("report run -o report.html").run().good().says("wrote report.html");
-    let page = dir.text("report.html");
-    for id in SECTIONS {
-        assert!(page.contains(&format!("<section id=\"{id}\">")), "no section {id}");
-    }
-    assert!(!page.contains("<script") && !page.contains("src="), "the page loads something");
-    let Some(browser) = browser() else {
-        return skipped("no headless browser (chromium) to open a report in");
-    };
-    // A page that does what must not be done shows that the console is heard.
-    dir.create("bad.html", "<!doctype html><img src=\"none.png\"><script>console.error('heard')</script>");
-    let (_, console) = opened(browser, &dir, &dir.join("bad.html"));
-    assert!(console.contains("CONSOLE") && console.contains("heard"), "{console}");
-    let (document, console) = opened(browser, &dir, &dir.join("report.html"));
-    assert!(!console.contains("CONSOLE"), "{console}");
-    for id in SECTIONS {
-        assert!(document.contains(&format!("<section id=\"{id}\">")), "the browser has lost {id}");
-    }
-    assert!(document.matches("<svg").count() >= 5, "curves and attention maps");
-}
 
 #[test]
 fn runs_are_compared_where_they_were_measured_on_the_same_pairs() {

@@ -126,30 +126,38 @@ const GROUPS: [&[Metric]; 6] = [
     &[Metric::F05],
 ];
 
+/// A metric in the words of a heading.
+pub(crate) fn in_words(metric: Metric) -> &'static str {
+    match metric {
+        Metric::Wer => "word error rate",
+        Metric::Per => "phoneme error rate",
+        Metric::Cer => "character error rate",
+        Metric::Acc => "accuracy",
+        Metric::Ppl => "perplexity",
+        Metric::TokenAcc => "token accuracy",
+        Metric::SeqAcc => "sequence accuracy",
+        Metric::Bleu => "BLEU",
+        Metric::Chrf => "chrF",
+        Metric::ChrfPlusPlus => "chrF++",
+        Metric::Ter => "TER",
+        Metric::Rouge1 => "ROUGE-1",
+        Metric::Rouge2 => "ROUGE-2",
+        Metric::RougeL => "ROUGE-L",
+        Metric::F05 => "F0.5",
+        _ => metric.name(),
+    }
+}
+
 /// What a panel of these metrics shows.
 fn label(metrics: &[Metric]) -> String {
-    let label = match metrics {
-        [Metric::Wer] => "word error rate (%)",
-        [Metric::Per] => "phoneme error rate (%)",
-        [Metric::Cer] => "character error rate (%)",
-        [Metric::Acc] => "accuracy (%)",
-        [Metric::TokenAcc] => "token accuracy (%)",
-        [Metric::SeqAcc] => "sequence accuracy (%)",
-        [Metric::Bleu] => "BLEU",
-        [Metric::Chrf] => "chrF",
-        [Metric::ChrfPlusPlus] => "chrF++",
-        [Metric::Ter] => "TER",
-        [Metric::Rouge1] => "ROUGE-1",
-        [Metric::Rouge2] => "ROUGE-2",
-        [Metric::RougeL] => "ROUGE-L",
-        [Metric::F05] => "F0.5",
-        [Metric::Wer, ..] => "error rate (%)",
-        [Metric::Acc, ..] => "accuracy (%)",
-        [Metric::Bleu, ..] => "BLEU and chrF",
-        [Metric::Rouge1, ..] => "ROUGE",
-        _ => return metrics.iter().map(|metric| metric.name()).collect::<Vec<_>>().join(", "),
-    };
-    label.to_owned()
+    match metrics {
+        [metric] if metric.is_percent() && !metric.is_in_points() => format!("{} (%)", in_words(*metric)),
+        [metric] => in_words(*metric).to_owned(),
+        [Metric::Wer | Metric::Per | Metric::Cer, ..] => "error rate (%)".to_owned(),
+        [Metric::Acc | Metric::TokenAcc | Metric::SeqAcc, ..] => "accuracy (%)".to_owned(),
+        [Metric::Rouge1 | Metric::Rouge2 | Metric::RougeL, ..] => "ROUGE".to_owned(),
+        _ => metrics.iter().map(|metric| in_words(*metric)).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// The figure of one or more runs.
@@ -184,18 +192,25 @@ pub fn curves(runs: &[History], title: Option<&str>) -> Curves {
     let alone = || Metric::ALL.iter().filter(|metric| **metric != Metric::Ppl).map(std::slice::from_ref);
     let groups: Vec<&[Metric]> = if one { GROUPS.to_vec() } else { alone().collect() };
     for metrics in groups {
+        let measured = |metric: &Metric| runs.iter().any(|run| run.valid(*metric).is_some());
+        let metrics: Vec<Metric> = metrics.iter().copied().filter(measured).collect();
         let mut series = Vec::new();
         for (i, run) in runs.iter().enumerate() {
-            for metric in metrics {
+            for metric in &metrics {
                 let Some(points) = run.valid(*metric) else { continue };
-                // The colour of a lone run tells its metrics apart, that of several runs the runs.
-                let (what, colour) = if one { (metric.name(), series.len()) } else { ("", i) };
+                // The colour of a lone run tells its metrics apart, that of several runs the runs. One metric alone is
+                // named by the panel.
+                let (what, colour) = match (one, metrics.len()) {
+                    (true, 1) => ("", 0),
+                    (true, _) => (in_words(*metric), series.len()),
+                    (false, _) => ("", i),
+                };
                 series.push(Series { name: name(run, what), colour, faint: false, points: points.clone() });
             }
         }
         if !series.is_empty() {
             let best = if metrics[0].higher_is_better() { Best::Highest } else { Best::Lowest };
-            panels.push(Panel { label: label(metrics), scale: Scale::Linear, best: Some(best), series });
+            panels.push(Panel { label: label(&metrics), scale: Scale::Linear, best: Some(best), series });
         }
     }
     let series = runs.iter().enumerate().map(|(i, run)| Series {
@@ -267,7 +282,7 @@ step\tepoch\tlr\ttrain_xent\ttrain_acc\tppl\twer\tbest
     fn one_run_groups_metrics_and_several_runs_separate_them() {
         let labels =
             |runs: &[History]| curves(runs, None).panels.iter().map(|p| p.label.clone()).collect::<Vec<_>>();
-        assert_eq!(labels(&[history()]), ["perplexity", "error rate (%)", "learning rate"]);
+        assert_eq!(labels(&[history()]), ["perplexity", "word error rate (%)", "learning rate"]);
         let two = [history(), History { name: "s".to_owned(), ..history() }];
         assert_eq!(labels(&two), ["perplexity", "word error rate (%)", "learning rate"]);
         let figure = curves(&two, None);

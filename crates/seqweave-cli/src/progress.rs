@@ -60,9 +60,10 @@ pub fn validation_lines(validation: &Validation) -> Vec<String> {
 /// What a run works with, one line a fact.
 pub fn started_lines(started: &Started) -> Vec<String> {
     let Started { run, device, threads, seed, model, parameters, data, .. } = started;
+    let word = if *threads == 1 { "thread" } else { "threads" };
     let mut lines = vec![
         format!("run    {}", short(run)),
-        format!("device {device}, {threads} threads, seed {seed}"),
+        format!("device {device}, {threads} {word}, seed {seed}"),
         format!("model  {model}; {} parameters", grouped(*parameters)),
     ];
     lines.extend(data.iter().flat_map(|fact| fact.lines()).map(|fact| format!("data   {fact}")));

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use seqweave::{Translation, Translator};
-use seqweave_data::{Level, Pair, ShardFolder, SourceSpec, TrainSpec, load_corpora, pairs};
+use seqweave_data::{Level, Pair, SPECIALS, ShardFolder, SourceSpec, TrainSpec, UNK, load_corpora, pairs};
 use seqweave_metrics::{Accuracy, Confusions, Item, Metric, distance, group_references, length_buckets};
 use serde::Serialize;
 
@@ -65,6 +65,22 @@ pub struct Wrong {
     pub rate: f64,
 }
 
+/// The symbols of a text that a model wrote. The mark of a token that it does not know is one symbol, also among characters.
+pub fn split_symbols(level: Level, text: &str) -> Vec<&str> {
+    let unknown = SPECIALS[UNK as usize];
+    match level {
+        Level::Char => {
+            let mut symbols: Vec<&str> = Vec::new();
+            for (i, part) in text.split(unknown).enumerate() {
+                symbols.extend((i > 0).then_some(unknown));
+                symbols.extend(level.split(part));
+            }
+            symbols
+        }
+        level => level.split(text).collect(),
+    }
+}
+
 /// A source with more tokens than this has an attention map that nobody can read.
 const MAX_DRAWN: usize = 40;
 
@@ -108,10 +124,9 @@ pub fn examine(translator: &Translator, pairs: &[Pair], options: &ExamineOptions
     };
     let mut confusions = Confusions::default();
     for Answer { output, references, .. } in &evaluation.answers {
-        let references: Vec<Vec<&str>> =
-            references.iter().map(|text| symbols.split(text).collect()).collect();
+        let references: Vec<Vec<&str>> = references.iter().map(|text| split_symbols(symbols, text)).collect();
         let references: Vec<&[&str]> = references.iter().map(Vec::as_slice).collect();
-        confusions.add(&symbols.split(output).collect::<Vec<_>>(), &references);
+        confusions.add(&split_symbols(symbols, output), &references);
     }
     Ok(Examination {
         buckets: by_length(translator, &evaluation.answers, pairs, &evaluate_options, options.buckets)?,
@@ -153,11 +168,10 @@ fn by_length(
 fn worst(answers: &[Answer], symbols: Level, wanted: usize) -> Vec<Wrong> {
     let mut wrong = Vec::new();
     for (i, answer) in answers.iter().enumerate().filter(|(_, answer)| !answer.right) {
-        let output: Vec<&str> = symbols.split(&answer.output).collect();
-        let split = |text: &str| symbols.split(text).map(str::to_owned).collect::<Vec<_>>();
-        let far = |text: &&String| distance(&output, &symbols.split(text).collect::<Vec<_>>());
+        let output = split_symbols(symbols, &answer.output);
+        let far = |text: &&String| distance(&output, &split_symbols(symbols, text));
         let Some(reference) = answer.references.iter().min_by_key(far) else { continue };
-        let (expected, errors) = (split(reference).len(), far(&reference));
+        let (expected, errors) = (split_symbols(symbols, reference).len(), far(&reference));
         let rate = 100.0 * errors as f64 / expected.max(1) as f64;
         wrong.push((rate, errors, Wrong { answer: i, reference: reference.clone(), rate }));
     }
@@ -184,6 +198,12 @@ fn attended(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_unknown_token_is_one_symbol_among_characters() {
+        assert_eq!(split_symbols(Level::Char, "我<unk>a<unk>"), ["我", "<unk>", "a", "<unk>"]);
+        assert_eq!(split_symbols(Level::Word, "a<unk> b"), ["a<unk>", "b"]);
+    }
 
     #[test]
     fn the_worst_outputs_come_first_against_their_nearest_reference() {

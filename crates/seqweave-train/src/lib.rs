@@ -56,7 +56,9 @@ pub use doctor::{Checkup, MemoryCheck, doctor};
 pub use error::{Error, Result};
 pub use evaluate::{Answer, EvaluateOptions, Evaluation, evaluate};
 pub use event::{Event, Outcome, Sample, Started, StepReport, Validation};
-pub use examine::{Bucket, Examination, ExamineOptions, Wrong, development_pairs, examine, other_pairs};
+pub use examine::{
+    Bucket, Examination, ExamineOptions, Wrong, development_pairs, examine, other_pairs, split_symbols,
+};
 pub use prepare::prepare;
 pub use timestamp::timestamp;
 pub use trainer::{OpenOptions, Trainer};

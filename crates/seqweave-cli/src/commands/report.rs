@@ -1,9 +1,9 @@
 //! `report`: read the runs, look closely at their models, write one page.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use seqweave_data::Pair;
+use seqweave_data::{Level, Pair, SourceSpec};
 use seqweave_metrics::{Measured, Metric};
 use seqweave_train::config::{Config, Sources};
 use seqweave_train::run_log::RunLog;
@@ -42,14 +42,45 @@ pub fn run(ui: &Ui, context: &Context, job: resolve::Report) -> Outcome {
         }
         runs.push(run);
     }
-    let names = || runs.iter().map(|run| run.name.as_str()).collect::<Vec<_>>().join(", ");
-    let title = job.title.clone().unwrap_or_else(names);
+    let names = names(&job.runs);
+    let title = job.title.clone().unwrap_or_else(|| title(&names, &job.runs));
+    for (run, name) in runs.iter_mut().zip(names) {
+        (run.history.name, run.name) = (name.clone(), name);
+    }
     let page = Report { title, runs, version: env!("CARGO_PKG_VERSION").to_owned() }.html()?;
     fs::write(&job.output, page).map_err(|e| {
         Failure::new(Exit::Failed, format!("cannot write the report: {e}")).at(job.output.display())
     })?;
     ui.note(format!("wrote {}", job.output.display()));
     Ok(Exit::Good)
+}
+
+/// What runs are called beside each other: the ends of their paths, as long as it takes to tell them apart.
+fn names(folders: &[PathBuf]) -> Vec<String> {
+    let whole: Vec<PathBuf> =
+        folders.iter().map(|folder| folder.canonicalize().unwrap_or_else(|_| folder.clone())).collect();
+    let longest = whole.iter().map(|path| path.components().count()).max().unwrap_or(1);
+    let ends = |parts| whole.iter().map(|path| end(path, parts)).collect::<Vec<_>>();
+    let differ = |names: &Vec<String>| (1..names.len()).all(|i| !names[..i].contains(&names[i]));
+    (1..=longest).map(ends).find(differ).unwrap_or_else(|| ends(longest))
+}
+
+/// The last parts of a path.
+fn end(path: &Path, parts: usize) -> String {
+    let all: Vec<_> = path.components().collect();
+    all[all.len().saturating_sub(parts)..].iter().collect::<PathBuf>().display().to_string()
+}
+
+/// The headline: the names; a lone run in a folder that is only called `run` has the name of the folder around it.
+fn title(names: &[String], folders: &[PathBuf]) -> String {
+    let around = |folder: &PathBuf| {
+        let whole = folder.canonicalize().unwrap_or_else(|_| folder.clone());
+        Some(whole.parent()?.file_name()?.to_string_lossy().into_owned())
+    };
+    match (names, folders) {
+        ([name], [folder]) if name == "run" => around(folder).unwrap_or_else(|| name.clone()),
+        _ => names.join(", "),
+    }
 }
 
 /// What the run folder holds; only the table of metrics must be there.
@@ -105,8 +136,8 @@ fn look(
 /// The pairs to measure on, and where they come from.
 fn pairs(config: &Config, measure: &Measure) -> Outcome<(Vec<Pair>, String)> {
     let (pairs, data) = match (&measure.test, &config.data.dev) {
-        (Some(test), _) => (other_pairs(config, test)?, super::evaluate::name(test)),
-        (None, Some(dev)) => (development_pairs(config)?, super::evaluate::name(dev)),
+        (Some(test), _) => (other_pairs(config, test)?, name(test)),
+        (None, Some(dev)) => (development_pairs(config)?, name(dev)),
         (None, None) => {
             (development_pairs(config)?, "the development pairs split off the training pairs".to_owned())
         }
@@ -117,9 +148,16 @@ fn pairs(config: &Config, measure: &Measure) -> Outcome<(Vec<Pair>, String)> {
     Ok((pairs, data))
 }
 
+/// Files by their names and folders: where those lie on this machine means nothing to whoever reads the page.
+fn name(pairs: &SourceSpec) -> String {
+    pairs.paths().iter().map(|path| end(path, 2)).collect::<Vec<_>>().join(" ")
+}
+
 /// What was asked for, or what the run measures itself and a few more, each once.
 fn metrics(config: &Config, measure: &Measure) -> Vec<Metric> {
-    let own = config.valid.metrics.iter().copied().chain([Metric::Acc, Metric::Per, Metric::Chrf]);
+    // A text that is written character by character has no words to count errors in.
+    let rate = if config.data.tgt.level == Level::Char { Metric::Cer } else { Metric::Per };
+    let own = config.valid.metrics.iter().copied().chain([Metric::Acc, rate, Metric::Chrf]);
     let wanted: Vec<Metric> =
         if measure.metrics.is_empty() { own.collect() } else { measure.metrics.clone() };
     let mut metrics: Vec<Metric> = Vec::new();
@@ -150,4 +188,28 @@ fn hash(pairs: &[Pair]) -> String {
         }
     }
     hasher.finalize().to_hex().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_told_apart_by_the_ends_of_their_paths() {
+        let called = |folders: &[&str]| names(&folders.iter().map(PathBuf::from).collect::<Vec<_>>());
+        assert_eq!(called(&["/none/runs/small", "/none/runs/large"]), ["small", "large"]);
+        assert_eq!(called(&["/none/a/run", "/none/b/run"]), ["a/run", "b/run"]);
+        assert_eq!(called(&["/none/run"]), ["run"]);
+    }
+
+    #[test]
+    fn a_folder_called_run_says_less_than_the_one_around_it() {
+        let titled = |folders: &[&str]| {
+            let folders: Vec<PathBuf> = folders.iter().map(PathBuf::from).collect();
+            title(&names(&folders), &folders)
+        };
+        assert_eq!(titled(&["/none/cmudict/run"]), "cmudict");
+        assert_eq!(titled(&["/none/runs/g2p"]), "g2p");
+        assert_eq!(titled(&["/none/a/run", "/none/b/run"]), "a/run, b/run");
+    }
 }

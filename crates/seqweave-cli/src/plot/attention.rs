@@ -169,7 +169,7 @@ impl AttentionMap {
 
 const TITLE_SIZE: f64 = 15.0;
 /// Numbers on pale cells: darker than captions, since the cells are tinted.
-const FAINT_INK: plotters::style::RGBColor = plotters::style::RGBColor(0x45, 0x4f, 0x5a);
+const FAINT_INK: plotters::style::RGBColor = plotters::style::RGBColor(0x2b, 0x34, 0x3e);
 
 /// Where everything goes, in pixels.
 struct Layout {
@@ -204,7 +204,7 @@ impl Layout {
         let label_every = (font * 1.05 / cell).ceil().max(1.0) as usize;
         let widest = |tokens: &[String]| labels(tokens).iter().map(|l| ems(l)).fold(0.0, f64::max) * font;
         let (source_width, target_width) = (widest(&map.source), widest(&map.target));
-        let upright = source_width <= cell * label_every as f64 - 4.0;
+        let upright = source_width <= cell * label_every as f64 - 6.0;
 
         let title_height = if map.title.is_empty() { 0.0 } else { 30.0 };
         let left = MARGIN + target_width + 7.0;
@@ -271,8 +271,11 @@ fn full_scale(weights: &[Vec<f32>]) -> f64 {
     }
 }
 
+/// Tokens as they are written beside the grid. The mark of a piece that begins a word is a heavy block in most fonts, as wide
+/// as a letter, so a low line stands for it.
 fn labels(tokens: &[String]) -> Vec<String> {
-    tokens.iter().map(|token| shorten(&printable(token), LABEL_EMS)).collect()
+    let label = |token: &String| shorten(&printable(token).replace('▁', "_"), LABEL_EMS);
+    tokens.iter().map(label).collect()
 }
 
 #[cfg(test)]
@@ -307,6 +310,8 @@ mod tests {
         let turned = |source: &[&str]| map(source, &["y"]).to_svg().unwrap().contains("rotate(270");
         assert!(!turned(&["d", "b", "a"]));
         assert!(turned(&["internationalisation", "b"]));
+        let svg = map(&["▁get", "▁"], &["y"]).to_svg().unwrap();
+        assert!(svg.contains("_get") && !svg.contains('▁'), "the mark of a word's beginning is a low line");
     }
 
     #[test]

@@ -4,6 +4,25 @@
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Html(String);
 
+/// A column of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Column<'a> {
+    name: &'a str,
+    class: &'static str,
+}
+
+impl<'a> Column<'a> {
+    /// Words, which begin below each other.
+    pub fn text(name: &'a str) -> Column<'a> {
+        Column { name, class: "" }
+    }
+
+    /// Numbers, which end below each other.
+    pub fn number(name: &'a str) -> Column<'a> {
+        Column { name, class: "number" }
+    }
+}
+
 impl Html {
     /// Text of anybody: shown as it is, whatever it contains.
     ///
@@ -69,11 +88,19 @@ impl Html {
     }
 
     /// A table in a frame that scrolls where it is too wide for the page.
-    pub fn table(head: &[&str], rows: Vec<Vec<Html>>) -> Html {
+    ///
+    /// ```
+    /// use seqweave_cli::report::{Column, Html};
+    /// let table = Html::table(&[Column::text("run"), Column::number("BLEU")], vec![]);
+    /// assert!(table.as_str().contains("<th class=\"number\">BLEU</th>"));
+    /// ```
+    pub fn table(columns: &[Column<'_>], rows: Vec<Vec<Html>>) -> Html {
         let row = |cells: Vec<Html>, tag| {
-            Html::element("tr", "", cells.into_iter().map(|cell| Html::element(tag, "", cell)).collect())
+            let class = |i: usize| columns.get(i).map_or("", |column| column.class);
+            let cell = |(i, cell)| Html::element(tag, class(i), cell);
+            Html::element("tr", "", cells.into_iter().enumerate().map(cell).collect())
         };
-        let head = row(head.iter().map(|name| Html::text(name)).collect(), "th");
+        let head = row(columns.iter().map(|column| Html::text(column.name)).collect(), "th");
         let body = rows.into_iter().map(|cells| row(cells, "td")).collect();
         let parts = [Html::element("thead", "", head), Html::element("tbody", "", body)];
         Html::element("div", "scroll", Html::element("table", "", parts.into_iter().collect()))
@@ -139,7 +166,7 @@ mod tests {
             Html::element("td", hostile, Html::default()),
             Html::section(hostile, hostile, Html::default()),
             Html::link(hostile, hostile),
-            Html::table(&[hostile], Vec::new()),
+            Html::table(&[Column::text(hostile)], Vec::new()),
             Html::pairs("", [(hostile.to_owned(), Html::default())]),
             Html::tinted(hostile, f64::NAN),
         ] {
@@ -149,8 +176,10 @@ mod tests {
 
     #[test]
     fn a_table_has_a_row_for_each_row() {
-        let table = Html::table(&["a", "b"], vec![vec![Html::text("1"), Html::text("2")]; 3]);
+        let columns = [Column::text("a"), Column::number("b")];
+        let table = Html::table(&columns, vec![vec![Html::text("1"), Html::text("2")]; 3]);
         assert_eq!(table.as_str().matches("<tr>").count(), 4);
-        assert_eq!(table.as_str().matches("<td>").count(), 6);
+        assert_eq!(table.as_str().matches("<td>").count(), 3);
+        assert_eq!(table.as_str().matches("<td class=\"number\">").count(), 3);
     }
 }

@@ -9,7 +9,7 @@ mod outputs;
 mod overview;
 mod provenance;
 
-pub use html::Html;
+pub use html::{Column, Html};
 
 use seqweave_train::Examination;
 use seqweave_train::run_log::RunLog;
@@ -31,7 +31,7 @@ pub struct Report {
 /// What is known of one run.
 #[derive(Debug, Clone, Default)]
 pub struct Run {
-    /// Name of its folder.
+    /// What it is called beside the other runs.
     pub name: String,
     /// Its curves.
     pub history: History,
@@ -75,7 +75,7 @@ impl Report {
         }
         shared.push(figures::curves(&self.runs)?);
         let (mut nav, mut body) = (Html::default(), Html::default());
-        nav.push(links(&shared, None));
+        let mut open = links(&shared);
         body.push(shared.iter().map(|section| section.html(None)).collect());
         for (i, run) in self.runs.iter().enumerate() {
             let mut sections = self.sections_of(run)?;
@@ -84,10 +84,16 @@ impl Report {
                 // Every place in the page has its own name, also where several runs have a section of the same kind.
                 sections.iter_mut().for_each(|section| section.id.push_str(&format!("-{}", i + 1)));
             }
-            nav.push(links(&sections, name));
+            if let Some(name) = name {
+                nav.push(Html::element("div", "", std::mem::take(&mut open)));
+                open.push(Html::element("b", "", Html::text(name)));
+            }
+            open.push(links(&sections));
             let html: Html = sections.iter().map(|section| section.html(name)).collect();
             body.push(if several { Html::element("article", "", html) } else { html });
         }
+        // A lone run has one row of links, of several each has one.
+        nav.push(Html::element("div", "", open));
         let title = Html::text(&self.title);
         let footer = format!("Made by seqweave {} report.", self.version);
         Ok([
@@ -101,6 +107,7 @@ impl Report {
             include_str!("style.css"),
             "</style>\n</head>\n<body>\n<header>",
             Html::element("h1", "", title.clone()).as_str(),
+            overview::headline(&self.runs).as_str(),
             "</header>\n",
             Html::element("nav", "", nav).as_str(),
             "\n<main>\n",
@@ -151,11 +158,9 @@ impl Section {
     }
 }
 
-/// Links to some sections, after the name of the run that they are about.
-fn links(sections: &[Section], run: Option<&str>) -> Html {
-    let name = run.map(|name| Html::element("b", "", Html::text(name)));
-    let links = sections.iter().map(|section| Html::link(&section.id, &section.title));
-    Html::element("div", "", name.into_iter().chain(links).collect())
+/// Links to some sections.
+fn links(sections: &[Section]) -> Html {
+    sections.iter().map(|section| Html::link(&section.id, &section.title)).collect()
 }
 
 /// A note under a heading.

@@ -3,9 +3,10 @@
 use seqweave_data::Level;
 use seqweave_metrics::{Confusion, Confusions, EditOp, align};
 use seqweave_train::run_log::RunLog;
-use seqweave_train::{Answer, Sample, Validation, Wrong};
+use seqweave_train::{Answer, Sample, Validation, Wrong, split_symbols};
 
-use super::{Examined, Html, Section, note};
+use super::{Column, Examined, Html, Section, note};
+use crate::progress::grouped;
 
 /// Sources whose outputs over time are shown, and validations at which.
 const SOURCES: usize = 4;
@@ -35,12 +36,17 @@ pub(super) fn samples(log: &RunLog) -> Option<Section> {
                 if *hypothesis == sample.reference {
                     output.push(Html::element("b", "good", Html::text(" ✓")));
                 }
-                lines.push((format!("step {step}"), output));
+                lines.push((format!("step {}", grouped(*step as usize)), output));
             }
         }
         Html::pairs("outputs", lines)
     });
-    Some(Section::new("samples", "Outputs over time", [outputs.collect()]))
+    Some(Section::new("samples", "Outputs over time", [columns(outputs)]))
+}
+
+/// Cards beside each other where there is room.
+fn columns(cards: impl Iterator<Item = Html>) -> Html {
+    Html::element("div", "columns", cards.collect())
 }
 
 /// At most so many of the numbers below `count`, the first and the last among them, at equal distances.
@@ -64,7 +70,9 @@ pub(super) fn worst(examined: &Examined) -> Option<Section> {
     let total = found.evaluation.answers.len();
     let are = if wrong == 1 { "is" } else { "are" };
     let about = format!(
-        "{wrong} of {total} outputs {are} no reference; below are the worst, by the share of symbols that are wrong."
+        "{} of {} outputs {are} no reference; below are the worst, by the share of symbols that are wrong.",
+        grouped(wrong),
+        grouped(total)
     );
     let lists = found.worst.iter().map(|Wrong { answer, reference, rate }| {
         let Answer { source, output, .. } = &found.evaluation.answers[*answer];
@@ -79,13 +87,12 @@ pub(super) fn worst(examined: &Examined) -> Option<Section> {
             ],
         )
     });
-    Some(Section::new("errors", "Worst errors", [note(&about), lists.collect()]))
+    Some(Section::new("errors", "Worst errors", [note(&about), columns(lists)]))
 }
 
 /// An output and its reference, each with marks on the symbols that the other has not.
 fn marked(symbols: Level, output: &str, reference: &str) -> (Html, Html) {
-    let output: Vec<&str> = symbols.split(output).collect();
-    let reference: Vec<&str> = symbols.split(reference).collect();
+    let (output, reference) = (split_symbols(symbols, output), split_symbols(symbols, reference));
     let (mut found, mut expected) = (output.iter(), reference.iter());
     let (mut of_output, mut of_reference) = (Vec::new(), Vec::new());
     for op in align(&output, &reference) {
@@ -100,13 +107,18 @@ fn marked(symbols: Level, output: &str, reference: &str) -> (Html, Html) {
         if parts.is_empty() {
             return Html::quoted("");
         }
+        // Neighbours that are alike in this share one mark.
+        let stretches = parts.chunk_by(|a, b| a.1 == b.1).map(|stretch| {
+            let words: Vec<&str> = stretch.iter().map(|(symbol, _)| *symbol).collect();
+            let text = Html::text(&words.join(symbols.separator()));
+            if stretch[0].1 { Html::element("mark", class, text) } else { text }
+        });
         let mut html = Html::default();
-        for (i, (symbol, is_marked)) in parts.into_iter().enumerate() {
+        for (i, stretch) in stretches.enumerate() {
             if i > 0 {
                 html.push(Html::text(symbols.separator()));
             }
-            let symbol = Html::text(symbol);
-            html.push(if is_marked { Html::element("mark", class, symbol) } else { symbol });
+            html.push(stretch);
         }
         Html::element("bdi", "", html)
     };
@@ -131,14 +143,21 @@ pub(super) fn confusions(examined: &Examined) -> Option<Section> {
         vec![
             symbol(reference),
             symbol(output),
-            Html::text(&count.to_string()),
+            Html::text(&grouped(*count as usize)),
             Html::bar(*count as f64 / most),
             Html::text(&share),
         ]
     };
     let list = wrong.iter().take(LISTED).map(row).collect();
+    let head = [
+        Column::text("reference"),
+        Column::text("output"),
+        Column::number("times"),
+        Column::text(""),
+        Column::number("of this symbol"),
+    ];
     let mut body = vec![
-        Html::table(&["reference", "output", "times", "", "of this symbol"], list),
+        Html::table(&head, list),
         note("Outputs are aligned with their nearest reference by the fewest edits."),
     ];
     body.extend(grid(confusions, &wrong));
@@ -177,8 +196,7 @@ fn grid(confusions: &Confusions, wrong: &[Confusion]) -> Option<Html> {
             .chain(symbols.iter().map(cell))
             .collect()
     };
-    let mut head = vec![""];
-    head.extend(&symbols);
+    let head: Vec<Column<'_>> = [""].iter().chain(&symbols).map(|symbol| Column::text(symbol)).collect();
     let table = Html::table(&head, symbols.iter().map(row).collect());
     let title = Html::element("h3", "", Html::text("Reference (rows) taken for output (columns)"));
     Some([title, Html::element("div", "grid", table)].into_iter().collect())
@@ -205,9 +223,6 @@ mod tests {
         assert_eq!(reference.as_str(), "<bdi>a <mark class=\"good\">b</mark> c</bdi>");
         let (output, reference) = marked(Level::Char, "", "注意");
         assert!(output.as_str().contains("nothing"), "{output:?}");
-        assert_eq!(
-            reference.as_str(),
-            "<bdi><mark class=\"good\">注</mark><mark class=\"good\">意</mark></bdi>"
-        );
+        assert_eq!(reference.as_str(), "<bdi><mark class=\"good\">注意</mark></bdi>");
     }
 }

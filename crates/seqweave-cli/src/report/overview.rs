@@ -3,9 +3,68 @@
 use seqweave_metrics::Metric;
 use seqweave_train::Outcome;
 
-use super::{Examined, Html, Run, Section, note};
+use super::{Column, Examined, Html, Run, Section, note};
+use crate::history::in_words;
 use crate::output::Measurement;
 use crate::progress::{duration, grouped, outcome_words};
+
+/// The score that matters most, large, and in a sentence what it was measured on.
+///
+/// Of several runs it is the best one, where all were measured by it.
+pub(super) fn headline(runs: &[Run]) -> Html {
+    let Some(metric) = runs.first().and_then(deciding) else { return Html::default() };
+    let of = |run: &Run| leading(run, metric);
+    let better = |a: &(usize, f64), b: &(usize, f64)| metric.is_better(b.1, a.1);
+    let values = runs.iter().enumerate().filter_map(|(i, run)| Some((i, of(run)?.0)));
+    let Some((place, value)) = values.reduce(|a, b| if better(&a, &b) { b } else { a }) else {
+        return Html::default();
+    };
+    let run = &runs[place];
+    let around = of(run).map(|(_, around)| around).unwrap_or_default();
+    let part = |class, text: &str| Html::element("span", class, Html::text(text));
+    let figure = [
+        Html::element("b", "", Html::text(&with_unit(metric, value))),
+        part("around", around.trim()),
+        part("what", in_words(metric)),
+    ];
+    let better = if metric.higher_is_better() { "higher is better" } else { "lower is better" };
+    let mut about = match &run.examined {
+        Some(Examined { data, beam, found, .. }) => {
+            let pairs = count(found.evaluation.lines, "pair");
+            format!("on {pairs} of {data}, beam {beam}; {better}")
+        }
+        None => format!("at the best validation; {better}"),
+    };
+    if runs.len() > 1 {
+        about = format!("{}, the best of {} runs, {about}", run.name, runs.len());
+    }
+    [
+        Html::element("p", "headline", figure.into_iter().collect()),
+        Html::element("p", "lead", Html::text(&capitalised(&about))),
+    ]
+    .into_iter()
+    .collect()
+}
+
+/// The metric that decides which checkpoint of a run is the best; where others were measured, the first of them.
+fn deciding(run: &Run) -> Option<Metric> {
+    let decides = run.log.best().and_then(|best| best.best_by.parse().ok());
+    let Some(examined) = &run.examined else { return decides };
+    let mut measured = examined.scores.iter().map(|score| score.score.metric);
+    let first = measured.clone().next();
+    decides.filter(|decides| measured.any(|metric| metric == *decides)).or(first)
+}
+
+/// What a run reached by a metric, and how sure that is: of its best model looked at closely, else of its best validation.
+fn leading(run: &Run, metric: Metric) -> Option<(f64, String)> {
+    let Some(examined) = &run.examined else {
+        let best = run.log.best()?;
+        let of = |(name, value): &(String, f64)| (name.parse() == Ok(metric)).then_some(*value);
+        return best.scores.iter().find_map(of).map(|value| (value, String::new()));
+    };
+    let score = examined.scores.iter().find(|score| score.score.metric == metric)?;
+    Some((score.score.value?, score.plus_minus()))
+}
 
 /// What each run is and how it went, at a glance.
 pub(super) fn summary(runs: &[Run]) -> Section {
@@ -15,68 +74,72 @@ pub(super) fn summary(runs: &[Run]) -> Section {
         if several {
             body.push(Html::element("h3", "", Html::text(&run.name)));
         }
-        let card = |(value, name): (String, String)| {
-            let value = Html::element("b", "", Html::text(&value));
-            Html::element(
-                "div",
-                "",
-                [value, Html::element("span", "", Html::text(&name))].into_iter().collect(),
-            )
+        let fact = |(name, value): (String, Html)| {
+            let parts = [Html::element("dt", "", Html::text(&name)), Html::element("dd", "", value)];
+            Html::element("div", "", parts.into_iter().collect())
         };
-        body.push(Html::element("div", "cards", cards(run).into_iter().map(card).collect()));
+        body.push(Html::element("dl", "facts", facts(run, !several).into_iter().map(fact).collect()));
         if let Some(started) = &run.log.started {
-            body.push(Html::element("p", "", Html::text(&started.model)));
+            body.push(note(&started.model));
         }
         for warning in warnings(run) {
-            body.push(Html::element(
-                "p",
-                "",
-                [Html::element("b", "bad", Html::text("Note: ")), Html::text(&warning)].into_iter().collect(),
-            ));
+            let parts = [Html::element("b", "", Html::text("Note: ")), Html::text(&warning)];
+            body.push(Html::element("p", "warning", parts.into_iter().collect()));
         }
     }
     Section::new("summary", "Summary", [body])
 }
 
-fn cards(run: &Run) -> Vec<(String, String)> {
+/// Names and values, the scores first; that of a run that is alone stands above.
+fn facts(run: &Run, is_alone: bool) -> Vec<(String, Html)> {
     let log = &run.log;
-    let mut cards = Vec::new();
-    if let Some(best) = log.best()
-        && let Some((name, value)) = best.scores.iter().find(|(name, _)| *name == best.best_by)
-    {
-        let value = name.parse().map_or_else(|_| format!("{value:.2}"), |metric| with_unit(metric, *value));
-        cards.push((value, format!("best {name}, at step {}", grouped(best.step as usize))));
-    }
+    let mut facts = Vec::new();
+    let mut fact = |name: &str, value: &str| facts.push((name.to_owned(), Html::text(value)));
     let scores = run.examined.iter().flat_map(|examined| &examined.scores);
-    for score in scores.filter(|score| score.score.metric.is_of_text()).take(3) {
-        cards.push((shown(score), format!("{} of the best model", score.score.metric)));
+    let said = deciding(run).filter(|_| is_alone);
+    for score in
+        scores.filter(|score| score.score.metric.is_of_text() && Some(score.score.metric) != said).take(3)
+    {
+        fact(in_words(score.score.metric), &shown(score));
+    }
+    if let Some(best) = log.best() {
+        fact("best at step", &grouped(best.step as usize));
     }
     if let Some(report) = log.steps.last() {
         let of = match report.total {
             u64::MAX => String::new(),
+            total if total == report.step => String::new(),
             total => format!(" of {}", grouped(total as usize)),
         };
-        cards.push((grouped(report.step as usize), format!("steps{of}, epoch {}", report.epoch)));
+        fact("steps", &format!("{}{of}", grouped(report.step as usize)));
+        fact("epoch", &grouped(report.epoch as usize));
     }
     if let Some(started) = &log.started {
-        cards.push((grouped(started.parameters), "parameters".to_owned()));
+        fact("parameters", &grouped(started.parameters));
     }
     if log.seconds > 0.0 {
-        cards.push((duration(log.seconds), "of training".to_owned()));
+        fact("time of training", &duration(log.seconds));
     }
     let mut speeds: Vec<f64> = log.steps.iter().map(|report| report.tgt_tok_s).collect();
     speeds.sort_by(f64::total_cmp);
     if let Some(median) = speeds.get(speeds.len() / 2) {
-        cards.push((grouped(median.round() as usize), "target tokens a second".to_owned()));
+        fact("target tokens a second", &grouped(median.round() as usize));
     }
-    let state = log.outcome.map_or("not finished", outcome_words);
+    let (state, class) = match log.outcome {
+        None => ("not finished", "nothing"),
+        Some(outcome @ Outcome::Diverged) => (outcome_words(outcome), "bad"),
+        // The reason has a sentence of its own in the log.
+        Some(Outcome::StoppedEarly) => ("stopped early", "good"),
+        Some(outcome @ Outcome::Completed) => (outcome_words(outcome), "good"),
+        Some(outcome) => (outcome_words(outcome), ""),
+    };
     let resumes = match log.resumes {
         0 => "state".to_owned(),
         1 => "state; went on once".to_owned(),
         n => format!("state; went on {n} times"),
     };
-    cards.push((state.to_owned(), resumes));
-    cards
+    facts.push((resumes, Html::element("span", class, Html::text(state))));
+    facts
 }
 
 /// What a reader should know before believing the numbers.
@@ -121,7 +184,8 @@ pub(super) fn comparison(runs: &[Run]) -> Option<Section> {
                 metrics.push(score.score.metric);
             }
         }
-        let head: Vec<&str> = ["run"].into_iter().chain(metrics.iter().map(|metric| metric.name())).collect();
+        let scored = metrics.iter().map(|metric| Column::number(in_words(*metric)));
+        let head: Vec<Column<'_>> = [Column::text("run")].into_iter().chain(scored).collect();
         let rows = runs.iter().map(|run| {
             let found = scores(run);
             let cell = |metric: &Metric| {
@@ -142,7 +206,8 @@ pub(super) fn comparison(runs: &[Run]) -> Option<Section> {
     }
     let best = |run: &Run| {
         let best = run.log.best()?;
-        let scores = best.scores.iter().map(|(name, value)| format!("{name} {value:.2}"));
+        let word = |name: &String| name.parse().map_or(name.clone(), |metric| in_words(metric).to_owned());
+        let scores = best.scores.iter().map(|(name, value)| format!("{} {value:.2}", word(name)));
         Some(vec![
             Html::text(&run.name),
             Html::text(&grouped(best.step as usize)),
@@ -153,7 +218,8 @@ pub(super) fn comparison(runs: &[Run]) -> Option<Section> {
     (!rows.is_empty()).then(|| {
         let about =
             note("The best validation of each run; without outputs of the models there are no p-values.");
-        Section::new("comparison", "Comparison", [Html::table(&["run", "step", "scores"], rows), about])
+        let head = [Column::text("run"), Column::number("step"), Column::text("scores")];
+        Section::new("comparison", "Comparison", [Html::table(&head, rows), about])
     })
 }
 
@@ -170,49 +236,75 @@ fn compared(score: &Measurement) -> Html {
 /// All scores of a model with what belongs to them.
 pub(super) fn scores(examined: &Examined) -> Section {
     let row = |score: &Measurement| {
-        let better =
-            if score.score.metric.higher_is_better() { "higher is better" } else { "lower is better" };
+        let metric = score.score.metric;
+        let better = if metric.higher_is_better() { "higher" } else { "lower" };
         vec![
-            Html::text(score.score.metric.name()),
+            Html::text(in_words(metric)),
             Html::element("b", "", Html::text(&shown(score))),
             Html::text(score.plus_minus().trim()),
             Html::element("span", "note", Html::text(better)),
-            Html::element("code", "", Html::text(score.signature.as_deref().unwrap_or_default())),
         ]
     };
     let Examined { model, data, left_out, beam, found, .. } = examined;
-    let mut about = format!("{model} on {} pairs of {data}, beam {beam}.", grouped(found.evaluation.lines));
+    let mut about = format!("{model} on {} of {data}, beam {beam}.", count(found.evaluation.lines, "pair"));
     if *left_out > 0 {
         about.push_str(&format!(" {} more pairs were left out.", grouped(*left_out)));
     }
-    let table =
-        Html::table(&["metric", "value", "95 %", "", "signature"], examined.scores.iter().map(row).collect());
-    Section::new("scores", "Scores", [note(&about), table])
+    let head =
+        [Column::text("metric"), Column::number("value"), Column::number("95 %"), Column::text("better")];
+    let table = Html::table(&head, examined.scores.iter().map(row).collect());
+    let signature = |score: &Measurement| {
+        let signature = Html::element("code", "", Html::text(score.signature.as_deref()?));
+        Some((in_words(score.score.metric).to_owned(), signature))
+    };
+    let signatures: Vec<_> = examined.scores.iter().filter_map(signature).collect();
+    let mut body = vec![note(&about), table];
+    if !signatures.is_empty() {
+        body.push(note("Signatures, which say what a value depends on:"));
+        body.push(Html::pairs("signatures", signatures));
+    }
+    Section::new("scores", "Scores", body)
 }
 
 /// The scores by the length of the source.
 pub(super) fn lengths(examined: &Examined) -> Option<Section> {
     let buckets = &examined.found.buckets;
     let first = buckets.first()?;
-    let mut head = vec!["source tokens", "items", "right", ""];
-    head.extend(first.values.iter().map(|(metric, _)| metric.name()));
+    let metrics: Vec<Metric> = first.values.iter().map(|(metric, _)| *metric).collect();
+    // Accuracy is the share of outputs that are right.
+    let says_right = !metrics.contains(&Metric::Acc);
+    let mut head = vec![Column::number("source tokens"), Column::number("items")];
+    head.extend(says_right.then(|| Column::number("right")));
+    for (i, metric) in metrics.iter().enumerate() {
+        head.push(Column::number(in_words(*metric)));
+        head.extend((i == 0).then(|| Column::text("")));
+    }
+    let leading = buckets.iter().filter_map(|bucket| bucket.values.first()?.1);
+    let most = leading.fold(f64::MIN_POSITIVE, f64::max);
     let rows = buckets.iter().map(|bucket| {
         let (low, high) = (bucket.lengths.start(), bucket.lengths.end());
         let length = if low == high { low.to_string() } else { format!("{low} – {high}") };
-        let right = bucket.right.map_or_else(String::new, |right| format!("{right:.1} %"));
-        let mut row = vec![
-            Html::text(&length),
-            Html::text(&grouped(bucket.items)),
-            Html::text(&right),
-            Html::bar(bucket.right.unwrap_or(0.0) / 100.0),
-        ];
-        let value = |(_, value): &(Metric, Option<f64>)| {
-            Html::text(&value.map_or_else(String::new, |value| format!("{value:.2}")))
-        };
-        row.extend(bucket.values.iter().map(value));
+        let mut row = vec![Html::text(&length), Html::text(&grouped(bucket.items))];
+        let right = || bucket.right.map_or_else(String::new, |right| format!("{right:.1} %"));
+        row.extend(says_right.then(|| Html::text(&right())));
+        for (i, (metric, value)) in bucket.values.iter().enumerate() {
+            row.push(Html::text(&value.map_or_else(String::new, |value| with_unit(*metric, value))));
+            row.extend((i == 0).then(|| Html::bar(value.unwrap_or(0.0) / most)));
+        }
         row
     });
     Some(Section::new("lengths", "By length", [Html::table(&head, rows.collect())]))
+}
+
+/// `1 pair`, `2,000 pairs`
+fn count(n: usize, what: &str) -> String {
+    format!("{} {what}{}", grouped(n), if n == 1 { "" } else { "s" })
+}
+
+/// A sentence begins with a capital, unless a name does not.
+fn capitalised(sentence: &str) -> String {
+    let mut chars = sentence.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 fn shown(score: &Measurement) -> String {

@@ -111,6 +111,11 @@ fn every_section_is_there_and_linked() {
     }
     assert!(!page.contains("id=\"comparison\""), "one run is compared with nothing");
     assert!(page.contains("31.25") && page.contains("± 1.50") && page.contains("12.5 %"));
+    assert!(
+        page.contains("<b>31.25</b><span class=\"around\">± 1.50</span><span class=\"what\">BLEU</span>"),
+        "{page}"
+    );
+    assert!(page.contains("On 1 pair of x y, beam 5; higher is better"), "{page}");
     assert!(page.contains("learnt more by heart"), "the gap between 1.5 and 9.5 is worth a note");
 }
 
@@ -126,8 +131,8 @@ fn several_runs_are_compared_and_have_sections_of_their_own() {
     let ter = Score { metric: Metric::Ter, value: Some(41.5), total: 7 };
     third.examined.as_mut().unwrap().scores.push(Measurement::plain(ter));
     let wider = page(vec![run("one", "x"), third]);
-    assert!(wider.contains("<th>bleu</th><th>ter</th>"), "{wider}");
-    assert!(wider.contains("<b>three</b><a href=\"#scores-2\">Scores</a>"));
+    assert!(wider.contains("<th class=\"number\">BLEU</th><th class=\"number\">TER</th>"), "{wider}");
+    assert!(wider.contains("<div><b>three</b><a href=\"#scores-2\">Scores</a>"));
     for id in ["scores-1", "scores-2", "config-1", "config-2"] {
         assert!(whole.contains(&format!("<section id=\"{id}\">")), "{id}");
     }

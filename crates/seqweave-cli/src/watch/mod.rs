@@ -10,7 +10,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Gauge, Paragraph, Sparkline, Widget};
+use ratatui::widgets::{Paragraph, Sparkline, Widget};
 use seqweave_train::run_log::RunLog;
 use seqweave_train::{Sample, StepReport, Validation};
 
@@ -169,6 +169,21 @@ impl View<'_> {
         skipped.into_iter().chain(last).map(line).collect()
     }
 
+    /// How much of the way is done: a line from edge to edge, and the share behind it.
+    fn progress(&self, total: u64, width: usize) -> Line<'static> {
+        let share = (self.log.step() as f64 / total.max(1) as f64).clamp(0.0, 1.0);
+        // Rounded down: the whole is said when it is done.
+        let percent = format!(" {:>3} %", (100.0 * share).floor());
+        let room = width.saturating_sub(percent.len());
+        let done = (share * room as f64).floor() as usize;
+        let dim = Style::new().add_modifier(Modifier::DIM);
+        Line::from(vec![
+            Span::styled("━".repeat(done), self.style(Color::Blue)),
+            Span::styled("┄".repeat(room - done), dim),
+            Span::raw(percent),
+        ])
+    }
+
     fn curve(&self, area: Rect, buffer: &mut Buffer) {
         let losses: Vec<f64> =
             self.log.steps.iter().map(|report| report.xent).filter(|x| x.is_finite()).collect();
@@ -201,9 +216,7 @@ impl Widget for &View<'_> {
         if let Some(report) = self.log.steps.last() {
             rows.take(1);
             if report.total != u64::MAX {
-                let ratio = (self.log.step() as f64 / report.total.max(1) as f64).clamp(0.0, 1.0);
-                let gauge = Gauge::default().ratio(ratio).label(format!("{:.0} %", 100.0 * ratio));
-                gauge.use_unicode(true).gauge_style(self.style(Color::Blue)).render(rows.take(1), buffer);
+                self.progress(report.total, usize::from(area.width)).render(rows.take(1), buffer);
             }
             Paragraph::new(self.facts()).render(rows.take(2), buffer);
             rows.take(1);
@@ -211,9 +224,13 @@ impl Widget for &View<'_> {
         }
         // What is left is shared: warnings first, then validations, then outputs.
         let warnings = self.warnings();
-        let room = usize::from(rows.left.height).saturating_sub(warnings.len() + 3);
-        let validations = self.validations((room * 3 / 5).max(3), usize::from(area.width));
+        let blanks = 2 + usize::from(!warnings.is_empty());
+        let room = usize::from(rows.left.height).saturating_sub(warnings.len() + blanks);
+        let width = usize::from(area.width);
+        let validations = self.validations((room * 3 / 5).max(3), width);
         let samples = self.samples(room.saturating_sub(validations.len()));
+        // An output needs two rows; the one that is left over goes to the validations.
+        let validations = self.validations(room.saturating_sub(samples.len()).max(3), width);
         for lines in [validations, samples, warnings] {
             if !lines.is_empty() {
                 rows.take(1);
