@@ -31,9 +31,9 @@ pub(super) fn headline(runs: &[Run]) -> Html {
     let mut about = match &run.examined {
         Some(Examined { data, beam, found, .. }) => {
             let pairs = count(found.evaluation.lines, "pair");
-            format!("on {pairs} of {data}, beam {beam}; {better}")
+            format!("on {pairs} of {data}, beam {beam}; {better}.")
         }
-        None => format!("at the best validation; {better}"),
+        None => format!("at the best validation; {better}."),
     };
     if runs.len() > 1 {
         about = format!("the best of {} runs is {}: {about}", runs.len(), run.name);
