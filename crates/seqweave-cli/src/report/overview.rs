@@ -31,12 +31,12 @@ pub(super) fn headline(runs: &[Run]) -> Html {
     let mut about = match &run.examined {
         Some(Examined { data, beam, found, .. }) => {
             let pairs = count(found.evaluation.lines, "pair");
-            format!("on {pairs} of {data}, beam {beam}; {better}")
+            format!("on {pairs} of {data}, beam {beam}; {better}.")
         }
-        None => format!("at the best validation; {better}"),
+        None => format!("at the best validation; {better}."),
     };
     if runs.len() > 1 {
-        about = format!("{}, the best of {} runs, {about}", run.name, runs.len());
+        about = format!("the best of {} runs is {}: {about}", runs.len(), run.name);
     }
     [
         Html::element("p", "headline", figure.into_iter().collect()),
@@ -108,10 +108,10 @@ fn facts(run: &Run, is_alone: bool) -> Vec<(String, Html)> {
     if let Some(report) = log.steps.last() {
         let of = match report.total {
             u64::MAX => String::new(),
-            total if total == report.step => String::new(),
+            total if total == log.step() => String::new(),
             total => format!(" of {}", grouped(total as usize)),
         };
-        fact("steps", &format!("{}{of}", grouped(report.step as usize)));
+        fact("steps", &format!("{}{of}", grouped(log.step() as usize)));
         fact("epoch", &grouped(report.epoch as usize));
     }
     if let Some(started) = &log.started {
@@ -189,8 +189,11 @@ pub(super) fn comparison(runs: &[Run]) -> Option<Section> {
         let rows = runs.iter().map(|run| {
             let found = scores(run);
             let cell = |metric: &Metric| {
-                let same = found.iter().find(|score| score.score.metric == *metric);
-                same.map_or_else(Html::default, compared)
+                let of = |scores: &[Measurement]| {
+                    scores.iter().find(|score| score.score.metric == *metric).cloned()
+                };
+                of(&found)
+                    .map_or_else(Html::default, |score| compared(&score, of(&scores(&runs[0])).as_ref()))
             };
             [Html::text(&run.name)].into_iter().chain(metrics.iter().map(cell)).collect()
         });
@@ -223,9 +226,14 @@ pub(super) fn comparison(runs: &[Run]) -> Option<Section> {
     })
 }
 
-fn compared(score: &Measurement) -> Html {
+/// A score beside that of the first run.
+fn compared(score: &Measurement, first: Option<&Measurement>) -> Html {
     let mut html = Html::text(&format!("{}{}", shown(score), score.plus_minus()));
-    if let Some(p) = score.p_value {
+    // Where nothing differs, the test as it is published finds no difference larger, and its p is the least that there is.
+    let is_equal = first.is_some_and(|first| first.score.value == score.score.value);
+    if score.p_value.is_some() && is_equal {
+        html.push(Html::element("span", "under", Html::text("same")));
+    } else if let Some(p) = score.p_value {
         let p_value = Html::text(&format!("p = {p:.4}"));
         let sure = if p < 0.05 { Html::element("b", "", p_value) } else { p_value };
         html.push(Html::element("span", "under", sure));
@@ -301,7 +309,7 @@ fn count(n: usize, what: &str) -> String {
     format!("{} {what}{}", grouped(n), if n == 1 { "" } else { "s" })
 }
 
-/// A sentence begins with a capital, unless a name does not.
+/// A sentence begins with a capital.
 fn capitalised(sentence: &str) -> String {
     let mut chars = sentence.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())

@@ -69,7 +69,12 @@ pub(super) fn machine(run: &Run) -> Section {
             lines.push(("settings".to_owned(), code(&started.config_hash)));
         }
     }
-    let when = |time: SystemTime| Html::text(&timestamp(time));
+    // `2026-01-02T03:04:05.678Z` is how the log writes it.
+    let when = |time: SystemTime| {
+        let time = timestamp(time).replacen('T', " ", 1);
+        let seconds = time.split_once('.').map_or(time.as_str(), |(seconds, _)| seconds);
+        Html::text(&format!("{} UTC", seconds.trim_end_matches('Z')))
+    };
     if let Some((first, last)) = run.log.starts {
         lines.push(("started".to_owned(), when(first)));
         if last != first {
@@ -98,7 +103,7 @@ mod tests {
                 "source: 154103 tokens, vocabulary of 4000, 0 unknown (0.00 %)",
                 "source: 154,103 tokens, vocabulary of 4,000, 0 unknown (0.00 %)",
             ),
-            ("data/20170929.tsv has 999 pairs (of 1000)", "data/20170929.tsv has 999 pairs (of 1000)"),
+            ("data/20170929.tsv has 999 pairs (of 1000)", "data/20170929.tsv has 999 pairs (of 1,000)"),
         ] {
             assert_eq!(with_groups(fact), shown);
         }

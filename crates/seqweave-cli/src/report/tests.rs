@@ -123,8 +123,12 @@ fn every_section_is_there_and_linked() {
 fn several_runs_are_compared_and_have_sections_of_their_own() {
     let mut second = run("two", "x");
     second.examined.as_mut().unwrap().scores[0].p_value = Some(0.0123);
+    let equal = page(vec![run("one", "x"), second.clone()]);
+    assert!(equal.contains("<span class=\"under\">same</span>") && !equal.contains("p = 0.0123"), "{equal}");
+    second.examined.as_mut().unwrap().scores[0].score.value = Some(32.5);
     let runs = vec![run("one", "x"), second];
     let whole = page(runs.clone());
+    assert!(whole.contains("The best of 2 runs is two: on 1 pair of x"), "{whole}");
     assert!(whole.contains("id=\"comparison\"") && whole.contains("<b>p = 0.0123</b>"));
     // A metric of one run alone has a column too, and a link says only once whose it is.
     let mut third = run("three", "x");
