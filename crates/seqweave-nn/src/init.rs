@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 use ndarray::{Array1, Array2};
 use ndarray_rand::RandomExt;
-use ndarray_rand::rand_distr::{StandardNormal, Uniform};
+use ndarray_rand::rand_distr::{Distribution, StandardNormal, Uniform};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use seqweave_tensor::{Float, Shape};
@@ -40,41 +40,41 @@ pub enum Init {
     LstmForgetBias(Float),
 }
 
-/// The values of one parameter. They are drawn in f64, so that both builds start from the same point.
-pub(crate) fn draw(init: &Init, shape: &Shape, seed: u64, name: &str) -> Result<Vec<Float>> {
+/// Appends the values of one parameter. They are drawn in f64, so that both builds start from the same point, and put down
+/// one by one: a large matrix in f64 would leave a hole in the heap for as long as the program runs.
+pub(crate) fn draw(values: &mut Vec<Float>, init: &Init, shape: &Shape, seed: u64, name: &str) -> Result<()> {
     let n = shape.numel();
     let wrong =
         |expected| Error::Init { name: name.to_owned(), shape: *shape, init: format!("{init:?}"), expected };
+    let by_gates = |gates| blocks(shape, gates).ok_or(wrong("two axes, rows divisible by the gates"));
     let mut rng = stream(seed, name);
-    let values = match *init {
-        Init::Zeros => Array1::zeros(n),
-        Init::Ones => Array1::ones(n),
-        Init::Constant(value) => Array1::from_elem(n, f64::from(value)),
+    let end = values.len() + n;
+    match *init {
+        Init::Zeros => values.resize(end, 0.0),
+        Init::Ones => values.resize(end, 1.0),
+        Init::Constant(value) => values.resize(end, value),
         Init::Uniform(a) => {
-            uniform(n, f64::from(a), &mut rng).ok_or(wrong("a finite bound that is at least 0"))?
+            uniform(values, n, f64::from(a), &mut rng).ok_or(wrong("a finite bound that is at least 0"))?
         }
         Init::Normal(std) if std >= 0.0 && std.is_finite() => {
-            Array1::<f64>::random_using(n, StandardNormal, &mut rng) * f64::from(std)
+            let draws = StandardNormal.sample_iter(&mut rng).take(n);
+            values.extend(draws.map(|x: f64| (x * f64::from(std)) as Float));
         }
         Init::Normal(_) => return Err(wrong("a finite standard deviation that is at least 0")),
-        Init::XavierUniform => xavier(blocks(shape, 1).ok_or(wrong("two axes"))?, &mut rng),
-        Init::XavierUniformGates(gates) => {
-            xavier(blocks(shape, gates).ok_or(wrong("two axes, rows divisible by the gates"))?, &mut rng)
-        }
-        Init::Orthogonal => orthogonal(blocks(shape, 1).ok_or(wrong("two axes"))?, &mut rng),
-        Init::OrthogonalGates(gates) => {
-            orthogonal(blocks(shape, gates).ok_or(wrong("two axes, rows divisible by the gates"))?, &mut rng)
-        }
+        Init::XavierUniform => xavier(values, blocks(shape, 1).ok_or(wrong("two axes"))?, &mut rng),
+        Init::XavierUniformGates(gates) => xavier(values, by_gates(gates)?, &mut rng),
+        Init::Orthogonal => orthogonal(values, blocks(shape, 1).ok_or(wrong("two axes"))?, &mut rng),
+        Init::OrthogonalGates(gates) => orthogonal(values, by_gates(gates)?, &mut rng),
         Init::LstmForgetBias(value) => {
             let hidden = match shape[..] {
                 [g] if g % 4 == 0 => g / 4,
                 _ => return Err(wrong("one axis of 4·H entries")),
             };
             let is_forget = |i: usize| (hidden..2 * hidden).contains(&i); // gate order i, f, g, o
-            Array1::from_shape_fn(n, |i| if is_forget(i) { f64::from(value) } else { 0.0 })
+            values.extend((0..n).map(|i| if is_forget(i) { value } else { 0.0 }));
         }
-    };
-    Ok(values.iter().map(|&x| x as Float).collect())
+    }
+    Ok(())
 }
 
 /// A matrix made of equal blocks of rows.
@@ -113,29 +113,29 @@ fn hash(name: &str, lane: u64) -> u64 {
 }
 
 /// Uniform in [−a, a); `None` if `a` is no bound.
-fn uniform(n: usize, a: f64, rng: &mut ChaCha8Rng) -> Option<Array1<f64>> {
+fn uniform(values: &mut Vec<Float>, n: usize, a: f64, rng: &mut ChaCha8Rng) -> Option<()> {
     if a == 0.0 {
-        return Some(Array1::zeros(n));
+        values.resize(values.len() + n, 0.0);
+        return Some(());
     }
     let range = Uniform::new(-a, a).ok()?;
-    Some(Array1::random_using(n, range, rng))
+    values.extend(range.sample_iter(rng).take(n).map(|x| x as Float));
+    Some(())
 }
 
-fn xavier(b: Blocks, rng: &mut ChaCha8Rng) -> Array1<f64> {
+fn xavier(values: &mut Vec<Float>, b: Blocks, rng: &mut ChaCha8Rng) {
     let bound = (6.0 / (b.rows + b.columns).max(1) as f64).sqrt();
-    uniform(b.count * b.rows * b.columns, bound, rng).expect("the bound is positive and finite")
+    uniform(values, b.count * b.rows * b.columns, bound, rng).expect("the bound is positive and finite");
 }
 
-fn orthogonal(b: Blocks, rng: &mut ChaCha8Rng) -> Array1<f64> {
-    let mut values = Vec::with_capacity(b.count * b.rows * b.columns);
+fn orthogonal(values: &mut Vec<Float>, b: Blocks, rng: &mut ChaCha8Rng) {
     for _ in 0..b.count {
         // The short side is made orthonormal: at most `long` vectors of that length can be.
         let (short, long) = (b.rows.min(b.columns), b.rows.max(b.columns));
         let q = orthonormal_rows(short, long, rng);
         let block = if b.rows <= b.columns { q } else { q.reversed_axes() };
-        values.extend(block.iter());
+        values.extend(block.iter().map(|&x| x as Float));
     }
-    Array1::from(values)
 }
 
 /// `count ≤ length` orthonormal rows: modified Gram–Schmidt on normal draws, which makes every direction as likely.
@@ -168,7 +168,9 @@ mod tests {
     use super::*;
 
     fn values(init: Init, shape: impl Into<Shape>, seed: u64, name: &str) -> Vec<f64> {
-        draw(&init, &shape.into(), seed, name).unwrap().into_iter().map(f64::from).collect()
+        let mut values = Vec::new();
+        draw(&mut values, &init, &shape.into(), seed, name).unwrap();
+        values.into_iter().map(f64::from).collect()
     }
 
     #[test]
@@ -240,7 +242,7 @@ mod tests {
             (Init::Uniform(-1.0), Shape::from([2])),
             (Init::Uniform(Float::INFINITY), Shape::from([2])),
         ] {
-            let message = draw(&init, &shape, 0, "layer.weight").unwrap_err().to_string();
+            let message = draw(&mut Vec::new(), &init, &shape, 0, "layer.weight").unwrap_err().to_string();
             assert!(message.contains("`layer.weight`") && message.contains("needs"), "{message}");
         }
     }

@@ -262,7 +262,8 @@ impl Params {
     /// A weight `[M,K]` with its layouts for matrix products, kept until somebody asks for write access to the values.
     ///
     /// A decoder multiplies by the same weights at every token; laying them out costs more than the product of a few
-    /// rows. The price is a second copy of the weights in use, and in training a third.
+    /// rows. The price is a second copy of the weights in use; in training, the copies for forward products are let go
+    /// before those for backward products are made.
     pub(crate) fn weight(&self, id: ParamId) -> Result<Weight> {
         let value = self.get(id)?;
         // A layout is made when a product asks the weight for it, so nothing takes long under the lock.
@@ -384,7 +385,7 @@ impl ParamsBuilder {
     /// # Errors
     /// [`Error::TooLarge`] before anything is allocated, [`Error::DuplicateParam`], [`Error::Init`]
     pub fn build(self, device: &Device, seed: u64) -> Result<Params> {
-        // A value and its gradient; while a large matrix is drawn in f64, twice as much.
+        // A value and its gradient, the value as it was drawn, and as much for an orthogonal matrix in f64.
         self.check_memory(device, 4)?;
         let mut table = Table { entries: Vec::new(), by_name: HashMap::new() };
         let mut values = Vec::with_capacity(self.numel());
@@ -393,7 +394,7 @@ impl ParamsBuilder {
                 return Err(Error::DuplicateParam { name });
             }
             let offset = values.len();
-            values.extend(init::draw(&init, &shape, seed, &name)?);
+            init::draw(&mut values, &init, &shape, seed, &name)?;
             table.entries.push(Entry { name, shape, offset });
         }
         let n = values.len();

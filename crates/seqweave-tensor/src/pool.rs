@@ -27,8 +27,9 @@ const LONG: usize = (64 << 10) / BLOCK_BYTES;
 /// Blocks in which pieces are cut: 4 KiB.
 const GRAIN: usize = (4 << 10) / BLOCK_BYTES;
 
-/// Blocks of a region at least: 64 MiB. What is never written costs addresses and no memory: the system gives a page when
-/// it is first written.
+/// Blocks of the first regions: 64 MiB. Later ones have half of all there is, so that they are few and what is left at
+/// their ends is little. What is never written costs addresses and no memory: the system gives a page when it is first
+/// written.
 const REGION: usize = (64 << 20) / BLOCK_BYTES;
 
 /// Memory that tensors return to.
@@ -46,6 +47,8 @@ struct Stock {
     long: Vec<Piece>,
     /// What the pieces lie in.
     memory: Vec<Memory>,
+    /// Blocks of all regions.
+    regions: usize,
 }
 
 /// A stretch of the memory of a pool.
@@ -86,7 +89,9 @@ impl Pool {
         } else {
             let blocks = blocks.next_multiple_of(GRAIN);
             stock.cut(blocks).unwrap_or_else(|| {
-                let region = pool.make(&mut stock, blocks.max(REGION).next_multiple_of(HUGE / BLOCK_BYTES));
+                let region = blocks.max(REGION).max(stock.regions / 2).next_multiple_of(HUGE / BLOCK_BYTES);
+                let region = pool.make(&mut stock, region);
+                stock.regions += region.blocks;
                 stock.put(region.after(blocks));
                 Piece { blocks, ..region }
             })

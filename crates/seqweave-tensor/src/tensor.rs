@@ -2,7 +2,7 @@
 
 use crate::cuda::{self, CudaBuffer};
 use crate::pool::CpuBuffer;
-use crate::{Device, Error, Float, Result, Shape};
+use crate::{Device, Error, Float, Result, Shape, parallel};
 use ndarray_rand::RandomExt;
 use ndarray_rand::rand::Rng;
 use ndarray_rand::rand_distr::Distribution;
@@ -418,7 +418,7 @@ impl TensorMut<'_> {
     /// Sets every element to `value`.
     pub fn fill(&mut self, value: Float) {
         match self.device {
-            Device::Cpu(_) => self.cpu_mut().fill(value),
+            Device::Cpu(_) => parallel::for_chunks(self.cpu_mut(), 1 << 14, |_, part| part.fill(value)),
             Device::Cuda(cuda) => {
                 if let Err(error) = cuda::elementwise::fill(cuda, value, self.reborrow()) {
                     cuda.remember(error);

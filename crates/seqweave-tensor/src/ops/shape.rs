@@ -38,9 +38,10 @@ pub fn concat_last_into(xs: &[&Tensor], mut out: TensorMut<'_>) -> Result<()> {
         columns += c;
     }
     check::shape(op, "output", check::with_last(first.shape(), columns), out.shape())?;
-    let others: Vec<&dyn check::Placed> =
-        xs.iter().map(|x| *x as &dyn check::Placed).chain([&out as _]).collect();
-    if let Device::Cuda(cuda) = check::device(op, first, &others)? {
+    for x in xs {
+        check::device(op, first, &[*x, &out])?;
+    }
+    if let Device::Cuda(cuda) = first.device() {
         return cuda::shape::concat_last(cuda, xs, out);
     }
     let parts: Vec<_> = xs.iter().map(|x| (x.cpu(), x.shape().rows_and_columns().1)).collect();
@@ -135,8 +136,10 @@ pub fn stack(xs: &[&Tensor]) -> Result<Tensor> {
 }
 
 fn one_after_another(op: &'static str, shape: Shape, xs: &[&Tensor]) -> Result<Tensor> {
-    let others: Vec<&dyn check::Placed> = xs.iter().map(|x| *x as &dyn check::Placed).collect();
-    let device = check::device(op, xs[0], &others)?;
+    for x in xs {
+        check::device(op, xs[0], &[*x])?;
+    }
+    let device = xs[0].device();
     Tensor::try_build(device, shape, |mut out| {
         let mut start = 0;
         for x in xs {

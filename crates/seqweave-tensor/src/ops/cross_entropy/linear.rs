@@ -90,7 +90,8 @@ pub fn linear_cross_entropy(
     };
     let mut grads = scale.map(|_| LinearCrossEntropyGrads {
         dx: Tensor::scratch(device, [n, k]),
-        dw: Tensor::zeros(device, [v, k]),
+        // The first block sets it.
+        dw: if n == 0 { Tensor::zeros(device, [v, k]) } else { Tensor::scratch(device, [v, k]) },
         db: b.map(|_| Tensor::zeros(device, [v])),
     });
     // As many blocks as that takes, and equally long ones: every product with the last block pays for being called, too.
@@ -111,7 +112,7 @@ pub fn linear_cross_entropy(
         let Some(LinearCrossEntropyGrads { dx, dw, db }) = &mut grads else { continue };
         let dz = logits.rows(0, end - start)?;
         gemm_packed(&dz, w.plain(), Acc::Set, dx.fresh_mut().rows_mut(start, end)?)?;
-        gemm(&dz, Trans::T, &x, Trans::N, Acc::Add, dw.fresh_mut())?;
+        gemm(&dz, Trans::T, &x, Trans::N, if start == 0 { Acc::Set } else { Acc::Add }, dw.fresh_mut())?;
         if let Some(db) = db {
             for first in (0..end - start).step_by(64) {
                 let part = dz.rows(first, (first + 64).min(end - start))?;
