@@ -55,7 +55,8 @@ pub(super) fn attention(examined: &Examined) -> Result<Option<Section>> {
     if maps.is_empty() {
         return Ok(None);
     }
-    let about = "Each row is a token that was written, each column a source token; the stronger the blue, the more it was looked at.";
+    let about =
+        "A row is a token that was written, a column one of the source; where it is blue, the model looked.";
     let body = [note(about), Html::element("div", "maps", maps.into_iter().collect())];
     Ok(Some(Section::new("attention", "Attention", body)))
 }
