@@ -130,7 +130,7 @@ const GROUPS: [&[Metric]; 6] = [
 pub(crate) fn in_words(metric: Metric) -> &'static str {
     match metric {
         Metric::Wer => "word error rate",
-        Metric::Per => "phoneme error rate",
+        Metric::Per => "token error rate",
         Metric::Cer => "character error rate",
         Metric::Acc => "accuracy",
         Metric::Ppl => "perplexity",

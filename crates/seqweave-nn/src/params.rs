@@ -262,8 +262,8 @@ impl Params {
     /// A weight `[M,K]` with its layouts for matrix products, kept until somebody asks for write access to the values.
     ///
     /// A decoder multiplies by the same weights at every token; laying them out costs more than the product of a few
-    /// rows. The price is a second copy of the weights in use; in training, the copies for forward products are let go
-    /// before those for backward products are made.
+    /// rows. The price is a second copy of the weights in use, and in training a third, unless `Ctx::forward_is_over` lets
+    /// go of the copies for forward products before those for backward products are made.
     pub(crate) fn weight(&self, id: ParamId) -> Result<Weight> {
         let value = self.get(id)?;
         // A layout is made when a product asks the weight for it, so nothing takes long under the lock.
@@ -442,6 +442,22 @@ mod tests {
         drop(held);
         params.set_by_name("w", &[2.0; 6]).unwrap();
         assert_eq!(params.weight(id).unwrap().value().to_vec(), [2.0; 6]);
+    }
+
+    #[test]
+    fn the_end_of_a_forward_pass_drops_its_layouts_and_keeps_those_of_the_backward_pass() {
+        let mut builder = ParamsBuilder::new();
+        let id = builder.root().param("w", [3, 2], Init::Constant(1.0));
+        let params = builder.build(&Device::cpu(), 0).unwrap();
+        let before = params.weight(id).unwrap();
+        let of_a_rule = before.for_backward();
+        let again = params.weight(id).unwrap();
+        assert!(std::ptr::eq(before.transposed(), again.transposed()), "made once");
+
+        params.drop_forward_layouts();
+        let after = params.weight(id).unwrap();
+        assert!(!std::ptr::eq(before.transposed(), after.transposed()), "made anew");
+        assert!(std::ptr::eq(of_a_rule.plain(), after.plain()), "that of the backward pass stays");
     }
 
     fn small() -> (Params, [ParamId; 3]) {

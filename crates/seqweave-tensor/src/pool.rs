@@ -82,12 +82,13 @@ impl Pool {
     pub(crate) fn alloc(pool: &Arc<Pool>, len: usize) -> CpuBuffer {
         let blocks = len.div_ceil(BLOCK);
         let mut stock = pool.stock();
-        let piece = if blocks < LONG {
-            let blocks = size_class(blocks);
-            let recycled = stock.short.get_mut(&blocks).and_then(Vec::pop);
-            recycled.unwrap_or_else(|| pool.make(&mut stock, blocks))
+        let class = size_class(blocks);
+        let piece = if class < LONG {
+            let recycled = stock.short.get_mut(&class).and_then(Vec::pop);
+            recycled.unwrap_or_else(|| pool.make(&mut stock, class))
         } else {
-            let blocks = blocks.next_multiple_of(GRAIN);
+            // Never below `LONG`: by its length a piece finds the way back.
+            let blocks = blocks.max(LONG).next_multiple_of(GRAIN);
             stock.cut(blocks).unwrap_or_else(|| {
                 let region = blocks.max(REGION).max(stock.regions / 2).next_multiple_of(HUGE / BLOCK_BYTES);
                 let region = pool.make(&mut stock, region);
@@ -316,6 +317,17 @@ mod tests {
         assert_eq!(free(&pool), [REGION]);
         assert_ne!(Pool::alloc(&pool, 2 * LONG * BLOCK).as_slice().as_ptr(), b_at);
         assert_eq!((pool.made(), free(&pool)), (1, vec![REGION]));
+    }
+
+    #[test]
+    fn every_length_comes_back_to_where_it_is_looked_for() {
+        for blocks in (1..=2 * LONG).chain([REGION - 1, REGION]) {
+            let pool = Arc::new(Pool::default());
+            for _ in 0..3 {
+                drop(Pool::alloc(&pool, blocks * BLOCK));
+            }
+            assert_eq!(pool.made(), 1, "{blocks} blocks");
+        }
     }
 
     #[test]

@@ -116,8 +116,8 @@ impl Config {
     /// A hash of the settings that decide the weights after a given number of steps, for telling whether a
     /// checkpoint belongs to this configuration.
     ///
-    /// Left out are names and paths (the data and the model to start from have hashes of their own), limits and intervals that only decide
-    /// when to stop, log or save, decoding defaults, and the machine.
+    /// Left out are names and paths (the data and the model to start from have hashes of their own), limits and intervals
+    /// that only decide when to stop, log or save, decoding defaults, and the machine.
     pub fn hash(&self) -> String {
         blake3::hash(self.hashed().join("\n").as_bytes()).to_hex().to_string()
     }

@@ -56,18 +56,19 @@ pub(crate) fn check_settings(run: &RunFolder, found: &Checkpoint, config: &Confi
     check_model(&found.folder, model, path)
 }
 
-/// Refuses a checkpoint of a run that started from another model than the one in `path`. A place where nothing can be read
-/// is no other model: all that the run took is in its checkpoint.
+/// Refuses a checkpoint of a run that started from another model than the one in `path`. A place where nothing is holds no
+/// other model: all that the run took is in its checkpoint.
 fn check_model(folder: &Path, started_from: Option<&str>, path: Option<&Path>) -> Result<()> {
     let same = |found: &str, expected: &str| check_same(folder, "train.init_from", found, expected);
     match (started_from, path) {
         (None, None) => Ok(()),
         (Some(hash), None) => same(&format!("the model {hash}"), "none"),
         (None, Some(path)) => same("none", &path.display().to_string()),
-        (Some(hash), Some(path)) => match Initial::open(path) {
-            Ok(model) => same(&format!("the model {hash}"), &format!("the model {}", model.hash()?)),
-            Err(_) => Ok(()),
-        },
+        (Some(_), Some(path)) if !path.exists() => Ok(()),
+        (Some(hash), Some(path)) => {
+            let model = Initial::open(path)?;
+            same(&format!("the model {hash}"), &format!("the model {}", model.hash()?))
+        }
     }
 }
 

@@ -41,6 +41,10 @@ pub fn run(args: &[OsString]) -> Result<()> {
         None => 1,
         Some(value) => number_of_seeds(&value)?,
     };
+    own(&train_args, "--run", "nothing: each model has its folder")?;
+    if seeds > 1 {
+        own(&train_args, "--seed", "nothing: with --seeds each model has its own")?;
+    }
     let binary = binary::build()?;
     let folder = root.join("runs/recipes").join(recipe.name);
     prepare(recipe, &root, &sets, &folder)?;
@@ -82,6 +86,19 @@ fn take(args: &mut Vec<OsString>, option: &'static str, expected: &'static str) 
         None => Ok(None),
         Some(at) if at + 1 < args.len() => Ok(args.drain(at..at + 2).nth(1)),
         Some(_) => Err(Error::Option { option, expected, found: None }),
+    }
+}
+
+/// Refuses an option of train that the recipe gives itself.
+fn own(args: &[OsString], option: &'static str, expected: &'static str) -> Result<()> {
+    let is_given = |arg: &OsString| {
+        arg.to_str().is_some_and(|arg| {
+            arg.strip_prefix(option).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+        })
+    };
+    match args.iter().find(|arg| is_given(arg)) {
+        Some(arg) => Err(Error::Option { option, expected, found: Some(arg.to_string_lossy().into_owned()) }),
+        None => Ok(()),
     }
 }
 
@@ -182,6 +199,10 @@ mod tests {
             assert!(error.to_string().contains(wrong), "{error}");
         }
         assert_eq!([run_name(1), run_name(2)], ["run", "run-2"]);
+
+        let args = ["--seeds", "--run=other"].map(OsString::from);
+        assert!(own(&args, "--seed", "").is_ok());
+        assert!(own(&args, "--run", "").unwrap_err().to_string().contains("--run=other"));
     }
 
     #[test]

@@ -43,10 +43,11 @@ pub fn checkup_lines(checkup: &Checkup) -> Vec<String> {
         grouped(*parameters),
         *parameters as f64 / data.tokens.max(1) as f64
     ));
-    lines.push(match memory {
-        MemoryCheck::Checked(device) => format!("memory   that of {device}"),
-        MemoryCheck::Unchecked(why) => format!("memory   not checked: {why}"),
-    });
+    let memory = match memory {
+        MemoryCheck::Checked(device) => format!("that of {device}"),
+        MemoryCheck::Unchecked(why) => format!("not checked: {why}"),
+    };
+    lines.extend(wrapped("memory   ", &memory));
     for finding in &data.findings {
         lines.push(String::new());
         lines.extend(finding_lines(finding));

@@ -10,12 +10,17 @@ use crate::progress::{duration, grouped, outcome_words};
 
 /// The score that matters most, large, and in a sentence what it was measured on.
 ///
-/// Of several runs it is the best one, where all were measured by it.
+/// Of several runs it is that of the best one, where all were measured by it on the same pairs, and else none.
 pub(super) fn headline(runs: &[Run]) -> Html {
     let Some(metric) = runs.first().and_then(deciding) else { return Html::default() };
     let of = |run: &Run| leading(run, metric);
     let better = |a: &(usize, f64), b: &(usize, f64)| metric.is_better(b.1, a.1);
-    let values = runs.iter().enumerate().filter_map(|(i, run)| Some((i, of(run)?.0)));
+    let data = |run: &Run| run.examined.as_ref().map(|examined| examined.data_hash.clone());
+    if runs.iter().any(|run| data(run) != data(&runs[0])) {
+        return Html::default();
+    }
+    let values: Option<Vec<f64>> = runs.iter().map(|run| Some(of(run)?.0)).collect();
+    let values = values.unwrap_or_default().into_iter().enumerate();
     let Some((place, value)) = values.reduce(|a, b| if better(&a, &b) { b } else { a }) else {
         return Html::default();
     };

@@ -130,6 +130,12 @@ fn several_runs_are_compared_and_have_sections_of_their_own() {
     let whole = page(runs.clone());
     assert!(whole.contains("The best of 2 runs is two: on 1 pair of x"), "{whole}");
     assert!(whole.contains("id=\"comparison\"") && whole.contains("<b>p = 0.0123</b>"));
+    let mut elsewhere = runs.clone();
+    elsewhere[1].examined.as_mut().unwrap().data_hash = "other pairs".to_owned();
+    assert!(!page(elsewhere).contains("The best of"), "scores of other pairs are not compared");
+    let mut unmeasured = runs.clone();
+    unmeasured[1].examined.as_mut().unwrap().scores[0].score.metric = Metric::Ter;
+    assert!(!page(unmeasured).contains("The best of"), "a metric of one run is not compared");
     // A metric of one run alone has a column too, and a link says only once whose it is.
     let mut third = run("three", "x");
     let ter = Score { metric: Metric::Ter, value: Some(41.5), total: 7 };

@@ -171,11 +171,14 @@ impl View<'_> {
 
     /// How much of the way is done: a line from edge to edge, and the share behind it.
     fn progress(&self, total: u64, width: usize) -> Line<'static> {
-        let share = (self.log.step() as f64 / total.max(1) as f64).clamp(0.0, 1.0);
-        // Rounded down: the whole is said when it is done.
-        let percent = format!(" {:>3} %", (100.0 * share).floor());
+        // Rounded down, in whole numbers: all of it is said when it is done.
+        let of = |whole: usize| {
+            let (step, total) = (u128::from(self.log.step()), u128::from(total.max(1)));
+            (whole as u128 * step / total).min(whole as u128) as usize
+        };
+        let percent = format!(" {:>3} %", of(100));
         let room = width.saturating_sub(percent.len());
-        let done = (share * room as f64).floor() as usize;
+        let done = of(room);
         let dim = Style::new().add_modifier(Modifier::DIM);
         Line::from(vec![
             Span::styled("━".repeat(done), self.style(Color::Blue)),

@@ -126,6 +126,16 @@ fn a_run_whose_numbers_are_no_numbers_is_drawn() {
 }
 
 #[test]
+fn the_share_that_is_done_is_not_lost_to_rounding() {
+    let mut log = log();
+    log.steps.truncate(1);
+    log.validations.clear();
+    (log.steps[0].step, log.steps[0].total) = (29, 100);
+    // As floats, 100 · (29 / 100) is a little below 29.
+    assert!(picture(&log, 80).contains("┄  29 %\n"), "{}", picture(&log, 80));
+}
+
+#[test]
 fn a_low_terminal_shows_what_matters_most() {
     let log = log();
     for rows in 1..40 {

@@ -80,7 +80,7 @@ pub fn linear_cross_entropy(
     if let Device::Cuda(_) = check::device(OP, x, &[w.value(), b.unwrap_or(x)])? {
         return on_cuda(x, w, b, targets, ignore, smoothing, scale);
     }
-    // With gradients, this is the one use of the weight until the next update: its layouts, the longest of all, go with it.
+    // With gradients, nothing else of this pass multiplies by the weight: its layouts, the longest of all, go with it.
     let own;
     let w = if scale.is_some() {
         own = Weight::new(w.value())?;
