@@ -2,11 +2,12 @@
 #![allow(dead_code)] // each test binary uses a part of it
 #![allow(clippy::unnecessary_cast)] // `as Float` is a cast in one of the two builds only
 
-use seqweave_nn::{AttentionKind, CellKind, DropoutKind, Params};
+use seqweave_autograd::Tape;
+use seqweave_nn::{AttentionKind, CellKind, Ctx, DropoutKind, Optimizer, OptimizerConfig, Params};
 use seqweave_seq2seq::{
-    BridgeKind, DecoderConfig, EncoderConfig, FeaturesConfig, Merge, ModelConfig, Seq2Seq, Tie,
+    Batch, BridgeKind, DecoderConfig, EncoderConfig, FeaturesConfig, Merge, ModelConfig, Seq2Seq, Tie,
 };
-use seqweave_tensor::{Device, Float};
+use seqweave_tensor::{Device, Float, Philox};
 use seqweave_testkit::SplitMix64;
 
 /// Vocabulary of both sides: the four reserved tokens and seven words.
@@ -106,5 +107,39 @@ pub fn draw(params: &mut Params, seed: u64, scale: f64) {
     for (name, n) in names {
         let values: Vec<Float> = rng.uniforms(n, -scale, scale).iter().map(|&x| x as Float).collect();
         params.set_by_name(&name, &values).expect("a parameter of this model");
+    }
+}
+
+/// A small model with its optimizer and the one batch that it is trained on.
+pub struct Training {
+    model: Seq2Seq,
+    params: Params,
+    optimizer: Optimizer,
+    batch: Batch,
+}
+
+impl Training {
+    /// A batch of five pairs of up to `longest` words.
+    pub fn new(config: &ModelConfig, longest: usize, device: &Device) -> Training {
+        let rows: Vec<_> = sentences(5, longest, 1).into_iter().zip(sentences(5, longest, 2)).collect();
+        let batch = Batch::from_rows(&rows).expect("sentences of the vocabulary");
+        let (model, params) = Seq2Seq::build(config, VOCAB, VOCAB, device, 3).expect("a valid shape");
+        let optimizer = Optimizer::new(&OptimizerConfig::default(), &params).expect("the defaults");
+        Training { model, params, optimizer, batch }
+    }
+
+    /// Takes a step, and says how many operations it recorded.
+    pub fn step(&mut self, step: u64) -> usize {
+        self.params.zero_grad().unwrap();
+        let tape = Tape::new();
+        let loss = {
+            let cx = Ctx::train(&self.params, tape.clone(), Some(Philox { seed: 1, step }));
+            self.model.loss(&cx, &self.batch, 0.1, 0.1).unwrap().0
+        };
+        let operations = tape.len();
+        tape.backward(&loss, Some(self.params.grads_mut())).unwrap();
+        drop(loss);
+        self.optimizer.step(&mut self.params, 1e-3, Some(1.0)).unwrap();
+        operations
     }
 }
