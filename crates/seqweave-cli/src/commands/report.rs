@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use seqweave_data::{Level, Pair, SourceSpec};
+use seqweave_data::{Level, Pair, SourceSpec, is_mostly_unspaced};
 use seqweave_metrics::{Measured, Metric};
 use seqweave_train::config::{Config, Sources};
 use seqweave_train::run_log::RunLog;
@@ -114,7 +114,7 @@ fn look(
     let translate = translate_options(&translator, &measure.search);
     let beam = translate.search.beam;
     ui.note(format!("measuring {} on {} pairs, beam {beam}", folder.display(), pairs.len()));
-    let metrics = metrics(&config, measure);
+    let metrics = metrics(&config, measure, &pairs);
     let evaluate = EvaluateOptions { translate, metrics, text: measure.scoring.options() };
     let options = ExamineOptions { evaluate, buckets: BUCKETS, worst: WORST, attention: MAPS };
     let found = examine(&translator, &pairs, &options)?;
@@ -154,9 +154,8 @@ fn name(pairs: &SourceSpec) -> String {
 }
 
 /// What was asked for, or what the run measures itself and a few more, each once.
-fn metrics(config: &Config, measure: &Measure) -> Vec<Metric> {
-    // A text that is written character by character has no words to count errors in.
-    let rate = if config.data.tgt.level == Level::Char { Metric::Cer } else { Metric::Per };
+fn metrics(config: &Config, measure: &Measure, pairs: &[Pair]) -> Vec<Metric> {
+    let rate = rate(config.data.tgt.level, pairs);
     let own = config.valid.metrics.iter().copied().chain([Metric::Acc, rate, Metric::Chrf]);
     let wanted: Vec<Metric> =
         if measure.metrics.is_empty() { own.collect() } else { measure.metrics.clone() };
@@ -167,6 +166,13 @@ fn metrics(config: &Config, measure: &Measure) -> Vec<Metric> {
         }
     }
     metrics
+}
+
+/// The share of symbols that are wrong: of characters, where the targets have no words to count errors in.
+fn rate(level: Level, pairs: &[Pair]) -> Metric {
+    let targets = pairs.iter().map(|pair| pair.tgt.as_str());
+    let no_words = level == Level::Char || is_mostly_unspaced(targets);
+    if no_words { Metric::Cer } else { Metric::Per }
 }
 
 /// `step-00000250, the best checkpoint of runs/g2p`
@@ -193,6 +199,14 @@ fn hash(pairs: &[Pair]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_are_counted_in_characters_where_there_are_no_words() {
+        let rate_of = |level, tgt: &str| rate(level, &[Pair { src: "x".into(), tgt: tgt.into(), line: 1 }]);
+        assert_eq!(rate_of(Level::Bpe, "我愛你。"), Metric::Cer);
+        assert_eq!(rate_of(Level::Bpe, "I love you."), Metric::Per);
+        assert_eq!(rate_of(Level::Char, "I love you."), Metric::Cer);
+    }
 
     #[test]
     fn runs_are_told_apart_by_the_ends_of_their_paths() {
