@@ -2,7 +2,7 @@
 //!
 //! The kernels themselves are the `.cu` files of `cu/`; `cargo xtask kernels build` compiles them with a pinned NVRTC into
 //! `images/`, which is committed and embedded here, so a user needs a driver and nothing else.
-//! `src/entries.rs` is generated from their `KERNEL` declarations by the same command.
+//! `src/entries/` is generated from their `KERNEL` declarations by the same command.
 //! This crate launches nothing and loads no library: `seqweave-tensor` does.
 //!
 //! ```

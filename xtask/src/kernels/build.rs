@@ -17,6 +17,10 @@ use super::{Outcome, generate, table};
 use crate::error::{Error, Result};
 use crate::{process, workspace};
 
+/// The folders of generated files.
+const ENTRIES: &str = "kernels/src/entries";
+const LAUNCHERS: &str = "crates/seqweave-tensor/src/cuda/launchers";
+
 /// A file that the sources determine.
 struct Output {
     path: PathBuf,
@@ -55,9 +59,10 @@ pub fn check() -> Result<Outcome> {
     let sources = Sources::read()?;
     let committed = read_manifest()?;
     let mut findings = stale(&sources, &committed);
-    for Output { path, bytes } in texts(&sources, &committed)? {
-        if !same(&path, &bytes) {
-            findings.push(format!("{} is not what the sources give", shown(&path)));
+    let texts = texts(&sources, &committed)?;
+    for Output { path, bytes } in &texts {
+        if !same(path, bytes) {
+            findings.push(format!("{} is not what the sources give", shown(path)));
         }
     }
     findings.extend(over_limit(&sources, &committed)?);
@@ -73,13 +78,14 @@ pub fn check() -> Result<Outcome> {
     };
     let compiled = compile(&sources, &library)?;
     let images = compiled.images.len();
-    let outputs: Vec<Output> =
+    let mut outputs: Vec<Output> =
         compiled.images.into_iter().chain([manifest_file(&compiled.manifest)]).collect();
     for Output { path, bytes } in &outputs {
         if !same(path, bytes) {
             findings.push(format!("{} differs from what the sources compile to", shown(path)));
         }
     }
+    outputs.extend(texts);
     findings.extend(strangers(&outputs)?.iter().map(|path| format!("{} belongs to no source", shown(path))));
     told(&findings)?;
     let kernels: usize = sources.families.iter().map(|family| family.kernels.len()).sum();
@@ -229,26 +235,28 @@ fn over_limit(sources: &Sources, manifest: &Value) -> Result<Vec<String>> {
 /// The generated texts: entries, launchers, and the guide with its table.
 fn texts(sources: &Sources, manifest: &Value) -> Result<Vec<Output>> {
     let root = workspace::root();
-    let rust = |path: &str, text: String| -> Result<Output> {
+    let rust = |(folder, (name, text)): (&str, generate::File)| -> Result<Output> {
         let mut rustfmt = Command::new("rustfmt");
         rustfmt.args(["--edition", "2024", "--config-path"]).arg(root.join("rustfmt.toml"));
-        Ok(Output { path: root.join(path), bytes: process::filter(&mut rustfmt, &text)?.into_bytes() })
+        let path = root.join(folder).join(name);
+        Ok(Output { path, bytes: process::filter(&mut rustfmt, &text)?.into_bytes() })
     };
     let guide = root.join("docs/guide/kernels.md");
     let text = std::fs::read_to_string(&guide).map_err(Error::io("reading", &guide))?;
     let text = table::replace(&text, &table::table(sources, manifest))
         .ok_or_else(|| Error::Content { path: guide.clone(), expected: table::MARKERS.join(" and ") })?;
-    Ok(vec![
-        rust("kernels/src/entries.rs", generate::entries(&sources.families, manifest))?,
-        rust("crates/seqweave-tensor/src/cuda/launchers.rs", generate::launchers(&sources.families))?,
-        Output { path: guide, bytes: text.into_bytes() },
-    ])
+    let entries = generate::entries(&sources.families, manifest).into_iter().map(|file| (ENTRIES, file));
+    let launchers = generate::launchers(&sources.families).into_iter().map(|file| (LAUNCHERS, file));
+    let mut outputs = entries.chain(launchers).map(rust).collect::<Result<Vec<_>>>()?;
+    outputs.push(Output { path: guide, bytes: text.into_bytes() });
+    Ok(outputs)
 }
 
-/// Images that no source makes.
+/// Images and generated files that no source makes.
 fn strangers(outputs: &[Output]) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let mut folders = vec![sources::folder().join("images")];
+    let root = workspace::root();
+    let mut folders = vec![sources::folder().join("images"), root.join(ENTRIES), root.join(LAUNCHERS)];
     while let Some(folder) = folders.pop() {
         if !folder.exists() {
             continue;
