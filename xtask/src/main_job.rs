@@ -74,7 +74,8 @@ pub fn report(args: &[OsString]) -> Result<()> {
     for (word, _) in drawn {
         for kind in ["svg", "png"] {
             let file = format!("{FOLDER}/attention-{word}.{kind}");
-            process::run(&mut seqweave(&["plot", "attention", "-m", RUN, "--text", &word, "-o", &file]))?;
+            let plot = ["plot", "attention", "-q", "-m", RUN, "--text", &word, "-o", &file];
+            process::run(&mut seqweave(&plot))?;
             println!("  {file}");
         }
     }
