@@ -3,8 +3,11 @@
 //! Work is cut into chunks of a fixed length; a chunk is always computed by one thread in one order. Below a
 //! threshold the loop stays on the calling thread, because handing work over costs a few microseconds.
 
+mod rounds;
+
 use crate::Float;
 use rayon::prelude::*;
+pub(crate) use rounds::{MAX_CHUNKS, rounds};
 use std::cell::RefCell;
 
 /// Elements of pointwise work below which a loop stays serial.
@@ -56,41 +59,13 @@ pub(crate) fn for_rows(
     }
 }
 
-/// As [`for_rows`], for `N` results at once: calls `f(row, [row of each])`; result `i` has rows of `columns[i]` elements.
-pub(crate) fn for_rows_of<const N: usize>(
-    outs: [&mut [Float]; N],
-    columns: [usize; N],
-    work: usize,
-    f: impl Fn(usize, [&mut [Float]; N]) + Sync,
-) {
-    let rows = outs[0].len() / columns[0].max(1);
-    debug_assert!((0..N).all(|i| outs[i].len() == rows * columns[i]), "every result has as many rows");
-    let rows_per_task = if rows * work < SERIAL_BELOW { rows } else { (4096 / work.max(1)).max(1) };
-    split_rows(0, rows, rows_per_task, outs, columns, &f);
-}
-
-/// Halves the rows until a task is small enough.
-fn split_rows<const N: usize>(
-    first: usize,
-    rows: usize,
-    rows_per_task: usize,
-    mut outs: [&mut [Float]; N],
-    columns: [usize; N],
-    f: &(impl Fn(usize, [&mut [Float]; N]) + Sync),
-) {
-    // Takes the first `n` rows off every result.
-    let mut take = |n: usize| -> [&mut [Float]; N] {
-        std::array::from_fn(|i| outs[i].split_off_mut(..n * columns[i]).expect("the rows are there"))
-    };
-    if rows <= rows_per_task {
-        return (first..first + rows).for_each(|row| f(row, take(1)));
+/// Calls `f(i)` for `i` in `0..n`; `work` is the cost of one in elements touched.
+pub(crate) fn for_each(n: usize, work: usize, f: impl Fn(usize) + Sync) {
+    if n * work < SERIAL_BELOW {
+        (0..n).for_each(f);
+    } else {
+        (0..n).into_par_iter().with_min_len(4096 / work.max(1)).for_each(&f);
     }
-    let half = rows / 2;
-    let (low, high) = (take(half), take(rows - half));
-    rayon::join(
-        || split_rows(first, half, rows_per_task, low, columns, f),
-        || split_rows(first + half, rows - half, rows_per_task, high, columns, f),
-    );
 }
 
 /// Lends `f` `len` numbers of this thread's own, which hold what they held. A loop's body asks for room here instead of
@@ -131,6 +106,7 @@ pub(crate) fn map_rows<R: Send>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
     fn every_element_is_visited_once() {
@@ -160,15 +136,12 @@ mod tests {
             outer.to_vec()
         });
         assert_eq!(inner, [1.0; 5], "a call within a call has room of its own");
-        for rows in [1, 5, 3001] {
-            let (mut wide, mut narrow) = (vec![0.0; rows * 20], vec![0.0; rows]);
-            for_rows_of([&mut wide, &mut narrow], [20, 1], 20, |row, [wide, narrow]| {
-                wide.iter_mut().for_each(|x| *x += row as Float);
-                narrow[0] += row as Float;
+        for n in [0, 5, SERIAL_BELOW + 17] {
+            let calls: Vec<AtomicUsize> = (0..n).map(AtomicUsize::new).collect();
+            for_each(n, 3, |i| {
+                calls[i].fetch_add(1, Ordering::Relaxed);
             });
-            assert!(wide.chunks(20).zip(&narrow).enumerate().all(|(row, (wide, narrow))| {
-                *narrow == row as Float && wide.iter().all(|x| x == narrow)
-            }));
+            assert!(calls.into_iter().enumerate().all(|(i, calls)| calls.into_inner() == i + 1));
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! All of them do the same arithmetic, one fused multiply-add chain an element, so they give the same bits.
 
+use super::KC;
 use crate::Float;
 #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
 use crate::level::{Level, limit};
@@ -115,7 +116,7 @@ impl Isa {
     }
 
     /// Most rows of a tile.
-    pub(crate) fn mr(self) -> usize {
+    pub(crate) const fn mr(self) -> usize {
         match self {
             #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
             Isa::Avx512 => 12,
@@ -144,11 +145,42 @@ pub(crate) enum Element {
     Pair,
 }
 
+/// Elements from one row of a copied tile to the next. A number that the compiler knows, so that a kernel needs one pointer
+/// for all rows; and no power of two, so that the rows do not share cache sets.
+pub(crate) const COPY_ROW: usize = KC + 4;
+
+/// How the elements of a tile of `a` lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// A copy, row after row, [`COPY_ROW`] apart.
+    Rows,
+    /// A copy, step after step, [`Isa::mr`] apart.
+    Steps,
+    /// As the matrix: so far from one row to the next, so far from one step to the next.
+    Matrix {
+        /// Elements from row to row.
+        row: usize,
+        /// Elements from step to step.
+        column: usize,
+    },
+}
+
+impl Layout {
+    /// Elements from one row to the next, and from one step to the next.
+    fn strides(self, isa: Isa) -> (usize, usize) {
+        match self {
+            Layout::Rows => (COPY_ROW, 1),
+            Layout::Steps => (1, isa.mr()),
+            Layout::Matrix { row, column } => (row, column),
+        }
+    }
+}
+
 /// A tile of `mr` rows and `width ≤ nr` columns, or of all columns of `isa.panels_at_once(mr)` panels:
 /// `c = start + a·panel`.
 ///
-/// `a` is `(slice, row stride, column stride)`, `panels` are k-major with `isa.nr()` columns and begin `panels.1` elements
-/// apart, `c` and `start` are `(pointer, row stride)`; a null `start` stands for zeros, and `start` may be `c`.
+/// `panels` are k-major with `isa.nr()` columns and begin `panels.1` elements apart, `c` and `start` are
+/// `(pointer, row stride)`; a null `start` stands for zeros, and `start` may be `c`.
 ///
 /// # Safety
 /// `isa` is available, and has pairs if `element` says so; `mr ≤ isa.mr()`; `a` holds `mr` by `k`; a panel holds `k·nr`; `c` may be written for `mr` rows of
@@ -157,7 +189,7 @@ pub(crate) unsafe fn tile(
     isa: Isa,
     element: Element,
     mr: usize,
-    a: (&[Float], usize, usize),
+    a: (&[Float], Layout),
     panels: (&[Float], usize),
     k: usize,
     start: (*const Float, usize),
@@ -168,10 +200,11 @@ pub(crate) unsafe fn tile(
     let nr = isa.nr();
     let last = width.div_ceil(nr) - 1;
     debug_assert!(last == 0 || width == nr * isa.panels_at_once(mr));
+    let (row, column) = a.1.strides(isa);
     debug_assert!(
         panels.0.len() >= last * panels.1 + k * nr
             && mr <= isa.mr()
-            && a.0.len() > (mr - 1) * a.1 + (k - 1) * a.2
+            && a.0.len() > (mr - 1) * row + (k - 1) * column
     );
     if width >= nr {
         // SAFETY: passed on from the caller.
@@ -227,21 +260,27 @@ pub(crate) fn prefetch_far(at: *const Float) {
     }
 }
 
-/// Calls `$kernel::<rows, panels, ahead>` with the number of rows, and of panels at once, as constants, and whether it asks
-/// for what comes next. Several panels at once never do.
+/// Calls `$kernel::<rows, panels, row, column, ahead>`: with the number of rows and of panels at once as constants, with the
+/// strides of a copied tile as constants and zeros for those of a matrix, and with whether it asks for what comes next,
+/// which several panels at once and tiles that were not copied never do.
 #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
 macro_rules! by_rows {
-    ($rows:expr, $many:expr, $ahead:expr, $kernel:ident, $args:tt, $($n:literal)*) => {
-        match ($rows, $many, $ahead) {
-            (1, true, _) => by_rows!(@call $kernel 1 4 false $args),
-            (2, true, _) => by_rows!(@call $kernel 2 2 false $args),
-            $(($n, _, false) => by_rows!(@call $kernel $n 1 false $args),)*
-            $(($n, _, true) => by_rows!(@call $kernel $n 1 true $args),)*
+    ($isa:ident, $layout:expr, $rows:expr, $many:expr, $ahead:expr, $kernel:ident, $args:tt, $($n:literal)*) => {
+        match ($rows, $many) {
+            (1, true) => by_rows!(@call $kernel 1 4 0 0 false $args),
+            (2, true) => by_rows!(@call $kernel 2 2 0 0 false $args),
+            $(($n, _) => match ($layout, $ahead) {
+                (Layout::Rows, false) => by_rows!(@call $kernel $n 1 COPY_ROW 1 false $args),
+                (Layout::Rows, true) => by_rows!(@call $kernel $n 1 COPY_ROW 1 true $args),
+                (Layout::Steps, false) => by_rows!(@call $kernel $n 1 1 { Isa::$isa.mr() } false $args),
+                (Layout::Steps, true) => by_rows!(@call $kernel $n 1 1 { Isa::$isa.mr() } true $args),
+                (Layout::Matrix { .. }, _) => by_rows!(@call $kernel $n 1 0 0 false $args),
+            },)*
             _ => unreachable!("a tile has at most isa.mr() rows"),
         }
     };
-    (@call $kernel:ident $n:literal $panels:literal $ahead:literal ($($arg:expr),*)) => {
-        $kernel::<$n, $panels, $ahead>($($arg),*)
+    (@call $kernel:ident $n:literal $panels:literal $row:tt $column:tt $ahead:literal ($($arg:expr),*)) => {
+        $kernel::<$n, $panels, $row, $column, $ahead>($($arg),*)
     };
 }
 
@@ -254,7 +293,7 @@ unsafe fn full_tile(
     isa: Isa,
     element: Element,
     mr: usize,
-    a: (&[Float], usize, usize),
+    a: (&[Float], Layout),
     panels: (&[Float], usize),
     k: usize,
     start: (*const Float, usize),
@@ -262,24 +301,25 @@ unsafe fn full_tile(
     width: usize,
     ahead: Ahead,
 ) {
-    let (a, row, column) = a;
+    let (a, layout) = a;
+    let (row, column) = layout.strides(isa);
     let (a, b, next) = (a.as_ptr(), panels.0.as_ptr(), panels.1);
     let many = width > isa.nr();
     // SAFETY: passed on from the caller of `tile`.
     unsafe {
         #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
         if element == Element::Pair {
-            return by_rows!(mr, many, ahead.stride > 0, avx512bf16, (a, row, column, b, next, k, start, c, ahead), 1 2 3 4 5 6 7 8 9 10 11 12);
+            return by_rows!(Avx512, layout, mr, many, ahead.stride > 0, avx512bf16, (a, row, column, b, next, k, start, c, ahead), 1 2 3 4 5 6 7 8 9 10 11 12);
         }
         debug_assert_eq!(element, Element::Number);
         match isa {
             #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
             Isa::Avx512 => {
-                by_rows!(mr, many, ahead.stride > 0, avx512, (a, row, column, b, next, k, start, c, ahead), 1 2 3 4 5 6 7 8 9 10 11 12)
+                by_rows!(Avx512, layout, mr, many, ahead.stride > 0, avx512, (a, row, column, b, next, k, start, c, ahead), 1 2 3 4 5 6 7 8 9 10 11 12)
             }
             #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
             Isa::Avx2 => {
-                by_rows!(mr, many, ahead.stride > 0, avx2, (a, row, column, b, next, k, start, c, ahead), 1 2 3 4 5 6)
+                by_rows!(Avx2, layout, mr, many, ahead.stride > 0, avx2, (a, row, column, b, next, k, start, c, ahead), 1 2 3 4 5 6)
             }
             Isa::Portable => match mr {
                 1 => portable::<1>(a, row, column, b, k, start, c),
@@ -297,7 +337,7 @@ unsafe fn full_tile(
 macro_rules! vector_kernels {
     (
         $(#[$meta:meta])* $tile:ident, $ceiling:ident, features $features:literal, lanes $lanes:literal, rows $rows:literal,
-        products $products:literal, $zero:ident, $splat:ident, $load:ident, $store:ident,
+        steps $steps:literal, products $products:literal, $zero:ident, $splat:ident, $load:ident, $store:ident,
         |$sum:ident, $x:ident, $y:ident| $multiply_add:expr
     ) => {
         $(#[$meta])*
@@ -305,7 +345,13 @@ macro_rules! vector_kernels {
         /// # Safety
         /// As [`tile`], with the features present.
         #[target_feature(enable = $features)]
-        unsafe fn $tile<const MR: usize, const PANELS: usize, const AHEAD: bool>(
+        unsafe fn $tile<
+            const MR: usize,
+            const PANELS: usize,
+            const ROW: usize,
+            const COLUMN: usize,
+            const AHEAD: bool,
+        >(
             a: *const f32,
             row: usize,
             column: usize,
@@ -328,8 +374,10 @@ macro_rules! vector_kernels {
                         }
                     }
                 }
+                let row = if ROW > 0 { ROW } else { row };
+                let column = if COLUMN > 0 { COLUMN } else { column };
                 let (mut a, mut b, mut line) = (a, b, ahead.from);
-                for _ in 0..k {
+                let mut step = |a: *const f32, b: *const f32| {
                     if AHEAD {
                         _mm_prefetch::<_MM_HINT_T1>(line.cast());
                         line = line.wrapping_byte_add(ahead.stride);
@@ -341,9 +389,15 @@ macro_rules! vector_kernels {
                             sums[p][i] = [multiply_add(sum[0], x, b0), multiply_add(sum[1], x, b1)];
                         }
                     }
-                    a = a.wrapping_add(column);
-                    b = b.add(2 * $lanes);
+                };
+                // Some steps a round of the loop, so that counting and moving pointers is little beside them.
+                let steps = if PANELS == 1 { $steps } else { 1 };
+                for _ in 0..k / steps {
+                    (0..steps).for_each(|l| step(a.add(l * column), b.add(l * 2 * $lanes)));
+                    a = a.wrapping_add(steps * column);
+                    b = b.add(steps * 2 * $lanes);
                 }
+                (0..k % steps).for_each(|l| step(a.add(l * column), b.add(l * 2 * $lanes)));
                 for p in 0..PANELS {
                     for i in 0..MR {
                         let c = c.add(i * ldc + p * 2 * $lanes);
@@ -376,7 +430,7 @@ macro_rules! vector_kernels {
 #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
 vector_kernels! {
     /// `MR` by 32 a panel on AVX-512.
-    avx512, multiply_adds_avx512, features "avx512f", lanes 16, rows 12, products 1,
+    avx512, multiply_adds_avx512, features "avx512f", lanes 16, rows 12, steps 2, products 1,
     _mm512_setzero_ps, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps,
     |sum, x, y| _mm512_fmadd_ps(x, y, sum)
 }
@@ -384,7 +438,7 @@ vector_kernels! {
 #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
 vector_kernels! {
     /// `MR` by 32 a panel on AVX-512 with pairs of bfloat16: a step of `k` is two products an element.
-    avx512bf16, multiply_adds_avx512bf16, features "avx512f,avx512bf16", lanes 16, rows 12, products 2,
+    avx512bf16, multiply_adds_avx512bf16, features "avx512f,avx512bf16", lanes 16, rows 12, steps 2, products 2,
     _mm512_setzero_ps, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps,
     |sum, x, y| _mm512_dpbf16_ps(sum, pairs(x), pairs(y))
 }
@@ -401,7 +455,7 @@ fn pairs(x: __m512) -> __m512bh {
 #[cfg(all(target_arch = "x86_64", not(seqweave_f64)))]
 vector_kernels! {
     /// `MR` by 16 a panel on AVX2.
-    avx2, multiply_adds_avx2, features "avx2,fma", lanes 8, rows 6, products 1,
+    avx2, multiply_adds_avx2, features "avx2,fma", lanes 8, rows 6, steps 4, products 1,
     _mm256_setzero_ps, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps,
     |sum, x, y| _mm256_fmadd_ps(x, y, sum)
 }

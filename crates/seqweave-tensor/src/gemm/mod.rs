@@ -6,6 +6,7 @@
 
 pub(crate) mod amx;
 mod bf16;
+mod blocks;
 mod kernel;
 mod panels;
 mod registers;
@@ -13,22 +14,15 @@ mod tiled;
 mod tiles;
 
 use crate::{Acc, Float, Precision, Trans};
+use kernel::Element;
 pub(crate) use kernel::Isa;
-use kernel::{Ahead, Element};
 pub(crate) use panels::Packed;
 use rayon::prelude::*;
 use std::ops::Range;
-use tiles::{Coming, TILE_COPY, copy_tiles};
 
 /// Steps of a panel slice at most. Every slice but the first reads and writes the result once more, which costs more than
 /// a slice that does not fit the first-level cache.
 const KC: usize = 384;
-
-/// Tiles of a block of `a`.
-const TILES: usize = 8;
-
-/// Elements of panels that stay in the second-level cache, so that asking for them ahead of time costs more than it saves.
-const NEAR: usize = 1 << 18;
 
 /// Multiply-adds below which a product stays on the calling thread.
 const SERIAL_BELOW: usize = 1 << 18;
@@ -200,12 +194,11 @@ pub(crate) fn run(m: usize, a: Operand<'_>, b: &Packed, start: Start<'_>, c: &mu
         return;
     }
     let c = Tiles { data: c.as_mut_ptr(), ldc };
-    let (mr, nr) = b.format.tile(b.isa);
-    let panels = n.div_ceil(nr);
+    let (mr, panels) = (b.format.tile(b.isa).0, b.panel_count());
     let serial_below = if b.format.unit().is_some() { SERIAL_BELOW_TILED } else { SERIAL_BELOW };
     let tasks = if m * n * k < serial_below { 1 } else { rayon::current_num_threads() * 3 };
     if tasks == 1 || rayon::current_num_threads() == 1 {
-        return task(a, b, start, c, 0..m, 0..panels);
+        return task(a, b, start, c, 0..m, std::array::from_ref(&(0..panels)));
     }
     // Cut the longer side first: every task copies its rows of `a` and streams its panels of `b`, and a cut through one
     // side makes the tasks share the other.
@@ -224,20 +217,47 @@ pub(crate) fn run(m: usize, a: Operand<'_>, b: &Packed, start: Start<'_>, c: &mu
     (0..by_columns * by_rows).into_par_iter().for_each(|part| {
         let (i, j) = (part / by_columns, part % by_columns);
         let panels = j * panels / by_columns..(j + 1) * panels / by_columns;
-        task(a, b, start, c, row(i)..row(i + 1), panels);
+        task(a, b, start, c, row(i)..row(i + 1), &[panels]);
     });
 }
 
+/// The columns of some panels of the result of [`run`], on this thread alone.
+///
+/// # Safety
+/// `c` may be written for `m` rows, `ldc` elements apart, of the columns of these panels, and read where `start` is the
+/// result; nobody else uses them meanwhile.
+pub(crate) unsafe fn run_panels(
+    m: usize,
+    a: Operand<'_>,
+    b: &Packed,
+    start: Acc,
+    c: *mut Float,
+    ldc: usize,
+    panels: &[Range<usize>],
+) {
+    assert!(b.k > 0, "a product of no steps");
+    assert!(panels.iter().all(|panels| panels.end <= b.panel_count()), "{panels:?} of {}", b.panel_count());
+    a.assert_holds(m, b.k);
+    if m > 0 {
+        task(a, b, start.into(), Tiles { data: c, ldc }, 0..m, panels);
+    }
+}
+
 /// One task: rows `rows` of the result, panels `panels`.
-fn task(a: Operand<'_>, b: &Packed, start: Start<'_>, c: Tiles, rows: Range<usize>, panels: Range<usize>) {
+fn task(a: Operand<'_>, b: &Packed, start: Start<'_>, c: Tiles, rows: Range<usize>, panels: &[Range<usize>]) {
     let acc = if matches!(start, Start::Zero) { Acc::Set } else { Acc::Add };
-    match b.format.unit() {
-        None => block(a, b, start, c, rows, panels),
-        // SAFETY: `Packed::of` made sure of the registers; `run` asserted that the rows and panels are the result's, and
-        // hands them to this task alone.
-        Some(Unit::Amx) => unsafe { tiled::block::<registers::Amx>(a, b, acc, c, rows, panels) },
-        // SAFETY: as above, and the twin is always there.
-        Some(Unit::Twin) => unsafe { tiled::block::<registers::Twin>(a, b, acc, c, rows, panels) },
+    let Some(unit) = b.format.unit() else {
+        return blocks::multiply(a, b, start, c, rows, panels);
+    };
+    for panels in panels {
+        let (rows, panels) = (rows.clone(), panels.clone());
+        match unit {
+            // SAFETY: `Packed::of` made sure of the registers; `run` and the caller of `run_panels` say that the rows and
+            // panels are the result's, and this task's alone.
+            Unit::Amx => unsafe { tiled::block::<registers::Amx>(a, b, acc, c, rows, panels) },
+            // SAFETY: as above, and the twin is always there.
+            Unit::Twin => unsafe { tiled::block::<registers::Twin>(a, b, acc, c, rows, panels) },
+        }
     }
 }
 
@@ -252,100 +272,3 @@ struct Tiles {
 unsafe impl Send for Tiles {}
 // SAFETY: as above.
 unsafe impl Sync for Tiles {}
-
-/// [`task`] on vector kernels.
-fn block(a: Operand<'_>, b: &Packed, start: Start<'_>, c: Tiles, rows: Range<usize>, panels: Range<usize>) {
-    let (nr, mr, k) = (b.isa.nr(), b.isa.mr(), b.k);
-    let tile_count = rows.len().div_ceil(mr);
-    let tile_row = |t: usize| rows.start + t * rows.len() / tile_count.max(1);
-    // Blocks of equally many tiles: a slice that meets one tile alone costs as much to bring here as one that meets all.
-    let blocks = tile_count.div_ceil(TILES);
-    // An untransposed tile that meets few panels is read where it lies, and so are rows too few to be in each other's way.
-    let few = b.isa.panels_at_once(rows.len());
-    let copies = a.column != 1 || (panels.len() > 2 && few == 1) || b.format != Format::F32;
-    let (all, stride) = (b.format.steps(k), b.format.stride());
-    COPY.with_borrow_mut(|copy| {
-        copy.resize(TILES * TILE_COPY, 0.0);
-        let slices = if copies || few == 1 { all.div_ceil(KC) } else { 1 };
-        // Whole panels lie behind one another, so the processor itself sees which comes next.
-        let far = slices > 1 && panels.len() * nr * all > NEAR;
-        for slice in 0..slices {
-            let (s0, s1) = (slice * all / slices, (slice + 1) * all / slices);
-            for block in 0..blocks {
-                let tiles = block * tile_count / blocks..(block + 1) * tile_count / blocks;
-                let mut coming = Coming::none();
-                if copies {
-                    let ks = |slice: usize| {
-                        slice * all / slices * stride..((slice + 1) * all / slices * stride).min(k)
-                    };
-                    let rows = tiles.clone().map(|t| tile_row(t)..tile_row(t + 1));
-                    copy_tiles(b.format, a, rows, ks(slice), copy);
-                    let end = (block + 2) * tile_count / blocks;
-                    if block + 1 < blocks {
-                        coming = Coming::new(a, tile_row(tiles.end)..tile_row(end), ks(slice));
-                    } else if slice + 1 < slices {
-                        coming = Coming::new(a, tile_row(0)..tile_row(tile_count / blocks), ks(slice + 1));
-                    }
-                }
-                // Each tile asks for its share.
-                let share = coming.left().div_ceil(panels.len() * tiles.len());
-                let mut p = panels.start;
-                while p < panels.end {
-                    let at_once = if (p + few) * nr <= b.n && p + few <= panels.end { few } else { 1 };
-                    let panel = (&b.panels(p)[s0 * nr..], all * nr);
-                    let width = (at_once * nr).min(b.n - p * nr);
-                    for t in tiles.clone() {
-                        let (i0, i1) = (tile_row(t), tile_row(t + 1));
-                        let tile = match (copies, a.column) {
-                            (false, _) => (&a.data[i0 * a.row + s0 * a.column..], a.row, a.column),
-                            (true, 1) => (&copy[(t - tiles.start) * TILE_COPY..], s1 - s0, 1),
-                            (true, _) => (&copy[(t - tiles.start) * TILE_COPY..], 1, i1 - i0),
-                        };
-                        // The tile after this one: below it, or at the top of the next panels.
-                        let next = if t + 1 < tiles.end { (t + 1, p) } else { (tiles.start, p + at_once) };
-                        let next = c.data.wrapping_add(tile_row(next.0) * c.ldc + next.1 * nr);
-                        kernel::prefetch(mr, nr, next, c.ldc);
-                        coming.ask(share);
-                        // And for its share of the panel slice that comes next.
-                        let stride = if far { nr * size_of::<Float>() / tiles.len() } else { 0 };
-                        let after = panel.0.as_ptr().wrapping_add(if far { at_once * panel.1 } else { 0 });
-                        let from = after.wrapping_byte_add((t - tiles.start) * (s1 - s0) * stride);
-                        let ahead = Ahead { from, stride };
-                        // SAFETY: `run` asserted that rows below `m` and columns below `n` lie within the slice, and that a
-                        // row to start with has all columns, and this task alone writes this tile. `Packed::of` made sure
-                        // of the kernel; `tile_row` keeps a tile within `mr` rows; tile and panel hold as many steps as are
-                        // asked for.
-                        unsafe {
-                            let c = (c.data.add(i0 * c.ldc + p * nr), c.ldc);
-                            let start = match start {
-                                _ if s0 > 0 => (c.0.cast_const(), c.1),
-                                Start::Zero => (std::ptr::null(), 0),
-                                Start::Result => (c.0.cast_const(), c.1),
-                                Start::Row(row) => (row.as_ptr().add(p * nr), 0),
-                            };
-                            let element = b.format.element();
-                            kernel::tile(
-                                b.isa,
-                                element,
-                                i1 - i0,
-                                tile,
-                                panel,
-                                s1 - s0,
-                                start,
-                                c,
-                                width,
-                                ahead,
-                            );
-                        }
-                    }
-                    p += at_once;
-                }
-            }
-        }
-    })
-}
-
-thread_local! {
-    /// Where a thread copies blocks of `a`.
-    static COPY: std::cell::RefCell<Vec<Float>> = const { std::cell::RefCell::new(Vec::new()) };
-}

@@ -71,9 +71,18 @@ impl Packed {
         self.n
     }
 
+    /// Columns of a panel.
+    pub(crate) fn panel_columns(&self) -> usize {
+        self.format.tile(self.isa).1
+    }
+
+    pub(super) fn panel_count(&self) -> usize {
+        self.n.div_ceil(self.panel_columns())
+    }
+
     /// Panel `p` and all that follow. A panel is one row of its columns a step of k, part after part.
     pub(super) fn panels(&self, p: usize) -> &[Float] {
-        let len = self.format.tile(self.isa).1 * self.format.steps(self.k) * self.format.parts();
+        let len = self.panel_columns() * self.format.steps(self.k) * self.format.parts();
         &self.data.as_slice()[p * len..]
     }
 }
@@ -84,13 +93,27 @@ fn pack_panel(b: Operand<'_>, k: usize, n: usize, first: usize, nr: usize, panel
     if width < nr {
         panel.fill(0.0);
     }
-    if b.column == 1 {
-        for (l, row) in panel.chunks_exact_mut(nr).enumerate() {
-            let start = l * b.row + first;
-            row[..width].copy_from_slice(&b.data[start..start + width]);
+    if b.column != 1 {
+        return pack_transposed(b, k, first, width, nr, panel);
+    }
+    // Moves of a fixed length: a call for each row of a panel would take longer than the row.
+    match width {
+        8 if nr == 8 => pack_rows::<8>(b, first, panel),
+        16 if nr == 16 => pack_rows::<16>(b, first, panel),
+        32 if nr == 32 => pack_rows::<32>(b, first, panel),
+        _ => {
+            for (l, row) in panel.chunks_exact_mut(nr).enumerate() {
+                row[..width].copy_from_slice(&b.data[l * b.row + first..][..width]);
+            }
         }
-    } else {
-        pack_transposed(b, k, first, width, nr, panel);
+    }
+}
+
+/// [`pack_panel`] of a whole panel of an operand whose rows are contiguous.
+fn pack_rows<const NR: usize>(b: Operand<'_>, first: usize, panel: &mut [Float]) {
+    for (l, row) in panel.as_chunks_mut::<NR>().0.iter_mut().enumerate() {
+        let from = &b.data[l * b.row + first..][..NR];
+        *row = *from.first_chunk().expect("the slice is as long");
     }
 }
 

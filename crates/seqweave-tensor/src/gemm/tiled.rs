@@ -3,8 +3,9 @@
 //! A *chunk* is 32 of k: the 16 pairs of a register's row. Both operands are filled up with zeros to whole chunks, and
 //! chunks come in order of k, so an element depends on its row, its column and K, and on nothing else.
 
+use super::blocks::TILES;
 use super::registers::{COLUMNS, ROWS, Registers};
-use super::{Operand, Packed, TILES, Tiles, bf16};
+use super::{Operand, Packed, Tiles, bf16};
 use crate::{Acc, Float};
 use std::cell::RefCell;
 use std::ops::Range;

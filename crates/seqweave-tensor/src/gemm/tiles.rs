@@ -1,16 +1,19 @@
 //! Copies of tiles of the left-hand side, for kernels to read.
 
-use super::{Format, KC, Operand, TILES, bf16, kernel};
+use super::blocks::TILES;
+use super::kernel::{COPY_ROW, Isa};
+use super::{Format, Operand, bf16, kernel};
 use crate::Float;
 use crate::math::simd;
 use std::ops::Range;
 
 /// Room for a copied tile. What is spare lets [`spread`] write a full stretch wherever a tile has one step more.
-pub(super) const TILE_COPY: usize = kernel::MAX_MR * (KC + 4);
+pub(super) const TILE_COPY: usize = kernel::MAX_MR * COPY_ROW;
 
-/// Columns `ks` of a block of `a` to `copy` in `format`, the rows of each tile to a [`TILE_COPY`] of its own: row after row,
-/// or, of a transposed `a`, step after step.
+/// Columns `ks` of a block of `a` to `copy` in `format`, the rows of each tile to a [`TILE_COPY`] of its own: in the layout
+/// [`Layout::Rows`](kernel::Layout::Rows), or, of a transposed `a`, [`Layout::Steps`](kernel::Layout::Steps).
 pub(super) fn copy_tiles(
+    isa: Isa,
     format: Format,
     a: Operand<'_>,
     tiles: impl Iterator<Item = Range<usize>>,
@@ -18,19 +21,19 @@ pub(super) fn copy_tiles(
     copy: &mut [Float],
 ) {
     if a.column != 1 {
-        return copy_transposed(format, a, tiles, ks, copy);
+        return copy_transposed(isa, format, a, tiles, ks, copy);
     }
-    let (kc, steps) = (ks.len(), format.steps(ks.len()));
+    let steps = format.steps(ks.len());
     for (rows, copy) in tiles.zip(copy.chunks_exact_mut(TILE_COPY)) {
-        for (i, to) in rows.clone().zip(copy.chunks_exact_mut(steps)) {
-            let from = &a.data[i * a.row + ks.start..][..kc];
+        for (i, to) in rows.zip(copy.chunks_exact_mut(COPY_ROW)) {
+            let (from, to) = (&a.data[i * a.row..][ks.clone()], &mut to[..steps]);
             match format {
                 Format::Pairs => bf16::pair_neighbours(from, to),
                 _ => to.copy_from_slice(from),
             }
-        }
-        if format == Format::Rounded {
-            bf16::round(&mut copy[..rows.len() * kc]);
+            if format == Format::Rounded {
+                bf16::round(to);
+            }
         }
     }
 }
@@ -40,22 +43,23 @@ pub(super) fn copy_tiles(
 /// A stretch of one column of all tiles is read at a time: the columns of a wide matrix lie a power of two apart and share
 /// cache sets, so a line that is needed again for the next tile would be gone by then.
 fn copy_transposed(
+    isa: Isa,
     format: Format,
     a: Operand<'_>,
     tiles: impl Iterator<Item = Range<usize>>,
     ks: Range<usize>,
     copy: &mut [Float],
 ) {
-    // Where each tile begins in a stretch, and how many rows it has.
-    let (mut bounds, mut count, mut first, mut end) = ([(0, 0); TILES], 0, 0, 0);
+    // Where each tile begins in a stretch.
+    let (mut starts, mut count, mut first, mut end) = ([0; TILES], 0, 0, 0);
     for rows in tiles {
         first = if count == 0 { rows.start } else { first };
-        bounds[count] = (rows.start - first, rows.len());
+        starts[count] = rows.start - first;
         (count, end) = (count + 1, rows.end);
     }
-    let (bounds, width) = (&bounds[..count], end - first);
+    let (starts, width, mr) = (&starts[..count], end - first, isa.mr());
     if format == Format::F32 {
-        return spread_steps(a, first, ks, bounds, copy);
+        return spread_steps(a, first, ks, starts, mr, copy);
     }
     // Some steps first, then their spreading: what was just written cannot be read at another border at once.
     // There is room for what a move of fixed length reads beyond the last row.
@@ -78,7 +82,7 @@ fn copy_transposed(
             }
         }
         for (step, from) in steps.zip(&stretches) {
-            spread(from, bounds, step, copy);
+            spread(from, starts, step * mr, copy);
         }
     }
 }
@@ -86,30 +90,30 @@ fn copy_transposed(
 /// Numbers that [`spread`] moves at once: a register of the widest set, which holds a column of the tallest tile.
 const WIDE: usize = kernel::MAX_MR.next_multiple_of(16);
 
-/// A stretch of step `step` to the tiles whose `(first row, rows)` are given; [`WIDE`] numbers must follow each first row.
+/// A stretch to position `at` of the tiles whose first rows are given; [`WIDE`] numbers must follow each first row.
 #[inline(always)]
-fn spread(from: &[Float], tiles: &[(usize, usize)], step: usize, copy: &mut [Float]) {
-    for (t, &(start, rows)) in tiles.iter().enumerate() {
+fn spread(from: &[Float], starts: &[usize], at: usize, copy: &mut [Float]) {
+    for (t, &start) in starts.iter().enumerate() {
         // What is too much is overwritten by the next step.
-        copy[t * TILE_COPY + step * rows..][..WIDE].copy_from_slice(&from[start..][..WIDE]);
+        copy[t * TILE_COPY + at..][..WIDE].copy_from_slice(&from[start..][..WIDE]);
     }
 }
 
 simd! {
     /// [`spread`] of steps `ks` of a transposed `a`, from row `first` on.
     fn spread_steps(
-        a: Operand<'_>, first: usize, ks: Range<usize>, tiles: &[(usize, usize)], copy: &mut [Float],
+        a: Operand<'_>, first: usize, ks: Range<usize>, starts: &[usize], mr: usize, copy: &mut [Float],
     ) {
-        let last = tiles.last().map_or(0, |&(start, _)| start);
+        let last = starts.last().copied().unwrap_or(0);
         for (step, l) in ks.enumerate() {
             let from = &a.data[first + l * a.column..];
             if from.len() >= last + WIDE {
-                spread(from, tiles, step, copy);
+                spread(from, starts, step * mr, copy);
             } else {
                 // The end of the matrix, and fewer numbers there than are moved at once.
                 let mut end = [0.0; TILES * kernel::MAX_MR + WIDE];
                 end[..from.len()].copy_from_slice(from);
-                spread(&end, tiles, step, copy);
+                spread(&end, starts, step * mr, copy);
             }
         }
     }

@@ -126,8 +126,13 @@ impl PackedRhs {
         c: &mut [crate::Float],
         ldc: usize,
     ) {
+        gemm::run(m, Operand::new(a, lda, Trans::N), self.panels(), start, c, ldc);
+    }
+
+    /// The panels on the CPU.
+    pub(crate) fn panels(&self) -> &gemm::Packed {
         let Layout::Cpu(packed) = &self.layout else { panic!("an operation looks at its devices first") };
-        gemm::run(m, Operand::new(a, lda, Trans::N), packed, start, c, ldc);
+        packed
     }
 }
 

@@ -7,10 +7,11 @@
 //! h_t = (1 - z) ⊙ n + z ⊙ h_{t-1}
 //! ```
 
-use super::{Direction, Steps, add_to, blocks, blocks_mut, check_directions, go_both};
+use super::shares::{self, Buffer, Share};
+use super::{Direction, Steps, add_to, blocks, check_directions, go_both};
 use crate::math::{sigmoid, simd, tanh};
 use crate::ops::{PackedRhs, Weight, check, sum_rows};
-use crate::{Device, Float, Ids, Result, Tensor, cuda, parallel};
+use crate::{Acc, Device, Float, Ids, Result, Tensor, cuda};
 
 const OP: &str = "gru";
 
@@ -161,25 +162,28 @@ impl Walk {
         if let Device::Cuda(cuda) = xp.device() {
             return cuda::recurrent::gru(cuda, steps, xp, w, b_hh, gates, p_n, hidden);
         }
-        let (gates, p_n, hidden) = (gates.cpu_mut(), p_n.cpu_mut(), hidden.cpu_mut());
-        let [br, bz, bn] = blocks(b_hh.cpu());
-        for t in steps.order() {
-            let xp = &xp.cpu()[steps.at(t, 3 * h)];
+        let (xp, b_hh) = (xp.cpu(), b_hh.cpu());
+        let gates = Buffer::new(steps, gates.cpu_mut(), 3);
+        let p_n = Buffer::new(steps, p_n.cpu_mut(), 1);
+        let hidden = Buffer::new(steps, hidden.cpu_mut(), 1);
+        shares::walk(steps, w, |share, t| {
+            let (units, (before, after)) = (&share.units, steps.slots(t));
+            let [br, bz, bn] = blocks(b_hh).map(|x| &x[units.clone()]);
             let saved = if save { t } else { 0 };
-            let (gates, p_n) = (&mut gates[steps.at(saved, 3 * h)], &mut p_n[steps.at(saved, h)]);
-            let (h_prev, h_next) = steps.step_states(hidden, t);
-            steps.recur(t, h_prev, w, gates);
-            parallel::for_rows_of([gates, p_n, h_next], [3 * h, h, h], 12 * h, |b, [gates, p_n, h_next]| {
-                let h_prev = &h_prev[b * h..(b + 1) * h];
+            // SAFETY: all shares are done with the step that wrote the state before; the gates of these units are this one's.
+            unsafe { share.multiply(t, hidden.step(before), Acc::Set, &gates, saved) };
+            // SAFETY: as above, and so are the states of these units.
+            share.for_rows(12 * h, |b| unsafe {
+                let ([h_prev], [h_next]) = (hidden.row(before, b, units), hidden.row_mut(after, b, units));
                 if steps.is_live(t, b) {
-                    let [xr, xz, xn] = blocks(&xp[b * 3 * h..(b + 1) * 3 * h]);
-                    let [r, z, n] = blocks_mut(gates);
+                    let [xr, xz, xn] = blocks(&xp[steps.row(t, b, 3 * h)]).map(|x| &x[units.clone()]);
+                    let ([r, z, n], [p_n]) = (gates.row_mut(saved, b, units), p_n.row_mut(saved, b, units));
                     cell(xr, xz, xn, br, bz, bn, h_prev, r, z, n, p_n, h_next);
                 } else {
                     h_next.copy_from_slice(h_prev);
                 }
             });
-        }
+        });
         Ok(())
     }
 
@@ -271,29 +275,33 @@ impl<'a> WalkBack<'a> {
             return cuda::recurrent::gru_backward(cuda, steps, *dy, gates, p_n, hidden, w, dxp, dp, dh);
         }
         let dy = dy.map(Tensor::cpu);
-        let (dxp, dp, dh) = (dxp.cpu_mut(), dp.cpu_mut(), dh.cpu_mut());
         let (gates, p_n, hidden) = (gates.cpu(), p_n.cpu(), hidden.cpu());
-        for t in steps.order().rev() {
-            let before = steps.slots(t).0;
-            let (dxp, dp) = (&mut dxp[steps.at(t, 3 * h)], &mut dp[steps.at(t, 3 * h)]);
-            let outs = [dxp, &mut *dp, &mut *dh];
-            parallel::for_rows_of(outs, [3 * h, 3 * h, h], 12 * h, |b, [dxp, dp, dh]| {
+        let dxp = Buffer::new(steps, dxp.cpu_mut(), 3);
+        let dp = Buffer::new(steps, dp.cpu_mut(), 3);
+        let dh = Buffer::new(steps, dh.cpu_mut(), 1);
+        let through_cells = |share: &Share<'_>, t: usize| {
+            let (units, before) = (&share.units, steps.slots(t).0);
+            // SAFETY: the gradients of these units are this share's, and no product reads this step's yet.
+            share.for_rows(12 * h, |b| unsafe {
+                let ([dxr, dxz, dxn], [dpr, dpz, dpn]) = (dxp.row_mut(t, b, units), dp.row_mut(t, b, units));
                 if !steps.is_live(t, b) {
-                    dxp.fill(0.0);
-                    return dp.fill(0.0);
+                    return [dxr, dxz, dxn, dpr, dpz, dpn].into_iter().for_each(|d| d.fill(0.0));
                 }
+                let [dh] = dh.row_mut(0, b, units);
                 if let Some(dy) = dy {
-                    add_to(dh, &dy[steps.row(t, b, h)]);
+                    add_to(dh, &dy[steps.row(t, b, h)][units.clone()]);
                 }
-                let [r, z, n] = blocks(&gates[steps.row(t, b, 3 * h)]);
-                let (p_n, h_prev) = (&p_n[steps.row(t, b, h)], &hidden[steps.row(before, b, h)]);
-                let [dxr, dxz, dxn] = blocks_mut(dxp);
-                let [_, _, dpn] = blocks_mut(dp);
+                let [r, z, n] = blocks(&gates[steps.row(t, b, 3 * h)]).map(|x| &x[units.clone()]);
+                let p_n = &p_n[steps.row(t, b, h)][units.clone()];
+                let h_prev = &hidden[steps.row(before, b, h)][units.clone()];
                 cell_backward(r, z, n, p_n, h_prev, dxr, dxz, dxn, dpn, dh);
-                dp[..2 * h].copy_from_slice(&dxp[..2 * h]);
+                dpr.copy_from_slice(dxr);
+                dpz.copy_from_slice(dxz);
             });
-            steps.recur_backward(t, dp, w, dh);
-        }
+        };
+        // SAFETY: all shares are done with the cells of this step; the gradient of these units is this share's.
+        let recur = |share: &Share<'_>, t: usize| unsafe { share.multiply(t, dp.step(t), Acc::Add, &dh, 0) };
+        shares::walk_back(steps, w, through_cells, recur);
         Ok(())
     }
 

@@ -7,10 +7,11 @@
 //! h_t = o ⊙ tanh(c_t)
 //! ```
 
-use super::{Direction, Steps, add_to, blocks, blocks_mut, check_directions, go_both};
+use super::shares::{self, Buffer, Share};
+use super::{Direction, Steps, add_to, blocks, check_directions, go_both};
 use crate::math::{sigmoid, simd, tanh};
 use crate::ops::{PackedRhs, Weight, check};
-use crate::{Device, Float, Ids, Result, Tensor, cuda, parallel};
+use crate::{Acc, Device, Float, Ids, Result, Tensor, cuda};
 
 const OP: &str = "lstm";
 
@@ -160,30 +161,29 @@ impl Walk {
         if let Device::Cuda(cuda) = xp.device() {
             return cuda::recurrent::lstm(cuda, steps, xp, w, gates, hidden, cells);
         }
-        let (gates, hidden, cells) = (gates.cpu_mut(), hidden.cpu_mut(), cells.cpu_mut());
-        for t in steps.order() {
-            let xp = &xp.cpu()[steps.at(t, 4 * h)];
-            let gates = &mut gates[steps.at(if save { t } else { 0 }, 4 * h)];
-            let (h_prev, h_next) = steps.step_states(hidden, t);
-            let (c_prev, c_next) = steps.step_states(cells, t);
-            steps.recur(t, h_prev, w, gates);
-            parallel::for_rows_of(
-                [gates, h_next, c_next],
-                [4 * h, h, h],
-                16 * h,
-                |b, [gates, h_next, c_next]| {
-                    let (h_prev, c_prev) = (&h_prev[b * h..(b + 1) * h], &c_prev[b * h..(b + 1) * h]);
-                    if steps.is_live(t, b) {
-                        let [xi, xf, xg, xo] = blocks(&xp[b * 4 * h..(b + 1) * 4 * h]);
-                        let [i, f, g, o] = blocks_mut(gates);
-                        cell(xi, xf, xg, xo, c_prev, i, f, g, o, c_next, h_next);
-                    } else {
-                        h_next.copy_from_slice(h_prev);
-                        c_next.copy_from_slice(c_prev);
-                    }
-                },
-            );
-        }
+        let xp = xp.cpu();
+        let gates = Buffer::new(steps, gates.cpu_mut(), 4);
+        let hidden = Buffer::new(steps, hidden.cpu_mut(), 1);
+        let cells = Buffer::new(steps, cells.cpu_mut(), 1);
+        shares::walk(steps, w, |share, t| {
+            let (units, (before, after)) = (&share.units, steps.slots(t));
+            let saved = if save { t } else { 0 };
+            // SAFETY: all shares are done with the step that wrote the state before; the gates of these units are this one's.
+            unsafe { share.multiply(t, hidden.step(before), Acc::Set, &gates, saved) };
+            // SAFETY: as above, and so are the states of these units.
+            share.for_rows(16 * h, |b| unsafe {
+                let ([h_prev], [c_prev]) = (hidden.row(before, b, units), cells.row(before, b, units));
+                let ([h_next], [c_next]) = (hidden.row_mut(after, b, units), cells.row_mut(after, b, units));
+                if steps.is_live(t, b) {
+                    let [xi, xf, xg, xo] = blocks(&xp[steps.row(t, b, 4 * h)]).map(|x| &x[units.clone()]);
+                    let [i, f, g, o] = gates.row_mut(saved, b, units);
+                    cell(xi, xf, xg, xo, c_prev, i, f, g, o, c_next, h_next);
+                } else {
+                    h_next.copy_from_slice(h_prev);
+                    c_next.copy_from_slice(c_prev);
+                }
+            });
+        });
         Ok(())
     }
 
@@ -280,26 +280,31 @@ impl<'a> WalkBack<'a> {
             return cuda::recurrent::lstm_backward(cuda, steps, *dy, gates, cells, w, dxp, dh, dc);
         }
         let dy = dy.map(Tensor::cpu);
-        let (dxp, dh, dc) = (dxp.cpu_mut(), dh.cpu_mut(), dc.cpu_mut());
         let (gates, cells) = (gates.cpu(), cells.cpu());
-        for t in steps.order().rev() {
-            let (before, after) = steps.slots(t);
-            let dgates = &mut dxp[steps.at(t, 4 * h)];
-            let outs = [&mut *dgates, &mut *dh, &mut *dc];
-            parallel::for_rows_of(outs, [4 * h, h, h], 16 * h, |b, [dgates, dh, dc]| {
+        let dxp = Buffer::new(steps, dxp.cpu_mut(), 4);
+        let dh = Buffer::new(steps, dh.cpu_mut(), 1);
+        let dc = Buffer::new(steps, dc.cpu_mut(), 1);
+        let through_cells = |share: &Share<'_>, t: usize| {
+            let (units, (before, after)) = (&share.units, steps.slots(t));
+            // SAFETY: the gradients of these units are this share's, and no product reads this step's yet.
+            share.for_rows(16 * h, |b| unsafe {
+                let [di, df, dg, do_] = dxp.row_mut(t, b, units);
                 if !steps.is_live(t, b) {
-                    return dgates.fill(0.0);
+                    return [di, df, dg, do_].into_iter().for_each(|d| d.fill(0.0));
                 }
+                let ([dh], [dc]) = (dh.row_mut(0, b, units), dc.row_mut(0, b, units));
                 if let Some(dy) = dy {
-                    add_to(dh, &dy[steps.row(t, b, h)]);
+                    add_to(dh, &dy[steps.row(t, b, h)][units.clone()]);
                 }
-                let [i, f, g, o] = blocks(&gates[steps.row(t, b, 4 * h)]);
-                let [di, df, dg, do_] = blocks_mut(dgates);
-                let (c_prev, c) = (&cells[steps.row(before, b, h)], &cells[steps.row(after, b, h)]);
+                let [i, f, g, o] = blocks(&gates[steps.row(t, b, 4 * h)]).map(|x| &x[units.clone()]);
+                let c_prev = &cells[steps.row(before, b, h)][units.clone()];
+                let c = &cells[steps.row(after, b, h)][units.clone()];
                 cell_backward(i, f, g, o, c_prev, c, di, df, dg, do_, dh, dc);
             });
-            steps.recur_backward(t, dgates, w, dh);
-        }
+        };
+        // SAFETY: all shares are done with the cells of this step; the gradient of these units is this share's.
+        let recur = |share: &Share<'_>, t: usize| unsafe { share.multiply(t, dxp.step(t), Acc::Add, &dh, 0) };
+        shares::walk_back(steps, w, through_cells, recur);
         Ok(())
     }
 

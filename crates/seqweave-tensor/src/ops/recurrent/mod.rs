@@ -16,6 +16,7 @@
 pub(crate) mod gru;
 pub(crate) mod lstm;
 mod rnn;
+mod shares;
 #[cfg(test)]
 mod tests;
 
@@ -31,7 +32,6 @@ pub use rnn::{RnnGrads, RnnSaved, rnn_backward, rnn_forward, rnn_infer};
 
 use super::check;
 use crate::cuda::{self, CudaDevice};
-use crate::gemm::Start;
 use crate::ops::PackedRhs;
 use crate::{Device, Float, Ids, Result, Shape, Tensor, parallel};
 use std::ops::Range;
@@ -117,11 +117,6 @@ impl Steps {
         }
     }
 
-    /// The elements of one slot, or of one step of a `[T,B,width]` tensor.
-    fn at(&self, index: usize, width: usize) -> Range<usize> {
-        index * self.b * width..(index + 1) * self.b * width
-    }
-
     /// The elements of row `b` of one slot, or of one step of a `[T,B,width]` tensor.
     fn row(&self, index: usize, b: usize, width: usize) -> Range<usize> {
         (index * self.b + b) * width..(index * self.b + b + 1) * width
@@ -133,16 +128,6 @@ impl Steps {
         Tensor::try_build(device, [self.t + 1, self.b, self.h], |mut out| {
             out.rows_mut(first, first + 1)?.copy_from(initial)
         })
-    }
-
-    /// The state before step `t` to read, and the state after it to write.
-    fn step_states<'a>(&self, states: &'a mut [Float], t: usize) -> (&'a [Float], &'a mut [Float]) {
-        let (head, tail) = states.split_at_mut((t + 1) * self.b * self.h);
-        let (low, high) = (&mut head[t * self.b * self.h..], &mut tail[..self.b * self.h]);
-        match self.direction {
-            Direction::Forward => (low, high),
-            Direction::Reverse => (high, low),
-        }
     }
 
     /// `[T,B,H]`: the state before each step.
@@ -180,20 +165,6 @@ impl Steps {
     /// `[B,H]`: the state after the last step, as a view.
     fn last(&self, states: &Tensor) -> Result<Tensor> {
         states.step(self.slots(self.order().next_back().unwrap_or(0)).1)
-    }
-
-    /// `gates = h·w` for the rows that are live at step `t`; the others are left alone.
-    fn recur(&self, t: usize, h: &[Float], w: &PackedRhs, gates: &mut [Float]) {
-        let rows = self.live_rows(t);
-        let (h, gates) = (&h[rows.start * w.k()..], &mut gates[rows.start * w.n()..]);
-        w.multiply(rows.len(), h, w.k(), Start::Zero, gates, w.n());
-    }
-
-    /// `dh += dgates·w`, the way of the gradient through [`Steps::recur`]; padded rows of `dgates` are zero.
-    fn recur_backward(&self, t: usize, dgates: &[Float], w: &PackedRhs, dh: &mut [Float]) {
-        let rows = self.live_rows(t);
-        let (dgates, dh) = (&dgates[rows.start * w.k()..], &mut dh[rows.start * w.n()..]);
-        w.multiply(rows.len(), dgates, w.k(), Start::Result, dh, w.n());
     }
 
     /// The gradient of the final state, where the walk back starts: a copy of what came, or zero.
@@ -246,13 +217,6 @@ fn go_both<W: Send>(
 fn blocks<const N: usize>(row: &[Float]) -> [&[Float]; N] {
     let h = row.len() / N;
     std::array::from_fn(|i| &row[i * h..(i + 1) * h])
-}
-
-/// [`blocks`], for writing.
-fn blocks_mut<const N: usize>(row: &mut [Float]) -> [&mut [Float]; N] {
-    let h = row.len() / N;
-    let mut rest = row.chunks_exact_mut(h);
-    std::array::from_fn(|_| rest.next().expect("a row holds N blocks"))
 }
 
 /// `to += from`.

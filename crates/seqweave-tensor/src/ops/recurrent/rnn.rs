@@ -1,9 +1,10 @@
 //! The plain recurrent network (Elman 1990) with tanh, as in PyTorch's `nn.RNN`: `h_t = tanh(xp_t + h_{t-1}·w_hhᵀ)`.
 
+use super::shares::{self, Buffer, Share};
 use super::{Direction, Steps, add_to};
 use crate::math::{simd, tanh};
 use crate::ops::{PackedRhs, Weight, check};
-use crate::{Device, Float, Ids, Result, Tensor, cuda, parallel};
+use crate::{Acc, Device, Float, Ids, Result, Tensor, cuda};
 
 const OP: &str = "rnn";
 
@@ -78,20 +79,22 @@ fn walk(
     if let Device::Cuda(cuda) = xp.device() {
         cuda::recurrent::rnn(cuda, &steps, xp, w, hidden.fresh_mut())?;
     } else {
-        let mut hidden = hidden.fresh_mut();
-        let hidden = hidden.cpu_mut();
-        for t in steps.order() {
-            let xp = &xp.cpu()[steps.at(t, h)];
-            let (h_prev, h_next) = steps.step_states(hidden, t);
-            steps.recur(t, h_prev, w, h_next);
-            parallel::for_rows_of([h_next], [h], 4 * h, |b, [h_next]| {
+        let (mut slots, xp) = (hidden.fresh_mut(), xp.cpu());
+        let hidden = Buffer::new(&steps, slots.cpu_mut(), 1);
+        shares::walk(&steps, w, |share, t| {
+            let (units, (before, after)) = (&share.units, steps.slots(t));
+            // SAFETY: all shares are done with the step that wrote the state before; these units of the next are this one's.
+            unsafe { share.multiply(t, hidden.step(before), Acc::Set, &hidden, after) };
+            // SAFETY: as above.
+            share.for_rows(4 * h, |b| unsafe {
+                let ([h_prev], [h_next]) = (hidden.row(before, b, units), hidden.row_mut(after, b, units));
                 if steps.is_live(t, b) {
-                    cell(&xp[b * h..(b + 1) * h], h_next);
+                    cell(&xp[steps.row(t, b, h)][units.clone()], h_next);
                 } else {
-                    h_next.copy_from_slice(&h_prev[b * h..(b + 1) * h]);
+                    h_next.copy_from_slice(h_prev);
                 }
             });
-        }
+        });
     }
     Ok((steps, hidden))
 }
@@ -121,23 +124,26 @@ pub fn rnn_backward(
         cuda::recurrent::rnn_backward(cuda, steps, dy, hidden, w, dxp.fresh_mut(), dh0.fresh_mut())?;
     } else {
         let dy = dy.map(Tensor::cpu);
-        let (mut dxp, mut dh) = (dxp.fresh_mut(), dh0.fresh_mut());
-        let (dxp, dh) = (dxp.cpu_mut(), dh.cpu_mut());
         let states = hidden.cpu();
-        for t in steps.order().rev() {
-            let after = steps.slots(t).1;
-            let dxp = &mut dxp[steps.at(t, h)];
-            parallel::for_rows_of([&mut *dxp, &mut *dh], [h, h], 4 * h, |b, [dxp, dh]| {
+        let (mut dxp, mut dh) = (dxp.fresh_mut(), dh0.fresh_mut());
+        let (dxp, dh) = (Buffer::new(steps, dxp.cpu_mut(), 1), Buffer::new(steps, dh.cpu_mut(), 1));
+        let through_cells = |share: &Share<'_>, t: usize| {
+            let (units, after) = (&share.units, steps.slots(t).1);
+            // SAFETY: the gradients of these units are this share's, and no product reads this step's yet.
+            share.for_rows(4 * h, |b| unsafe {
+                let ([dxp], [dh]) = (dxp.row_mut(t, b, units), dh.row_mut(0, b, units));
                 if !steps.is_live(t, b) {
                     return dxp.fill(0.0);
                 }
                 if let Some(dy) = dy {
-                    add_to(dh, &dy[steps.row(t, b, h)]);
+                    add_to(dh, &dy[steps.row(t, b, h)][units.clone()]);
                 }
-                cell_backward(&states[steps.row(after, b, h)], dxp, dh);
+                cell_backward(&states[steps.row(after, b, h)][units.clone()], dxp, dh);
             });
-            steps.recur_backward(t, dxp, w, dh);
-        }
+        };
+        // SAFETY: all shares are done with the cells of this step; the gradient of these units is this share's.
+        let recur = |share: &Share<'_>, t: usize| unsafe { share.multiply(t, dxp.step(t), Acc::Add, &dh, 0) };
+        shares::walk_back(steps, w, through_cells, recur);
     }
     let h_before = steps.states_before(hidden)?;
     Ok(RnnGrads { dxp, h_before, dh0 })

@@ -422,15 +422,17 @@ fn reverse_is_forward_on_the_reversed_sequence() {
 
 #[test]
 fn threads_and_instruction_sets_change_nothing() {
-    // Wide enough for the pointwise loops and the products to run in parallel.
-    for case in Case::all(3, 70, 130, Some(&(0..70).map(|b| b % 3 + 1).collect::<Vec<_>>())) {
+    // Wide enough for threads to share a walk: by units where they are whole panels (192 of them for three threads, too),
+    // else by the rows and the products of each step.
+    let lens: Vec<u32> = (0..70).map(|b| b % 3 + 1).collect();
+    for case in [130, 128, 192].into_iter().flat_map(|h| Case::all(3, 70, h, Some(&lens))) {
         let (operands, gradients) = (case.operands(), case.gradients());
         let run = || {
             let (results, grads) = (case.forward(&operands), case.backward(&operands, &gradients));
             results.iter().chain(&grads).map(|x| bits(x)).collect::<Vec<_>>()
         };
         let want = run();
-        for threads in [1, 2, 4] {
+        for threads in [1, 2, 3, 4] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             assert!(pool.install(run) == want, "{threads} threads, {case:?}");
         }

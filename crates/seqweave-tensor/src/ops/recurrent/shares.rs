@@ -1,0 +1,196 @@
+//! A walk over time in one parallel region.
+//!
+//! A thread keeps a share of the units: at each step it makes the columns of the recurrent product that belong to its units,
+//! for all rows, and then their cells, while the gates are still close. Its panels of the weights, too, stay in its
+//! processor's cache from step to step. Since the next product reads the states of all units, all shares are done with a
+//! step before one begins the next ([`parallel::rounds`]).
+
+use super::Steps;
+use crate::gemm::{self, Operand};
+use crate::ops::PackedRhs;
+use crate::{Acc, Float, Trans, parallel};
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// Multiply-adds of a step below which one thread walks alone.
+const ALONE_BELOW: usize = 1 << 18;
+
+/// The units of one thread, and what the product of a step has for them.
+pub(super) struct Share<'a> {
+    steps: &'a Steps,
+    w: &'a PackedRhs,
+    pub(super) units: Range<usize>,
+    /// Panels of `w`, of each of its blocks of `H` columns.
+    panels: Vec<Range<usize>>,
+}
+
+/// Calls `step(share, t)` for every step in order, for every share of the units; a step begins when all shares are done with
+/// the one before. The columns of `w` are one block of `H` for each gate.
+pub(super) fn walk(steps: &Steps, w: &PackedRhs, step: impl Fn(&Share<'_>, usize) + Sync) {
+    let order: Vec<usize> = steps.order().collect();
+    let shares = Share::all(steps, w);
+    parallel::rounds(order.len(), shares.len(), |round, share| step(&shares[share], order[round]));
+}
+
+/// The way back: for every step in reverse `cells(share, t)`, and when all shares are done with that `recur(share, t)`.
+pub(super) fn walk_back(
+    steps: &Steps,
+    w: &PackedRhs,
+    cells: impl Fn(&Share<'_>, usize) + Sync,
+    recur: impl Fn(&Share<'_>, usize) + Sync,
+) {
+    let order: Vec<usize> = steps.order().rev().collect();
+    let shares = Share::all(steps, w);
+    // The cells of a share need no other's product, so the two go together and a step is one round.
+    parallel::rounds(order.len() + 1, shares.len(), |round, share| {
+        if let Some(&t) = round.checked_sub(1).and_then(|before| order.get(before)) {
+            recur(&shares[share], t);
+        }
+        if let Some(&t) = order.get(round) {
+            cells(&shares[share], t);
+        }
+    });
+}
+
+impl<'a> Share<'a> {
+    /// As many as threads, unless the work is too little or the panels cannot be shared out about evenly.
+    fn all(steps: &'a Steps, w: &'a PackedRhs) -> Vec<Share<'a>> {
+        let (count, columns) =
+            (rayon::current_num_threads().min(parallel::MAX_CHUNKS), w.panels().panel_columns());
+        let (panels, rest) = (steps.h / columns, steps.h % columns);
+        let even = panels.is_multiple_of(count) || panels >= 4 * count;
+        if count == 1 || steps.b * w.n() * w.k() < ALONE_BELOW || rest > 0 || !even {
+            return vec![Share { steps, w, units: 0..steps.h, panels: Vec::new() }];
+        }
+        let share = |i: usize| {
+            let (first, end) = (i * panels / count, (i + 1) * panels / count);
+            let of_each = (0..w.n() / steps.h).map(|gate| gate * panels + first..gate * panels + end);
+            Share { steps, w, units: first * columns..end * columns, panels: of_each.collect() }
+        };
+        (0..count).map(share).collect()
+    }
+
+    /// The columns of `c (+)= a·w` that belong to these units, for the rows that are live at step `t`; the others are left
+    /// alone. `a` is `[B,K]` and `to` step `at` of a buffer of as many columns as `w`.
+    ///
+    /// # Safety
+    /// No other thread uses the units of this share at that step of the buffer.
+    pub(super) unsafe fn multiply(&self, t: usize, a: &[Float], acc: Acc, to: &Buffer<'_>, at: usize) {
+        let (w, rows) = (self.w, self.steps.live_rows(t));
+        let a = &a[rows.start * w.k()..];
+        if self.panels.is_empty() {
+            // SAFETY: the units of this share are all there are.
+            let c = unsafe { to.step_mut(at) };
+            return w.multiply(rows.len(), a, w.k(), acc.into(), &mut c[rows.start * w.n()..], w.n());
+        }
+        let a = Operand::new(a, w.k(), Trans::N);
+        // SAFETY: these panels are the columns of the share's units; the buffer holds all rows of the step.
+        unsafe {
+            let c = to.at(at, rows.start);
+            gemm::run_panels(rows.len(), a, w.panels(), acc, c, w.n(), &self.panels);
+        }
+    }
+
+    /// Calls `f(row)` for every row of the batch; `work` is the cost of a row in elements touched. On threads of the pool if
+    /// no others have a share.
+    pub(super) fn for_rows(&self, work: usize, f: impl Fn(usize) + Sync) {
+        if self.panels.is_empty() {
+            parallel::for_each(self.steps.b, work, f);
+        } else {
+            (0..self.steps.b).for_each(f);
+        }
+    }
+}
+
+/// A time-major buffer `[·,B,N·H]` that all shares write to, each its own units.
+pub(super) struct Buffer<'a> {
+    data: *mut Float,
+    len: usize,
+    b: usize,
+    h: usize,
+    /// Elements of a row.
+    width: usize,
+    buffer: PhantomData<&'a mut [Float]>,
+}
+
+// SAFETY: it stands for an exclusive borrow; who reads or writes through it says why nobody else does.
+unsafe impl Send for Buffer<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Buffer<'_> {}
+
+impl<'a> Buffer<'a> {
+    /// Of `blocks` blocks of `H` a row.
+    pub(super) fn new(steps: &Steps, data: &'a mut [Float], blocks: usize) -> Buffer<'a> {
+        let &Steps { b, h, .. } = steps;
+        Buffer { len: data.len(), data: data.as_mut_ptr(), b, h, width: blocks * h, buffer: PhantomData }
+    }
+
+    /// Where row `b` of step `t` begins.
+    fn at(&self, t: usize, b: usize) -> *mut Float {
+        let first = (t * self.b + b) * self.width;
+        assert!(
+            b < self.b && first + self.width <= self.len,
+            "row {b} of step {t} passes the end of its buffer"
+        );
+        self.data.wrapping_add(first)
+    }
+
+    /// Step `t`, `[B,N·H]`.
+    ///
+    /// # Safety
+    /// Nobody writes to the step meanwhile.
+    pub(super) unsafe fn step(&self, t: usize) -> &[Float] {
+        let len = self.b * self.width;
+        let _ = self.at(t, self.b - 1);
+        // SAFETY: the last row lies within the buffer, and the caller says that nobody writes.
+        unsafe { std::slice::from_raw_parts(self.at(t, 0), len) }
+    }
+
+    /// Step `t`, `[B,N·H]`.
+    ///
+    /// # Safety
+    /// Nobody else uses the step meanwhile.
+    #[expect(clippy::mut_from_ref, reason = "the caller vouches for what the borrow checker cannot see")]
+    unsafe fn step_mut(&self, t: usize) -> &mut [Float] {
+        let len = self.b * self.width;
+        let _ = self.at(t, self.b - 1);
+        // SAFETY: the last row lies within the buffer, and the caller says that nobody else uses the step.
+        unsafe { std::slice::from_raw_parts_mut(self.at(t, 0), len) }
+    }
+
+    /// Units `units` of row `b` of step `t`, of each block.
+    ///
+    /// # Safety
+    /// Nobody writes to them meanwhile.
+    pub(super) unsafe fn row<const N: usize>(
+        &self,
+        t: usize,
+        b: usize,
+        units: &Range<usize>,
+    ) -> [&[Float]; N] {
+        debug_assert!(N * self.h == self.width && units.end <= self.h);
+        // SAFETY: the row lies within the buffer and the units within it; the caller says that nobody writes.
+        std::array::from_fn(|block| unsafe {
+            std::slice::from_raw_parts(self.at(t, b).add(block * self.h + units.start), units.len())
+        })
+    }
+
+    /// Units `units` of row `b` of step `t`, of each block.
+    ///
+    /// # Safety
+    /// Nobody else uses them meanwhile.
+    #[expect(clippy::mut_from_ref, reason = "the caller vouches for what the borrow checker cannot see")]
+    pub(super) unsafe fn row_mut<const N: usize>(
+        &self,
+        t: usize,
+        b: usize,
+        units: &Range<usize>,
+    ) -> [&mut [Float]; N] {
+        debug_assert!(N * self.h == self.width && units.end <= self.h);
+        // SAFETY: the row lies within the buffer and the units within it; blocks have nothing in common; the caller says
+        // that nobody else uses them.
+        std::array::from_fn(|block| unsafe {
+            std::slice::from_raw_parts_mut(self.at(t, b).add(block * self.h + units.start), units.len())
+        })
+    }
+}
