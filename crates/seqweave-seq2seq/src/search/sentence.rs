@@ -27,7 +27,13 @@ pub(super) struct Sentence<'a> {
     /// Attention rows over the source, one a slot and step; empty without attention.
     aligns: Vec<Vec<Float>>,
     live: Vec<Live>,
-    finished: Vec<Live>,
+    finished: Vec<Finished>,
+}
+
+/// A hypothesis that has ended, and what it is ranked by.
+struct Finished {
+    end: Live,
+    score: f64,
 }
 
 /// One token said by one hypothesis.
@@ -204,18 +210,32 @@ impl<'a> Sentence<'a> {
             let node = Some(self.nodes.len() - 1);
             let said = Live { node, log_prob: from.log_prob + log_prob as f64, value, sample: from.sample };
             if token == EOS {
-                self.finished.push(said);
+                let score = self.options.score(said.value, step + 1, &self.coverage(&said));
+                self.finished.push(Finished { end: said, score });
             } else {
                 live.push(said);
                 survivors.push(Survivor { slot, token });
             }
         }
-        if !self.options.sampling.on && self.finished.len() == self.options.beam {
+        if self.is_done(step, live.first()) {
             live.clear();
             survivors.clear();
         }
         self.live = live;
         survivors
+    }
+
+    /// Whether the search ends after target step `step`, where `best` is the best of those that would live on.
+    fn is_done(&self, step: usize, best: Option<&Live>) -> bool {
+        let &SearchOptions { beam, n_best, ref sampling, .. } = self.options;
+        if sampling.on || self.finished.len() < beam {
+            return false;
+        }
+        // Where one token is nearly certain, the other places of the beam go to ends that are not: K of them are no sign
+        // that the best is among them.
+        let Some(best) = best.filter(|_| beam > 1) else { return true };
+        let within_reach = self.options.score(best.value, step + 2, &[]);
+        self.finished.iter().filter(|finished| finished.score >= within_reach).count() >= n_best
     }
 
     /// Each hypothesis with the token that was drawn for it.
@@ -232,20 +252,19 @@ impl<'a> Sentence<'a> {
 
     /// The candidates that are kept, best first.
     ///
-    /// The best 2K extensions are candidates. A candidate that ends in EOS and is among the best K is finished; the
-    /// best K that do not end in EOS live on. At most K candidates end in EOS, one per live hypothesis, so K live
+    /// The best 2K extensions are candidates. A candidate that ends in EOS and is among the best K is finished; the best K
+    /// that do not end in EOS live on. At most K candidates end in EOS, one per live hypothesis, so K live
     /// extensions are always among 2K. With required phrases every offer is a candidate, only those that have said all
     /// of them end in EOS, and compete among each other; the K places are shared among the banks.
     fn best(&self, step: usize, said: &[Said<'_>]) -> Vec<Candidate> {
         let (width, all) = (self.options.beam, self.required.tokens());
         let candidates = self.candidates(step, said);
-        let (mut finished, mut rank) = (self.finished.len(), 0);
+        let mut rank = 0;
         let (mut places, mut banks) = (Vec::new(), Vec::new());
         let mut keeps = vec![false; candidates.len()];
         for (at, Candidate { offer, .. }) in candidates.iter().enumerate() {
             if offer.token == EOS {
-                keeps[at] = rank < width && finished < width;
-                finished += usize::from(keeps[at]);
+                keeps[at] = rank < width;
             } else {
                 places.push(at);
                 banks.push(offer.met);
@@ -324,7 +343,7 @@ impl<'a> Sentence<'a> {
     /// of their numbers.
     pub fn into_best(mut self) -> Vec<Hypothesis> {
         if self.options.sampling.on {
-            self.finished.sort_by_key(|live| live.sample);
+            self.finished.sort_by_key(|finished| finished.end.sample);
         }
         let mut best: Vec<Hypothesis> = self.finished.iter().map(|end| self.hypothesis(end)).collect();
         if !self.options.sampling.on {
@@ -335,7 +354,7 @@ impl<'a> Sentence<'a> {
     }
 
     /// Follows the back-pointers of a finished hypothesis.
-    fn hypothesis(&self, end: &Live) -> Hypothesis {
+    fn hypothesis(&self, Finished { end, score }: &Finished) -> Hypothesis {
         let (mut ids, mut token_log_probs, mut align) = (Vec::new(), Vec::new(), Vec::new());
         for node in self.path(end) {
             ids.push(node.token);
@@ -345,18 +364,25 @@ impl<'a> Sentence<'a> {
         ids.reverse();
         token_log_probs.reverse();
         align.reverse();
-        let mut coverage = vec![0.0; align.first().map_or(0, Vec::len)];
-        for row in &align {
-            for (sum, &a) in coverage.iter_mut().zip(row) {
-                *sum += a as f64;
-            }
-        }
-        let score = self.options.score(end.value, ids.len(), &coverage);
-        if coverage.is_empty() {
+        if align.iter().all(Vec::is_empty) {
             align.clear();
         }
         ids.pop(); // EOS, with which every finished hypothesis ends
-        Hypothesis { ids, log_prob: end.log_prob, score, token_log_probs, align }
+        Hypothesis { ids, log_prob: end.log_prob, score: *score, token_log_probs, align }
+    }
+
+    /// How much attention each source position got from a hypothesis; empty without a penalty on that, or attention.
+    fn coverage(&self, live: &Live) -> Vec<f64> {
+        if self.options.coverage_penalty == 0.0 {
+            return Vec::new();
+        }
+        let mut rows: Vec<&[Float]> = self.path(live).map(|node| &self.aligns[node.align][..]).collect();
+        rows.reverse(); // Sums are made in the order of the steps.
+        let mut coverage = vec![0.0; rows.first().map_or(0, |row| row.len())];
+        for row in rows {
+            coverage.iter_mut().zip(row).for_each(|(sum, &a)| *sum += a as f64);
+        }
+        coverage
     }
 }
 
@@ -421,6 +447,39 @@ mod tests {
         let next = search.advance(0, &[said(&[0.0, -4.0, 0.0, -3.0, -1.0, -2.0])]);
         assert_eq!(next.iter().map(|s| s.token).collect::<Vec<_>>(), [4, 5]);
         assert!(search.finished.is_empty());
+    }
+
+    #[test]
+    fn ends_that_nobody_believes_in_do_not_end_the_search() {
+        // One word is nearly certain at each step, and the rest of the beam goes to ends that are not.
+        let long = SearchOptions { max_len: MaxLen { ratio: 0.0, add: 9 }, ..options(2) };
+        for (n_best, length_penalty) in
+            [(1, LengthPenalty::Average), (2, LengthPenalty::Average), (1, LengthPenalty::None)]
+        {
+            let options = SearchOptions { n_best, length_penalty, ..long.clone() };
+            let mut search = self::search(&options);
+            let lost = || said(&[0.0, -20.0, 0.0, -15.0, -15.0, -15.0]);
+            for step in 0..4 {
+                let sure = said(&[0.0, -20.0, 0.0, -5.0, -0.1, -9.0]);
+                let rest = (1..search.slots()).map(|_| lost());
+                let said: Vec<_> = std::iter::once(sure).chain(rest).collect();
+                assert_eq!(search.advance(step, &said).len(), 2, "step {step}");
+            }
+            assert!(search.finished.len() > 2);
+            let end = said(&[0.0, -20.0, 0.0, -0.1, -5.0, -9.0]);
+            // Nothing that lives on is as good as the best, but two are wanted.
+            assert_eq!(search.advance(4, &[end, lost()]).is_empty(), n_best == 1);
+            assert_eq!(search.into_best()[0].ids, [4; 4]);
+        }
+    }
+
+    #[test]
+    fn greedy_search_ends_with_the_first_end() {
+        // Another word would be better on average, but it was not the best.
+        let options = SearchOptions { length_penalty: LengthPenalty::Average, ..options(1) };
+        let mut search = self::search(&options);
+        assert!(search.advance(0, &[said(&[0.0, -9.0, 0.0, -0.6, -0.7, -9.0])]).is_empty());
+        assert!(search.into_best()[0].ids.is_empty());
     }
 
     #[test]

@@ -92,9 +92,16 @@ impl Steps {
     }
 
     /// The steps in the order in which the forward pass takes them.
-    pub(crate) fn order(&self) -> impl DoubleEndedIterator<Item = usize> + use<> {
-        let (last, reverse) = (self.t - 1, self.direction == Direction::Reverse);
-        (0..self.t).map(move |i| if reverse { last - i } else { i })
+    pub(crate) fn order(&self) -> impl DoubleEndedIterator<Item = usize> + use<'_> {
+        (0..self.t).map(|i| self.nth(i))
+    }
+
+    /// The `i`-th of them.
+    fn nth(&self, i: usize) -> usize {
+        match self.direction {
+            Direction::Forward => i,
+            Direction::Reverse => self.t - 1 - i,
+        }
     }
 
     /// Whether step `t` of row `b` is not padding.

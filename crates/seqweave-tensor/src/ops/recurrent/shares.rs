@@ -15,21 +15,26 @@ use std::ops::Range;
 /// Multiply-adds of a step below which one thread walks alone.
 const ALONE_BELOW: usize = 1 << 18;
 
+/// The most gates a cell has.
+const MAX_GATES: usize = 4;
+
 /// The units of one thread, and what the product of a step has for them.
 pub(super) struct Share<'a> {
     steps: &'a Steps,
     w: &'a PackedRhs,
     pub(super) units: Range<usize>,
-    /// Panels of `w`, of each of its blocks of `H` columns.
-    panels: Vec<Range<usize>>,
+    /// The panels of `w` that make these units, of each of its `gates` blocks of `H` columns.
+    panels: [Range<usize>; MAX_GATES],
+    gates: usize,
+    /// Whether there are no others.
+    alone: bool,
 }
 
 /// Calls `step(share, t)` for every step in order, for every share of the units; a step begins when all shares are done with
 /// the one before. The columns of `w` are one block of `H` for each gate.
 pub(super) fn walk(steps: &Steps, w: &PackedRhs, step: impl Fn(&Share<'_>, usize) + Sync) {
-    let order: Vec<usize> = steps.order().collect();
-    let shares = Share::all(steps, w);
-    parallel::rounds(order.len(), shares.len(), |round, share| step(&shares[share], order[round]));
+    let count = Share::count(steps, w);
+    parallel::rounds(steps.t, count, |round, i| step(&Share::new(steps, w, i, count), steps.nth(round)));
 }
 
 /// The way back: for every step in reverse `cells(share, t)`, and when all shares are done with that `recur(share, t)`.
@@ -39,35 +44,37 @@ pub(super) fn walk_back(
     cells: impl Fn(&Share<'_>, usize) + Sync,
     recur: impl Fn(&Share<'_>, usize) + Sync,
 ) {
-    let order: Vec<usize> = steps.order().rev().collect();
-    let shares = Share::all(steps, w);
+    let count = Share::count(steps, w);
+    let back = |round: usize| steps.nth(steps.t - 1 - round);
     // The cells of a share need no other's product, so the two go together and a step is one round.
-    parallel::rounds(order.len() + 1, shares.len(), |round, share| {
-        if let Some(&t) = round.checked_sub(1).and_then(|before| order.get(before)) {
-            recur(&shares[share], t);
+    parallel::rounds(steps.t + 1, count, |round, i| {
+        let share = Share::new(steps, w, i, count);
+        if round > 0 {
+            recur(&share, back(round - 1));
         }
-        if let Some(&t) = order.get(round) {
-            cells(&shares[share], t);
+        if round < steps.t {
+            cells(&share, back(round));
         }
     });
 }
 
 impl<'a> Share<'a> {
     /// As many as threads, unless the work is too little or the panels cannot be shared out about evenly.
-    fn all(steps: &'a Steps, w: &'a PackedRhs) -> Vec<Share<'a>> {
-        let (count, columns) =
-            (rayon::current_num_threads().min(parallel::MAX_CHUNKS), w.panels().panel_columns());
+    fn count(steps: &Steps, w: &PackedRhs) -> usize {
+        let (threads, columns) = (rayon::current_num_threads(), w.panels().panel_columns());
+        let count = threads.min(parallel::MAX_CHUNKS);
         let (panels, rest) = (steps.h / columns, steps.h % columns);
         let even = panels.is_multiple_of(count) || panels >= 4 * count;
-        if count == 1 || steps.b * w.n() * w.k() < ALONE_BELOW || rest > 0 || !even {
-            return vec![Share { steps, w, units: 0..steps.h, panels: Vec::new() }];
-        }
-        let share = |i: usize| {
-            let (first, end) = (i * panels / count, (i + 1) * panels / count);
-            let of_each = (0..w.n() / steps.h).map(|gate| gate * panels + first..gate * panels + end);
-            Share { steps, w, units: first * columns..end * columns, panels: of_each.collect() }
-        };
-        (0..count).map(share).collect()
+        if steps.b * w.n() * w.k() < ALONE_BELOW || rest > 0 || !even { 1 } else { count }
+    }
+
+    fn new(steps: &'a Steps, w: &'a PackedRhs, i: usize, count: usize) -> Share<'a> {
+        let columns = w.panels().panel_columns();
+        let all = steps.h.div_ceil(columns);
+        let (first, end) = (i * all / count, (i + 1) * all / count);
+        let panels = std::array::from_fn(|gate| gate * all + first..gate * all + end);
+        let units = first * columns..(end * columns).min(steps.h);
+        Share { steps, w, units, panels, gates: w.n() / steps.h, alone: count == 1 }
     }
 
     /// The columns of `c (+)= a·w` that belong to these units, for the rows that are live at step `t`; the others are left
@@ -78,7 +85,7 @@ impl<'a> Share<'a> {
     pub(super) unsafe fn multiply(&self, t: usize, a: &[Float], acc: Acc, to: &Buffer<'_>, at: usize) {
         let (w, rows) = (self.w, self.steps.live_rows(t));
         let a = &a[rows.start * w.k()..];
-        if self.panels.is_empty() {
+        if self.alone {
             // SAFETY: the units of this share are all there are.
             let c = unsafe { to.step_mut(at) };
             return w.multiply(rows.len(), a, w.k(), acc.into(), &mut c[rows.start * w.n()..], w.n());
@@ -87,14 +94,14 @@ impl<'a> Share<'a> {
         // SAFETY: these panels are the columns of the share's units; the buffer holds all rows of the step.
         unsafe {
             let c = to.at(at, rows.start);
-            gemm::run_panels(rows.len(), a, w.panels(), acc, c, w.n(), &self.panels);
+            gemm::run_panels(rows.len(), a, w.panels(), acc, c, w.n(), &self.panels[..self.gates]);
         }
     }
 
     /// Calls `f(row)` for every row of the batch; `work` is the cost of a row in elements touched. On threads of the pool if
     /// no others have a share.
     pub(super) fn for_rows(&self, work: usize, f: impl Fn(usize) + Sync) {
-        if self.panels.is_empty() {
+        if self.alone {
             parallel::for_each(self.steps.b, work, f);
         } else {
             (0..self.steps.b).for_each(f);
