@@ -19,8 +19,8 @@
 //!
 //! # Promises
 //!
-//! * **Same bits.** No result depends on the number of threads: work is cut into chunks of a fixed size, and sums
-//!   over chunks are added in order.
+//! * **Same bits.** No result depends on the number of threads: work is cut where no sum is cut, or into chunks of a
+//!   fixed size whose sums are added in order.
 //! * **No company effects.** A row of a matrix product, a softmax row or a sentence in a recurrent layer gets the same
 //!   bits whatever else is in the batch; on a GPU with [`Tensor::in_training`], products are free of that.
 //! * **Errors, not panics.** A wrong shape or index is an [`Error`] that names the operation, what it expected and

@@ -1,6 +1,7 @@
 //! Loops over threads whose results do not depend on how many threads there are.
 //!
-//! Work is cut into chunks of a fixed length; a chunk is always computed by one thread in one order. Below a
+//! Work is cut where no sum is cut, or into chunks of a fixed length whose sums are joined in order; a chunk is always
+//! computed by one thread in one order. Below a
 //! threshold the loop stays on the calling thread, because handing work over costs a few microseconds.
 
 mod rounds;

@@ -9,10 +9,10 @@
 //! For each sentence on its own, with K the beam width: of all extensions of its live hypotheses by one token, the
 //! best 2K by log-probability are candidates; those among the best K that end in EOS are finished; the best K of the
 //! others live on. A sentence is done when K hypotheses are finished and as many as are wanted have a score that no live
-//! one could reach by ending at the next token, for certain; with K = 1, which is greedy search, when one is finished; and
-//! at its maximum length, where only EOS may follow. Then it leaves the batch. PAD and BOS are never said; UNK may be,
-//! unless [`SearchOptions::no_unk`]. Finished hypotheses are ranked by [`SearchOptions::score`], that is after length
-//! normalisation and coverage penalty, which do not steer the search itself.
+//! one could reach by ending at the next token, for certain and with all of its source covered; with K = 1, which is greedy
+//! search, when one is finished; and at its maximum length, where only EOS may follow. Then it leaves the batch. PAD and BOS
+//! are never said; UNK may be, unless [`SearchOptions::no_unk`]. Finished hypotheses are ranked by
+//! [`SearchOptions::score`], that is after length normalisation and coverage penalty, which do not choose what lives on.
 //!
 //! What changes the rule, in this order: a prefix, which is said first, whatever else holds; the repetition penalty;
 //! forbidden phrases; required phrases; repeated n-grams. Where nothing may be said any more, the output ends, even below

@@ -231,11 +231,11 @@ impl<'a> Sentence<'a> {
         if sampling.on || self.finished.len() < beam {
             return false;
         }
-        // Where one token is nearly certain, the other places of the beam go to ends that are not: K of them are no sign
-        // that the best is among them.
         let Some(best) = best.filter(|_| beam > 1) else { return true };
+        // Where one token is nearly certain, the other places of the beam go to ends that are not: K of them are no sign
+        // that the best is among them. So it also has to be better than what is within reach of the next token.
         let within_reach = self.options.score(best.value, step + 2, &[]);
-        self.finished.iter().filter(|finished| finished.score >= within_reach).count() >= n_best
+        self.finished.iter().filter(|finished| finished.score > within_reach).count() >= n_best
     }
 
     /// Each hypothesis with the token that was drawn for it.
@@ -342,15 +342,14 @@ impl<'a> Sentence<'a> {
     /// The finished hypotheses: best first, at most `n_best`, ties go to the smaller token sequence; samples in the order
     /// of their numbers.
     pub fn into_best(mut self) -> Vec<Hypothesis> {
+        let mut finished = std::mem::take(&mut self.finished);
         if self.options.sampling.on {
-            self.finished.sort_by_key(|finished| finished.end.sample);
+            finished.sort_by_key(|finished| finished.end.sample);
+        } else {
+            let ids = |finished: &Finished| self.history(&finished.end);
+            finished.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| ids(a).cmp(&ids(b))));
         }
-        let mut best: Vec<Hypothesis> = self.finished.iter().map(|end| self.hypothesis(end)).collect();
-        if !self.options.sampling.on {
-            best.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.ids.cmp(&b.ids)));
-        }
-        best.truncate(self.options.n_best);
-        best
+        finished.iter().take(self.options.n_best).map(|finished| self.hypothesis(finished)).collect()
     }
 
     /// Follows the back-pointers of a finished hypothesis.

@@ -34,16 +34,15 @@ pub(super) fn multiply(
     let block = |i: usize| Block::new(&rows, tiles, i * tiles / blocks..(i + 1) * tiles / blocks);
     // An untransposed tile that meets few panels is read where it lies, and so are rows too few to be in each other's way.
     let few = b.isa.panels_at_once(rows.len());
-    let layout = if a.column != 1 {
-        Layout::Steps
+    let copied = if a.column != 1 {
+        Some(Layout::Steps)
     } else if (panel_count > 2 && few == 1) || b.format != Format::F32 {
-        Layout::Rows
+        Some(Layout::Rows)
     } else {
-        Layout::Matrix { row: a.row, column: 1 }
+        None
     };
-    let copies = !matches!(layout, Layout::Matrix { .. });
     let (all, stride) = (b.format.steps(b.k), b.format.stride());
-    let slices = if copies || few == 1 { all.div_ceil(KC) } else { 1 };
+    let slices = if copied.is_some() || few == 1 { all.div_ceil(KC) } else { 1 };
     let steps = |slice: usize| slice * all / slices..(slice + 1) * all / slices;
     let ks = |slice: usize| steps(slice).start * stride..(steps(slice).end * stride).min(b.k);
     // Whole panels lie behind one another, so the processor itself sees which comes next.
@@ -54,7 +53,7 @@ pub(super) fn multiply(
             for i in 0..blocks {
                 let tiles = block(i);
                 let mut coming = Coming::none();
-                if copies {
+                if copied.is_some() {
                     copy_tiles(b.isa, b.format, a, tiles.rows(), ks(slice), copy);
                     if i + 1 < blocks {
                         coming = Coming::new(a, block(i + 1).all_rows(), ks(slice));
@@ -62,7 +61,7 @@ pub(super) fn multiply(
                         coming = Coming::new(a, block(0).all_rows(), ks(slice + 1));
                     }
                 }
-                let left = if copies { Left::Copies(copy, layout) } else { Left::Matrix(a) };
+                let left = copied.map_or(Left::Matrix(a), |layout| Left::Copies(copy, layout));
                 let share = coming.left().div_ceil(panel_count * tiles.count);
                 for panels in panels {
                     sweep(
@@ -156,8 +155,8 @@ fn sweep(
                 if t + 1 < tiles.count { (rows.end, p) } else { (tiles.bounds[0], p + at_once) };
             kernel::prefetch(mr, nr, c.data.wrapping_add(row * c.ldc + next * nr), c.ldc);
             coming.ask(share);
-            // SAFETY: `run` asserted that rows below `m` and columns below `n` lie within the slice, and that a row to start
-            // with has all columns, and this task alone writes this tile. `Packed::of` made sure of the kernel; a block's
+            // SAFETY: `run` asserted, and the caller of `run_panels` says, that these rows and columns are the result's; a row to
+            // start with has all columns, and this task alone writes this tile. `Packed::of` made sure of the kernel; a block's
             // tiles have at most `mr` rows; tile and panel hold as many steps as are asked for.
             unsafe {
                 let c = (c.data.add(rows.start * c.ldc + p * nr), c.ldc);

@@ -1,7 +1,7 @@
 //! The matrix product behind [`crate::ops::gemm`]: pack the right-hand side, walk tiles, run a kernel on each.
 //!
 //! `b` is cut into panels of `nr` columns, each laid out k-major, so that a kernel reads it front to back. `a` is taken in
-//! blocks of [`TILES`] tiles and [`KC`] columns, copied to where rows do not share cache sets, and multiplied by one panel
+//! blocks of [`TILES`](blocks::TILES) tiles and [`KC`] columns, copied to where rows do not share cache sets, and multiplied by one panel
 //! slice after the other: a slice stays close while all tiles of the block pass, the block in the second-level cache. (Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication", section 4.)
 
 pub(crate) mod amx;
@@ -195,8 +195,7 @@ pub(crate) fn run(m: usize, a: Operand<'_>, b: &Packed, start: Start<'_>, c: &mu
     }
     let c = Tiles { data: c.as_mut_ptr(), ldc };
     let (mr, panels) = (b.format.tile(b.isa).0, b.panel_count());
-    let serial_below = if b.format.unit().is_some() { SERIAL_BELOW_TILED } else { SERIAL_BELOW };
-    let tasks = if m * n * k < serial_below { 1 } else { rayon::current_num_threads() * 3 };
+    let tasks = if m * n * k < b.serial_below() { 1 } else { rayon::current_num_threads() * 3 };
     if tasks == 1 || rayon::current_num_threads() == 1 {
         return task(a, b, start, c, 0..m, std::array::from_ref(&(0..panels)));
     }
@@ -224,13 +223,13 @@ pub(crate) fn run(m: usize, a: Operand<'_>, b: &Packed, start: Start<'_>, c: &mu
 /// The columns of some panels of the result of [`run`], on this thread alone.
 ///
 /// # Safety
-/// `c` may be written for `m` rows, `ldc` elements apart, of the columns of these panels, and read where `start` is the
-/// result; nobody else uses them meanwhile.
+/// `c` is where row 0 and column 0 of the whole result lie. It may be written for `m` rows, `ldc` elements apart, of the
+/// columns of these panels, and read if sums are added to it; nobody else uses them meanwhile.
 pub(crate) unsafe fn run_panels(
     m: usize,
     a: Operand<'_>,
     b: &Packed,
-    start: Acc,
+    acc: Acc,
     c: *mut Float,
     ldc: usize,
     panels: &[Range<usize>],
@@ -239,25 +238,20 @@ pub(crate) unsafe fn run_panels(
     assert!(panels.iter().all(|panels| panels.end <= b.panel_count()), "{panels:?} of {}", b.panel_count());
     a.assert_holds(m, b.k);
     if m > 0 {
-        task(a, b, start.into(), Tiles { data: c, ldc }, 0..m, panels);
+        task(a, b, acc.into(), Tiles { data: c, ldc }, 0..m, panels);
     }
 }
 
-/// One task: rows `rows` of the result, panels `panels`.
+/// One task: rows `rows` of the result, some panels.
 fn task(a: Operand<'_>, b: &Packed, start: Start<'_>, c: Tiles, rows: Range<usize>, panels: &[Range<usize>]) {
     let acc = if matches!(start, Start::Zero) { Acc::Set } else { Acc::Add };
-    let Some(unit) = b.format.unit() else {
-        return blocks::multiply(a, b, start, c, rows, panels);
-    };
-    for panels in panels {
-        let (rows, panels) = (rows.clone(), panels.clone());
-        match unit {
-            // SAFETY: `Packed::of` made sure of the registers; `run` and the caller of `run_panels` say that the rows and
-            // panels are the result's, and this task's alone.
-            Unit::Amx => unsafe { tiled::block::<registers::Amx>(a, b, acc, c, rows, panels) },
-            // SAFETY: as above, and the twin is always there.
-            Unit::Twin => unsafe { tiled::block::<registers::Twin>(a, b, acc, c, rows, panels) },
-        }
+    match b.format.unit() {
+        None => blocks::multiply(a, b, start, c, rows, panels),
+        // SAFETY: `Packed::of` made sure of the registers; `run` and the caller of `run_panels` say that the rows and panels
+        // are the result's, and this task's alone.
+        Some(Unit::Amx) => unsafe { tiled::block::<registers::Amx>(a, b, acc, c, rows, panels) },
+        // SAFETY: as above, and the twin is always there.
+        Some(Unit::Twin) => unsafe { tiled::block::<registers::Twin>(a, b, acc, c, rows, panels) },
     }
 }
 

@@ -1,7 +1,7 @@
 //! The right-hand side of a product in panels.
 
 use super::kernel::{self, Isa};
-use super::{Format, Operand, SERIAL_BELOW, Unit, amx, bf16};
+use super::{Format, Operand, SERIAL_BELOW, SERIAL_BELOW_TILED, Unit, amx, bf16};
 use crate::pool::CpuBuffer;
 use crate::{CpuDevice, Float};
 use rayon::prelude::*;
@@ -74,6 +74,11 @@ impl Packed {
     /// Columns of a panel.
     pub(crate) fn panel_columns(&self) -> usize {
         self.format.tile(self.isa).1
+    }
+
+    /// Multiply-adds below which a product is not worth more than one thread.
+    pub(crate) fn serial_below(&self) -> usize {
+        if self.format.unit().is_some() { SERIAL_BELOW_TILED } else { SERIAL_BELOW }
     }
 
     pub(super) fn panel_count(&self) -> usize {

@@ -35,7 +35,7 @@ pub(super) fn products(parts: usize) -> &'static [(usize, usize)] {
     }
 }
 
-/// One task: rows `rows` of the result, panels `panels`.
+/// One task: rows `rows` of the result, some panels.
 ///
 /// # Safety
 /// As [`Registers::open`]; the result may be written there, and nobody else does.
@@ -45,7 +45,7 @@ pub(super) unsafe fn block<R: Registers>(
     acc: Acc,
     c: Tiles,
     rows: Range<usize>,
-    panels: Range<usize>,
+    panels: &[Range<usize>],
 ) {
     let (parts, all) = (b.format.parts(), b.k.div_ceil(K));
     let (slices, tile_room) = (all.div_ceil(CHUNKS), parts * CHUNKS * MR * COLUMNS);
@@ -63,7 +63,7 @@ pub(super) unsafe fn block<R: Registers>(
                 for (rows, copy) in tiles.clone().zip(copy.chunks_exact_mut(tile_room)) {
                     copy_rows(a, rows, from * K..(to * K).min(b.k), parts, copy);
                 }
-                for p in panels.clone() {
+                for p in panels.iter().cloned().flatten() {
                     let panel = &b.panels(p)[from * PANEL_CHUNK..];
                     let width = NR.min(b.n - p * NR);
                     for (rows, copy) in tiles.clone().zip(copy.chunks_exact(tile_room)) {
@@ -236,7 +236,7 @@ thread_local! {
 
 #[cfg(all(test, not(seqweave_f64)))]
 mod tests {
-    use super::super::{Format, Isa, Start, Unit, run};
+    use super::super::{Format, Isa, Start, Unit, run, run_panels};
     use super::*;
     use crate::{CpuDevice, Device, Trans};
 
@@ -380,6 +380,26 @@ mod tests {
                     product(format, 1, Operand::new(&a[row * k..], k, Trans::N), whole_b, k, &mut alone);
                     assert_eq!(alone, want[row * n..][..n], "{format:?}, row {row} alone");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn panels_apart_are_those_of_the_whole() {
+        let (m, n, k) = (40, 200, 70);
+        let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
+        let (whole_a, whole_b) = (Operand::new(&a, k, Trans::N), Operand::new(&b, n, Trans::N));
+        let Device::Cpu(cpu) = Device::cpu() else { unreachable!("`Device::cpu` is the CPU") };
+        for format in FORMATS {
+            let mut want = vec![0.0; m * n];
+            product(format, m, whole_a, whole_b, k, &mut want);
+            let packed = Packed::of(Isa::best(), format, &cpu, whole_b, k, n);
+            let mut got = vec![0.5; m * n];
+            // SAFETY: the result has all rows and columns, and nobody else has it.
+            unsafe { run_panels(m, whole_a, &packed, Acc::Set, got.as_mut_ptr(), n, &[0..1, 3..5, 6..7]) };
+            for (at, (&got, &want)) in got.iter().zip(&want).enumerate() {
+                let is_made = matches!(at % n / NR, 0 | 3 | 4 | 6);
+                assert_eq!(got, if is_made { want } else { 0.5 }, "{format:?}, column {}", at % n);
             }
         }
     }

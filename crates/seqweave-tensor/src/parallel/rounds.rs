@@ -14,7 +14,7 @@ const LOOKS: usize = 1 << 10;
 /// The calling thread begins at once, with chunk 0; others of the pool join as they come, each with a chunk that it keeps
 /// from round to round, so that what the chunk reads stays in that processor's cache. A chunk that nobody has begun is taken
 /// by whoever finishes first: no thread waits for one that has not come, and a busy pool makes a region slow, not stuck.
-/// `f` may not wait for the pool.
+/// `f` may not wait for the pool, unless there is only one chunk.
 pub(crate) fn rounds(rounds: usize, chunks: usize, f: impl Fn(usize, usize) + Sync) {
     assert!((1..=MAX_CHUNKS).contains(&chunks), "{chunks} chunks");
     if chunks == 1 {
@@ -30,7 +30,7 @@ pub(crate) fn rounds(rounds: usize, chunks: usize, f: impl Fn(usize, usize) + Sy
     region.crew(0, chunks, &f);
 }
 
-/// A counter on a cache line of its own: each is written by one thread and watched by others.
+/// A counter on a cache line of its own, so that writing one does not slow those who read another.
 #[derive(Default)]
 #[repr(align(64))]
 struct Line(AtomicUsize);
@@ -58,14 +58,12 @@ impl Region {
 
     /// All rounds as one thread sees them: its own chunk, then those that nobody has begun, then waiting for the rest.
     fn take_part(&self, own: usize, f: &(impl Fn(usize, usize) + Sync)) {
-        for round in 0..self.rounds {
+        // Whoever comes late begins where the others are.
+        let first = self.done.0.load(Ordering::Acquire) / self.chunks;
+        for round in first..self.rounds {
             for i in 0..self.chunks {
                 let chunk = (own + i) % self.chunks;
-                // Nothing is read through this counter, so its order does not matter.
-                let begin = |counter: &AtomicUsize| {
-                    counter.compare_exchange(round, round + 1, Ordering::Relaxed, Ordering::Relaxed)
-                };
-                if begin(&self.begun[chunk].0).is_ok() {
+                if self.begin(round, chunk) {
                     let guard = Guard(&self.failed);
                     f(round, chunk);
                     std::mem::forget(guard);
@@ -76,6 +74,14 @@ impl Region {
                 return;
             }
         }
+    }
+
+    /// Whether this thread is to do the chunk. Nothing is read through the counter, so its order does not matter.
+    fn begin(&self, round: usize, chunk: usize) -> bool {
+        let counter = &self.begun[chunk].0;
+        // Looking comes first, because a failed exchange takes the cache line away from the others all the same.
+        counter.load(Ordering::Relaxed) == round
+            && counter.compare_exchange(round, round + 1, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Waits until so many chunks are done; `false` if one panicked.

@@ -12,9 +12,6 @@ use crate::{Acc, Float, Trans, parallel};
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// Multiply-adds of a step below which one thread walks alone.
-const ALONE_BELOW: usize = 1 << 18;
-
 /// The most gates a cell has.
 const MAX_GATES: usize = 4;
 
@@ -59,13 +56,13 @@ pub(super) fn walk_back(
 }
 
 impl<'a> Share<'a> {
-    /// As many as threads, unless the work is too little or the panels cannot be shared out about evenly.
+    /// As many as threads, and one if the work is too little or the panels cannot be shared out about evenly.
     fn count(steps: &Steps, w: &PackedRhs) -> usize {
         let (threads, columns) = (rayon::current_num_threads(), w.panels().panel_columns());
         let count = threads.min(parallel::MAX_CHUNKS);
         let (panels, rest) = (steps.h / columns, steps.h % columns);
         let even = panels.is_multiple_of(count) || panels >= 4 * count;
-        if steps.b * w.n() * w.k() < ALONE_BELOW || rest > 0 || !even { 1 } else { count }
+        if steps.b * w.n() * w.k() < w.panels().serial_below() || rest > 0 || !even { 1 } else { count }
     }
 
     fn new(steps: &'a Steps, w: &'a PackedRhs, i: usize, count: usize) -> Share<'a> {
@@ -85,17 +82,17 @@ impl<'a> Share<'a> {
     pub(super) unsafe fn multiply(&self, t: usize, a: &[Float], acc: Acc, to: &Buffer<'_>, at: usize) {
         let (w, rows) = (self.w, self.steps.live_rows(t));
         let a = &a[rows.start * w.k()..];
+        assert_eq!(to.width, w.n(), "a product of as many columns as the buffer has");
         if self.alone {
             // SAFETY: the units of this share are all there are.
             let c = unsafe { to.step_mut(at) };
             return w.multiply(rows.len(), a, w.k(), acc.into(), &mut c[rows.start * w.n()..], w.n());
         }
         let a = Operand::new(a, w.k(), Trans::N);
-        // SAFETY: these panels are the columns of the share's units; the buffer holds all rows of the step.
-        unsafe {
-            let c = to.at(at, rows.start);
-            gemm::run_panels(rows.len(), a, w.panels(), acc, c, w.n(), &self.panels[..self.gates]);
-        }
+        let _ = to.at(at, self.steps.b - 1);
+        let (c, panels) = (to.at(at, rows.start), &self.panels[..self.gates]);
+        // SAFETY: these panels are the columns of the share's units, and the buffer holds all rows of the step.
+        unsafe { gemm::run_panels(rows.len(), a, w.panels(), acc, c, w.n(), panels) };
     }
 
     /// Calls `f(row)` for every row of the batch; `work` is the cost of a row in elements touched. On threads of the pool if
@@ -175,7 +172,7 @@ impl<'a> Buffer<'a> {
         b: usize,
         units: &Range<usize>,
     ) -> [&[Float]; N] {
-        debug_assert!(N * self.h == self.width && units.end <= self.h);
+        assert!(N * self.h == self.width && units.end <= self.h, "units {units:?} of {N} blocks");
         // SAFETY: the row lies within the buffer and the units within it; the caller says that nobody writes.
         std::array::from_fn(|block| unsafe {
             std::slice::from_raw_parts(self.at(t, b).add(block * self.h + units.start), units.len())
@@ -193,7 +190,7 @@ impl<'a> Buffer<'a> {
         b: usize,
         units: &Range<usize>,
     ) -> [&mut [Float]; N] {
-        debug_assert!(N * self.h == self.width && units.end <= self.h);
+        assert!(N * self.h == self.width && units.end <= self.h, "units {units:?} of {N} blocks");
         // SAFETY: the row lies within the buffer and the units within it; blocks have nothing in common; the caller says
         // that nobody else uses them.
         std::array::from_fn(|block| unsafe {

@@ -423,9 +423,12 @@ fn reverse_is_forward_on_the_reversed_sequence() {
 #[test]
 fn threads_and_instruction_sets_change_nothing() {
     // Wide enough for threads to share a walk: by units where they are whole panels (192 of them for three threads, too),
-    // else by the rows and the products of each step.
+    // else by the rows and the products of each step. One step, one row and two, a step at which every row is padding.
     let lens: Vec<u32> = (0..70).map(|b| b % 3 + 1).collect();
-    for case in [130, 128, 192].into_iter().flat_map(|h| Case::all(3, 70, h, Some(&lens))) {
+    let cases = [130, 128, 192].into_iter().flat_map(|h| Case::all(3, 70, h, Some(&lens)));
+    let small =
+        [Case::all(1, 70, 128, None), Case::all(2, 1, 512, None), Case::all(4, 2, 512, Some(&[3, 1]))];
+    for case in cases.chain(small.into_iter().flatten()) {
         let (operands, gradients) = (case.operands(), case.gradients());
         let run = || {
             let (results, grads) = (case.forward(&operands), case.backward(&operands, &gradients));
