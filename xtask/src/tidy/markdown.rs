@@ -24,26 +24,42 @@ fn has_two_sentences(line: &str) -> bool {
     chars.windows(3).any(|w| ".?!".contains(w[0]) && w[1] == ' ' && w[2].is_uppercase())
 }
 
-/// Every relative link leads to a file or folder of the repository; `exists` answers for paths from the root.
+/// Every relative link leads to a file or folder of the repository, and to a heading there if it names one; `exists`
+/// answers for paths from the root.
 pub fn links(files: &[File], exists: impl Fn(&str) -> bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in files.iter().filter(|file| file.is("md")) {
         let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
         for (n, line) in prose(file) {
             for target in link_targets(line) {
-                let path = target.split('#').next().unwrap_or_default();
-                let elsewhere = path.is_empty() || path.contains("://") || path.starts_with("mailto:");
-                if elsewhere {
+                let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+                if path.contains("://") || path.starts_with("mailto:") {
                     continue;
                 }
-                match normalise(folder, path) {
-                    Some(path) if exists(&path) => {}
-                    _ => findings.push(file.finding(n, format!("the link to `{target}` leads nowhere"))),
+                let here = path.is_empty();
+                let path = if here { Some(file.path.clone()) } else { normalise(folder, path) };
+                let Some(path) = path.filter(|path| here || exists(path)) else {
+                    findings.push(file.finding(n, format!("the link to `{target}` leads nowhere")));
+                    continue;
+                };
+                let there = files.iter().find(|there| there.path == path && there.is("md"));
+                if !anchor.is_empty() && there.is_some_and(|there| !anchors(there).any(|a| a == anchor)) {
+                    let message = format!("the link to `{target}` names no heading of that file");
+                    findings.push(file.finding(n, message));
                 }
             }
         }
     }
     findings
+}
+
+/// What a link names a heading by: its letters in lower case, hyphens for blanks, and no punctuation.
+fn anchors(file: &File) -> impl Iterator<Item = String> {
+    prose(file).filter(|(_, line)| line.starts_with('#')).map(|(_, heading)| {
+        let heading = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
+        heading.chars().filter(kept).map(|c| if c == ' ' { '-' } else { c }).collect()
+    })
 }
 
 /// The targets of `[text](target)` and `![text](target "title")`; code spans hold none.
@@ -173,7 +189,13 @@ mod tests {
         let there = ["README.md", "docs/guide/a.md", "docs/guide"];
         let rows = [
             ("README.md", "[a](docs/guide/a.md#top) and [b](docs/guide)", 0),
-            ("docs/guide/a.md", "[up](../../README.md) [here](./a.md) [self](#top)", 0),
+            ("docs/guide/a.md", "# Top\n[up](../../README.md) [here](./a.md) [self](#top)", 0),
+            (
+                "docs/guide/a.md",
+                "## What `x` is, and why\n[a](#what-x-is-and-why) [b](a.md#what-x-is-and-why)",
+                0,
+            ),
+            ("docs/guide/a.md", "# Top\n[self](#bottom) [the same](a.md#bottom)", 2),
             ("docs/guide/a.md", "[web](https://example.org/x) [mail](mailto:a@example.org)", 0),
             ("docs/guide/a.md", "[gone](b.md)", 1),
             ("docs/guide/a.md", "[`code`](b.md) ![picture](c.png \"title\")", 2),

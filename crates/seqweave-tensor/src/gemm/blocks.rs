@@ -63,20 +63,9 @@ pub(super) fn multiply(
                 }
                 let left = copied.map_or(Left::Matrix(a), |layout| Left::Copies(copy, layout));
                 let share = coming.left().div_ceil(panel_count * tiles.count);
+                let sweep = Sweep { b, start, c, steps: steps(slice), few, far };
                 for panels in panels {
-                    sweep(
-                        left,
-                        b,
-                        start,
-                        c,
-                        &tiles,
-                        panels.clone(),
-                        steps(slice),
-                        few,
-                        &mut coming,
-                        share,
-                        far,
-                    );
+                    sweep.over(left, &tiles, panels.clone(), &mut coming, share);
                 }
             }
         }
@@ -116,61 +105,76 @@ enum Left<'a> {
     Matrix(Operand<'a>),
 }
 
-/// Every tile of a block by the steps `steps` of neighbouring panels. On the way a tile asks for its share of what is read
-/// next: of `coming`, and, where panels are far, of the panel slice after this one.
-fn sweep(
-    left: Left<'_>,
-    b: &Packed,
-    start: Start<'_>,
+/// What the sweeps of a block have in common.
+struct Sweep<'a> {
+    b: &'a Packed,
+    start: Start<'a>,
     c: Tiles,
-    tiles: &Block,
-    panels: Range<usize>,
+    /// Of a panel, and of the tiles.
     steps: Range<usize>,
+    /// Panels that a tile meets at once, where there are as many.
     few: usize,
-    coming: &mut Coming,
-    share: usize,
+    /// Whether panels come from beyond the second-level cache.
     far: bool,
-) {
-    let (mr, nr, pitch) = (b.isa.mr(), b.isa.nr(), b.isa.nr() * b.format.steps(b.k));
-    let stride = if far { nr * size_of::<Float>() / tiles.count } else { 0 };
-    let mut p = panels.start;
-    while p < panels.end {
-        let at_once = if (p + few) * nr <= b.n && p + few <= panels.end { few } else { 1 };
-        let panel = (&b.panels(p)[steps.start * nr..], pitch);
-        let width = (at_once * nr).min(b.n - p * nr);
-        let mut ahead = Ahead { from: panel.0.as_ptr(), stride };
-        if far {
-            ahead.from = ahead.from.wrapping_add(at_once * pitch);
-        }
-        for (t, rows) in tiles.rows().enumerate() {
-            let tile = match left {
-                Left::Copies(copies, layout) => (&copies[t * TILE_COPY..], layout),
-                Left::Matrix(a) => {
-                    let at = rows.start * a.row + steps.start * a.column;
-                    (&a.data[at..], Layout::Matrix { row: a.row, column: a.column })
-                }
-            };
-            // The tile after this one: below it, or at the top of the next panels.
-            let (row, next) =
-                if t + 1 < tiles.count { (rows.end, p) } else { (tiles.bounds[0], p + at_once) };
-            kernel::prefetch(mr, nr, c.data.wrapping_add(row * c.ldc + next * nr), c.ldc);
-            coming.ask(share);
-            // SAFETY: `run` asserted, and the caller of `run_panels` says, that these rows and columns are the result's; a row to
-            // start with has all columns, and this task alone writes this tile. `Packed::of` made sure of the kernel; a block's
-            // tiles have at most `mr` rows; tile and panel hold as many steps as are asked for.
-            unsafe {
-                let c = (c.data.add(rows.start * c.ldc + p * nr), c.ldc);
-                let start = match start {
-                    _ if steps.start > 0 => (c.0.cast_const(), c.1),
-                    Start::Zero => (std::ptr::null(), 0),
-                    Start::Result => (c.0.cast_const(), c.1),
-                    Start::Row(row) => (row.as_ptr().add(p * nr), 0),
-                };
-                let element = b.format.element();
-                kernel::tile(b.isa, element, rows.len(), tile, panel, steps.len(), start, c, width, ahead);
+}
+
+impl Sweep<'_> {
+    /// Every tile of a block by neighbouring panels. On the way a tile asks for its share of what is read next: of `coming`,
+    /// and, where panels are far, of the panel slice after this one.
+    fn over(&self, left: Left<'_>, tiles: &Block, panels: Range<usize>, coming: &mut Coming, share: usize) {
+        let &Sweep { b, start, c, ref steps, few, far } = self;
+        let (mr, nr, pitch) = (b.isa.mr(), b.isa.nr(), b.isa.nr() * b.format.steps(b.k));
+        let stride = if far { nr * size_of::<Float>() / tiles.count } else { 0 };
+        let mut p = panels.start;
+        while p < panels.end {
+            let at_once = if (p + few) * nr <= b.n && p + few <= panels.end { few } else { 1 };
+            let panel = (&b.panels(p)[steps.start * nr..], pitch);
+            let width = (at_once * nr).min(b.n - p * nr);
+            let mut ahead = Ahead { from: panel.0.as_ptr(), stride };
+            if far {
+                ahead.from = ahead.from.wrapping_add(at_once * pitch);
             }
-            ahead.from = ahead.from.wrapping_byte_add(steps.len() * stride);
+            for (t, rows) in tiles.rows().enumerate() {
+                let tile = match left {
+                    Left::Copies(copies, layout) => (&copies[t * TILE_COPY..], layout),
+                    Left::Matrix(a) => {
+                        let at = rows.start * a.row + steps.start * a.column;
+                        (&a.data[at..], Layout::Matrix { row: a.row, column: a.column })
+                    }
+                };
+                // The tile after this one: below it, or at the top of the next panels.
+                let (row, next) =
+                    if t + 1 < tiles.count { (rows.end, p) } else { (tiles.bounds[0], p + at_once) };
+                kernel::prefetch(mr, nr, c.data.wrapping_add(row * c.ldc + next * nr), c.ldc);
+                coming.ask(share);
+                // SAFETY: `run` asserted, and the caller of `run_panels` says, that these rows and columns are the result's; a row to
+                // start with has all columns, and this task alone writes this tile. `Packed::of` made sure of the kernel; a block's
+                // tiles have at most `mr` rows; tile and panel hold as many steps as are asked for.
+                unsafe {
+                    let c = (c.data.add(rows.start * c.ldc + p * nr), c.ldc);
+                    let start = match start {
+                        _ if steps.start > 0 => (c.0.cast_const(), c.1),
+                        Start::Zero => (std::ptr::null(), 0),
+                        Start::Result => (c.0.cast_const(), c.1),
+                        Start::Row(row) => (row.as_ptr().add(p * nr), 0),
+                    };
+                    let element = b.format.element();
+                    kernel::tile(
+                        b.isa,
+                        element,
+                        rows.len(),
+                        tile,
+                        panel,
+                        steps.len(),
+                        start,
+                        c,
+                        width,
+                        ahead,
+                    );
+                }
+                ahead.from = ahead.from.wrapping_byte_add(steps.len() * stride);
+            }
+            p += at_once;
         }
-        p += at_once;
     }
 }
