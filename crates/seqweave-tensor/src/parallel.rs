@@ -1,8 +1,8 @@
 //! Loops over threads whose results do not depend on how many threads there are.
 //!
 //! Work is cut where no sum is cut, or into chunks of a fixed length whose sums are joined in order; a chunk is always
-//! computed by one thread in one order. Below a
-//! threshold the loop stays on the calling thread, because handing work over costs a few microseconds.
+//! computed by one thread in one order. Below a threshold the loop stays on the calling thread, because handing work over
+//! costs a few microseconds.
 
 mod rounds;
 

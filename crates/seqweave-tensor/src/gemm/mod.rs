@@ -1,8 +1,9 @@
 //! The matrix product behind [`crate::ops::gemm`]: pack the right-hand side, walk tiles, run a kernel on each.
 //!
 //! `b` is cut into panels of `nr` columns, each laid out k-major, so that a kernel reads it front to back. `a` is taken in
-//! blocks of [`TILES`](blocks::TILES) tiles and [`KC`] columns, copied to where rows do not share cache sets, and multiplied by one panel
-//! slice after the other: a slice stays close while all tiles of the block pass, the block in the second-level cache. (Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication", section 4.)
+//! blocks of [`TILES`](blocks::TILES) tiles and [`KC`] columns, copied to where rows do not share cache sets, and multiplied
+//! by one panel slice after the other: a slice stays close while all tiles of the block pass, the block in the second-level
+//! cache. (Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication", section 4.)
 
 pub(crate) mod amx;
 mod bf16;

@@ -89,8 +89,8 @@ impl<'a> Share<'a> {
             return w.multiply(rows.len(), a, w.k(), acc.into(), &mut c[rows.start * w.n()..], w.n());
         }
         let a = Operand::new(a, w.k(), Trans::N);
-        let _ = to.at(at, self.steps.b - 1);
-        let (c, panels) = (to.at(at, rows.start), &self.panels[..self.gates]);
+        let c = to.at(at).wrapping_add(rows.start * w.n());
+        let panels = &self.panels[..self.gates];
         // SAFETY: these panels are the columns of the share's units, and the buffer holds all rows of the step.
         unsafe { gemm::run_panels(rows.len(), a, w.panels(), acc, c, w.n(), panels) };
     }
@@ -129,14 +129,19 @@ impl<'a> Buffer<'a> {
         Buffer { len: data.len(), data: data.as_mut_ptr(), b, h, width: blocks * h, buffer: PhantomData }
     }
 
-    /// Where row `b` of step `t` begins.
-    fn at(&self, t: usize, b: usize) -> *mut Float {
-        let first = (t * self.b + b) * self.width;
-        assert!(
-            b < self.b && first + self.width <= self.len,
-            "row {b} of step {t} passes the end of its buffer"
-        );
-        self.data.wrapping_add(first)
+    /// Where step `t`, all of which lies within the buffer, begins.
+    fn at(&self, t: usize) -> *mut Float {
+        let len = self.b * self.width;
+        assert!((t + 1) * len <= self.len, "step {t} passes the end of its buffer");
+        self.data.wrapping_add(t * len)
+    }
+
+    /// Where units `units` of row `b` of step `t` begin, in each block.
+    fn units_at<const N: usize>(&self, t: usize, b: usize, units: &Range<usize>) -> [*mut Float; N] {
+        let fits = b < self.b && N * self.h == self.width && units.start <= units.end && units.end <= self.h;
+        assert!(fits, "units {units:?} of {N} blocks of row {b}");
+        let row = self.at(t).wrapping_add(b * self.width);
+        std::array::from_fn(|block| row.wrapping_add(block * self.h + units.start))
     }
 
     /// Step `t`, `[B,N·H]`.
@@ -144,10 +149,8 @@ impl<'a> Buffer<'a> {
     /// # Safety
     /// Nobody writes to the step meanwhile.
     pub(super) unsafe fn step(&self, t: usize) -> &[Float] {
-        let len = self.b * self.width;
-        let _ = self.at(t, self.b - 1);
-        // SAFETY: the last row lies within the buffer, and the caller says that nobody writes.
-        unsafe { std::slice::from_raw_parts(self.at(t, 0), len) }
+        // SAFETY: the step lies within the buffer, and the caller says that nobody writes.
+        unsafe { std::slice::from_raw_parts(self.at(t), self.b * self.width) }
     }
 
     /// Step `t`, `[B,N·H]`.
@@ -156,10 +159,8 @@ impl<'a> Buffer<'a> {
     /// Nobody else uses the step meanwhile.
     #[expect(clippy::mut_from_ref, reason = "the caller vouches for what the borrow checker cannot see")]
     unsafe fn step_mut(&self, t: usize) -> &mut [Float] {
-        let len = self.b * self.width;
-        let _ = self.at(t, self.b - 1);
-        // SAFETY: the last row lies within the buffer, and the caller says that nobody else uses the step.
-        unsafe { std::slice::from_raw_parts_mut(self.at(t, 0), len) }
+        // SAFETY: the step lies within the buffer, and the caller says that nobody else uses it.
+        unsafe { std::slice::from_raw_parts_mut(self.at(t), self.b * self.width) }
     }
 
     /// Units `units` of row `b` of step `t`, of each block.
@@ -172,11 +173,9 @@ impl<'a> Buffer<'a> {
         b: usize,
         units: &Range<usize>,
     ) -> [&[Float]; N] {
-        assert!(N * self.h == self.width && units.end <= self.h, "units {units:?} of {N} blocks");
-        // SAFETY: the row lies within the buffer and the units within it; the caller says that nobody writes.
-        std::array::from_fn(|block| unsafe {
-            std::slice::from_raw_parts(self.at(t, b).add(block * self.h + units.start), units.len())
-        })
+        let starts = self.units_at(t, b, units);
+        // SAFETY: the units lie within the buffer; the caller says that nobody writes.
+        starts.map(|start| unsafe { std::slice::from_raw_parts(start, units.len()) })
     }
 
     /// Units `units` of row `b` of step `t`, of each block.
@@ -190,11 +189,9 @@ impl<'a> Buffer<'a> {
         b: usize,
         units: &Range<usize>,
     ) -> [&mut [Float]; N] {
-        assert!(N * self.h == self.width && units.end <= self.h, "units {units:?} of {N} blocks");
-        // SAFETY: the row lies within the buffer and the units within it; blocks have nothing in common; the caller says
-        // that nobody else uses them.
-        std::array::from_fn(|block| unsafe {
-            std::slice::from_raw_parts_mut(self.at(t, b).add(block * self.h + units.start), units.len())
-        })
+        let starts = self.units_at(t, b, units);
+        // SAFETY: the units lie within the buffer, and blocks have nothing in common; the caller says that nobody else uses
+        // them.
+        starts.map(|start| unsafe { std::slice::from_raw_parts_mut(start, units.len()) })
     }
 }
