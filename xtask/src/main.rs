@@ -67,7 +67,7 @@ const VERBS: &[Verb] = &[
     Verb { name: "init", args: "ARGS", about: "`seqweave init ARGS`", help: Help::Binary, run: |args| binary::replace("init", args) },
     Verb { name: "bench", args: "[ops|gpu|ARGS]", about: "speed of ours and of every peer at hand, in turn, as ratios; of single operations; or all about a GPU", help: Help::Table, run: bench::run },
     Verb { name: "completions", args: "ARGS", about: "`seqweave completions ARGS`", help: Help::Binary, run: |args| binary::replace("completions", args) },
-    Verb { name: "test", args: "[LEVEL...] [OPTIONS]", about: "the tests of some levels, or of all: unit, kernels, grad, golden, e2e, resume; options: --trials N, and for kernels --device standin|cuda, --seeds N, --asan", help: Help::Table, run: test::run },
+    Verb { name: "test", args: "[LEVEL...] [OPTIONS]", about: "the tests of some levels, or of all: unit, paths, kernels, grad, golden, e2e, resume; options: --trials N, and for kernels --device standin|cuda, --seeds N, --asan", help: Help::Table, run: test::run },
     Verb { name: "ci", args: "", about: "what must pass before a merge: fmt, tidy, kernels check, clippy, docs, test; cheapest first", help: Help::Table, run: ci::run },
     Verb { name: "kernels", args: "build|check|list|pack", about: "compiles the CUDA kernels into the committed images; compares them; lists them; packs their tests for a GPU machine", help: Help::Table, run: kernels::run },
     Verb { name: "fmt", args: "[--check]", about: "formats every crate, or says what is not formatted", help: Help::Table, run: tools::fmt },

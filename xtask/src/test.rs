@@ -10,7 +10,10 @@ use crate::kernels::verify;
 use crate::{binary, process, workspace};
 
 /// The levels, in the order in which `all` runs them.
-pub const LEVELS: [&str; 6] = ["unit", "kernels", "grad", "golden", "e2e", "resume"];
+pub const LEVELS: [&str; 7] = ["unit", "paths", "kernels", "grad", "golden", "e2e", "resume"];
+
+/// The crates whose results hang on the instructions of the processor.
+const LOWER: [&str; 4] = ["seqweave-tensor", "seqweave-autograd", "seqweave-nn", "seqweave-seq2seq"];
 
 /// How often the resume test kills the trainer unless `--trials` says otherwise.
 const RESUME_TRIALS: u32 = 20;
@@ -99,6 +102,16 @@ fn run_level(level: &str, options: &Options, count: &mut Count) -> Result<()> {
             count.cargo_test(cross_crate(&["--lib"]))?;
             run_examples(count)
         }
+        "paths" => {
+            for path in narrower_paths() {
+                let mut cargo = process::cargo();
+                cargo.args(["test", "--no-fail-fast", "--lib", "--tests"]);
+                LOWER.iter().for_each(|name| drop(cargo.args(["--package", name])));
+                println!("SEQWEAVE_CPU={path}");
+                count.cargo_test(cargo.env("SEQWEAVE_CPU", path))?;
+            }
+            Ok(())
+        }
         "grad" => {
             // The whole stack in f64: finite differences in f32 could not tell an error from rounding.
             let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
@@ -118,6 +131,17 @@ fn run_level(level: &str, options: &Options, count: &mut Count) -> Result<()> {
         }
         _ => count.cargo_test(cross_crate(&["--test", level])),
     }
+}
+
+/// The names that `SEQWEAVE_CPU` has for what this processor can do besides its widest vectors, which `unit` has tested.
+fn narrower_paths() -> &'static [&'static str] {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let (avx2, avx512) = (is_x86_feature_detected!("avx2"), is_x86_feature_detected!("avx512f"));
+        &["portable", "avx2"][..usize::from(avx2) + usize::from(avx2 && avx512)]
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    &[]
 }
 
 /// `cargo test` of the crate of cross-crate tests.
@@ -271,7 +295,7 @@ mod tests {
             (&["--seeds"], "--seeds: expected a whole number from 1 after it, found nothing"),
             (
                 &["units"],
-                "unknown test level `units`: expected one of unit, kernels, grad, golden, e2e, resume",
+                "unknown test level `units`: expected one of unit, paths, kernels, grad, golden, e2e, resume",
             ),
             (&["--trials"], "--trials: expected a whole number from 1 after it, found nothing"),
             (&["--trials", "0"], "--trials: expected a whole number from 1, found `0`"),
