@@ -106,7 +106,7 @@ fn run_level(level: &str, options: &Options, count: &mut Count) -> Result<()> {
             for path in narrower_paths() {
                 let mut cargo = process::cargo();
                 cargo.args(["test", "--no-fail-fast", "--lib", "--tests"]);
-                LOWER.iter().for_each(|name| drop(cargo.args(["--package", name])));
+                cargo.args(LOWER.into_iter().flat_map(|name| ["--package", name]));
                 println!("SEQWEAVE_CPU={path}");
                 count.cargo_test(cargo.env("SEQWEAVE_CPU", path))?;
             }

@@ -1,6 +1,6 @@
 //! Every row of the op table, and the operations that have no gradient.
 
-use super::{alone, bf16, device, worst};
+use super::{alone, bf16, device, on_stand_in, worst};
 use crate::bits;
 use crate::table::{ids, ragged, table, tensor};
 use seqweave_autograd::Result;
@@ -270,6 +270,18 @@ fn every_transposition_gives_the_bits_of_the_cpu() {
             let (got, want) = (product(&cuda).unwrap(), product(&Device::cpu()).unwrap());
             assert_eq!(got.to_vec(), want.to_vec(), "{m}x{n}x{k} {ta:?}{tb:?}");
         }
+    }
+}
+
+/// A product takes the largest tiles that keep the device busy: where one multiprocessor is all there is, those that the
+/// shapes of these tests are too few for elsewhere.
+#[test]
+fn products_by_large_tiles_are_those_by_small_ones() {
+    let name = "cuda::operations::products_by_large_tiles_are_those_by_small_ones";
+    if on_stand_in() && alone(name, &[("SEQWEAVE_STANDIN_SMS", "1")]) {
+        every_transposition_gives_the_bits_of_the_cpu();
+        split_products_are_those_of_f32();
+        bf16_products_agree_with_the_cpu();
     }
 }
 

@@ -332,7 +332,10 @@ fn of_side(
         );
         let help = match side.level {
             Level::Word => format!("set data.{key}.level = \"bpe\" and data.{key}.byte_fallback = true"),
-            _ => format!("set data.{key}.byte_fallback = true, or add such text to training"),
+            Level::Char => "add text to training that has these characters".to_owned(),
+            Level::Bpe | Level::Unigram | Level::Pieces => {
+                format!("set data.{key}.byte_fallback = true, or add such text to training")
+            }
         };
         add(Severity::Problem, "unknown-held-out", found, help);
     }
