@@ -107,3 +107,30 @@ fn training_keeps_the_checkpoint_with_the_best_bleu() {
     assert!(header.split('\t').any(|name| name == "bleu"), "{header}");
     assert_eq!(table.lines().count(), 4, "{table}");
 }
+
+#[test]
+fn bleu_of_chinese_wants_another_tokenizer() {
+    let dir = Dir::new();
+    dir.create("ref.txt", "我喜歡深度學習。\n他在哪裡？\n");
+    dir.create("first.txt", "我喜歡學習。\n他在哪裡？\n");
+    dir.create("second.txt", "我喜歡深度學習。\n他是誰？\n");
+    let compare = |rest: &str| {
+        dir.seqweave(&format!("compare --ref ref.txt first.txt second.txt --bootstrap 0 {rest}")).run().good()
+    };
+    compare("--metrics bleu,chrf").says("use --tok zh for Chinese");
+    compare("--metrics chrf,ter").silent();
+    compare("--metrics bleu --tok zh").silent();
+    compare("--metrics bleu --tok none").silent();
+    let pairs: String = (0..40).map(|i| format!("he has {i} cats .\t他有{i}隻貓。\n")).collect();
+    dir.create("pairs.tsv", &pairs);
+    dir.seqweave("init mine --data pairs.tsv").run().good();
+    let train = |set: &str| {
+        let line = format!(
+            "train -c mine/config.toml --dry-run --set valid.metrics=[\"bleu\"] --set valid.best_by=bleu"
+        );
+        dir.seqweave(&line).arg(format!("--set={set}")).run().good()
+    };
+    train("valid.tok=13a").says("BLEU with valid.tok = \"13a\" takes a line for one word");
+    let good = train("valid.tok=zh");
+    assert!(!good.report().contains("takes a line"), "{}", good.report());
+}

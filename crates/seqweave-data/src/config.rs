@@ -196,6 +196,13 @@ impl SideConfig {
         p.require((0.0..=1.0).contains(&dropout), "dropout", "a probability", dropout);
         p.require((0.0..=100.0).contains(&alpha), "sampling.alpha", "a number from 0 to 100", alpha);
         p.require(self.sampling.n_best <= 1024, "sampling.n_best", "at most 1024", self.sampling.n_best);
+        let pieces = file || self.subwords().is_some();
+        p.require(
+            pieces || !self.byte_fallback,
+            "byte_fallback",
+            "false, unless level is \"bpe\" or \"unigram\"",
+            true,
+        );
         // What a file holds is seen when it is read.
         let (bpe, unigram) = (file || self.level == Level::Bpe, file || self.level == Level::Unigram);
         p.require(

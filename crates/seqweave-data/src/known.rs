@@ -1,5 +1,7 @@
 //! What a model knows already when it is trained further: its pieces are not learnt anew, its tokens keep their ids.
 
+use std::fmt;
+
 use crate::codec::Codec;
 use crate::config::{DataConfig, SideConfig};
 use crate::encode::Counted;
@@ -112,8 +114,15 @@ fn with_pieces(
         Some(file) => format!("the pieces of {}{}", file.display(), tags(&asked)),
         None => describe(&asked, config.byte_fallback),
     };
-    let bytes = model.subwords.as_ref().is_some_and(Subwords::spells_everything);
-    Err(Error::OtherTokenizer { side, expected: describe(model, bytes), found })
+    Err(Error::OtherTokenizer { side, expected: model.to_string(), found })
+}
+
+impl fmt::Display for Tokenizer {
+    /// What it does, in the keys of a configuration.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.subwords.as_ref().is_some_and(Subwords::spells_everything);
+        f.write_str(&describe(self, bytes))
+    }
 }
 
 fn describe(tokenizer: &Tokenizer, byte_fallback: bool) -> String {

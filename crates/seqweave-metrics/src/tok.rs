@@ -56,6 +56,12 @@ impl Tok {
         }
     }
 
+    /// Whether it makes one word of a line of a script that puts no blanks between words. [`Tok::None`] is for text that was
+    /// tokenized before.
+    pub fn needs_blanks(self) -> bool {
+        matches!(self, Tok::V13a | Tok::Intl)
+    }
+
     /// The line with one space between tokens; [`Tok::None`] gives it as it is.
     pub fn apply(self, line: &str) -> String {
         match self {

@@ -6,6 +6,7 @@ use seqweave_data::{
     BatchPlan, Codec, Examples, Fnv64, Known, Level, Pair, Resampler, is_mostly_unspaced, read_data_from,
     to_tsv,
 };
+use seqweave_metrics::Metric;
 
 /// Everything a run takes from its corpora.
 pub(crate) struct Dataset {
@@ -36,6 +37,15 @@ impl Dataset {
                      one token of a whole line; use \"bpe\", \"unigram\" or \"char\""
                 ));
             }
+        }
+        let targets = data.dev.iter().map(|pair| pair.tgt.as_str());
+        let bleu = config.valid.metrics.contains(&Metric::Bleu) && config.valid.tok.needs_blanks();
+        if bleu && is_mostly_unspaced(targets) {
+            facts.push(format!(
+                "valid: the targets have no blanks between words, and BLEU with valid.tok = \"{}\" takes a line for one \
+                 word; use \"zh\" for Chinese, \"char\" for other scripts",
+                config.valid.tok
+            ));
         }
         let waste = plan.waste(&plan.block(config.seed, 0, 0));
         facts.push(match plan.blocks() {

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use seqweave_data::Level;
+use seqweave_data::{Level, is_mostly_unspaced};
 use seqweave_metrics::Metric;
 
 /// What to begin with. Sizes are in units, tokens and pairs as in the configuration.
@@ -48,6 +48,8 @@ struct Look {
     lines: usize,
     words: usize,
     characters: usize,
+    /// Lines of scripts that put no blanks between words.
+    unspaced: usize,
     distinct: HashSet<String>,
 }
 
@@ -55,6 +57,7 @@ impl Look {
     fn see(&mut self, line: &str) {
         self.lines += 1;
         self.characters += line.chars().filter(|c| !c.is_whitespace()).count();
+        self.unspaced += usize::from(is_mostly_unspaced([line]));
         for word in line.split_whitespace() {
             self.words += 1;
             if !self.distinct.contains(word) {
@@ -67,6 +70,11 @@ impl Look {
         self.words as f64 / self.lines.max(1) as f64
     }
 
+    /// Whether words stand next to each other without blanks.
+    fn is_unspaced(&self) -> bool {
+        2 * self.unspaced > self.lines
+    }
+
     fn suggestion(&self) -> SideSuggestion {
         let all = 32_000;
         let distinct = self.distinct.len();
@@ -77,7 +85,10 @@ impl Look {
         }
         // Single words, and scripts that put no blanks between them.
         if self.words_per_line() < 1.5 {
-            let reason = format!("{:.1} words a line: letters are the tokens", self.words_per_line());
+            let reason = match self.is_unspaced() {
+                true => "no blanks between words: characters are the tokens".to_owned(),
+                false => format!("{:.1} words a line: letters are the tokens", self.words_per_line()),
+            };
             return SideSuggestion { level: Level::Char, max_vocab: all, reason };
         }
         let max_vocab = match self.lines {
@@ -180,13 +191,21 @@ impl Survey {
             (_, Level::Bpe | Level::Unigram | Level::Pieces) => vec![Metric::Bleu, Metric::Chrf],
             (Level::Char, Level::Word) => vec![Metric::Wer, Metric::Per],
             (_, Level::Word) => vec![Metric::Acc, Metric::TokenAcc],
-            (_, Level::Char) if looks[1].characters > 8 * looks[1].lines && src.level != Level::Char => {
+            // Sentences, which are seldom right as a whole: two of three signs.
+            (_, Level::Char) if signs_of_sentences(src.level, &looks[1]) >= 2 => {
                 vec![Metric::Chrf, Metric::Cer]
             }
             (_, Level::Char) => vec![Metric::Acc, Metric::Cer],
         };
         Suggestion { src, tgt, emb, hidden, dropout, batch_tokens, epochs, metrics }
     }
+}
+
+/// How much says that targets without blanks are sentences and no names: sources of words, long targets, a script that never
+/// has blanks.
+fn signs_of_sentences(source: Level, target: &Look) -> usize {
+    let long = target.characters > 8 * target.lines;
+    [source != Level::Char, long, target.is_unspaced()].into_iter().map(usize::from).sum()
 }
 
 #[cfg(test)]
@@ -224,6 +243,19 @@ mod tests {
         let found = of(500, |i| (format!("i have {i} red things"), format!("我有{i}個紅色的東西喔對吧")));
         assert_eq!(levels(&found), (Level::Bpe, Level::Char));
         assert_eq!(found.metrics[0], Metric::Chrf);
+    }
+
+    #[test]
+    fn what_a_script_without_blanks_is_measured_by_hangs_on_the_source_and_the_length() {
+        let of = |src: &str, tgt: &str| of(500, |i| (format!("{src}{i}"), tgt.to_owned())).metrics[0];
+        assert_eq!(of("i see it ", "我看見"), Metric::Chrf, "short sentences");
+        assert_eq!(
+            of("猫が魚を食べる", "猫吃鱼的时候狗在睡觉"),
+            Metric::Chrf,
+            "sentences of two such scripts"
+        );
+        assert_eq!(of("london", "倫敦"), Metric::Acc, "names");
+        assert_eq!(of("gehen", "gegangenundgegangen"), Metric::Acc, "words");
     }
 
     #[test]

@@ -397,8 +397,8 @@ impl Trainer {
         let mut search = self.config.decode.clone();
         (search.beam, search.n_best, search.sampling.on) = (valid.beam as usize, 1, false);
         let translate = TranslateOptions { search, ..TranslateOptions::default() };
-        let options =
-            EvaluateOptions { translate, metrics: self.metrics.clone(), text: TextOptions::default() };
+        let text = TextOptions { tok: valid.tok, ..TextOptions::default() };
+        let options = EvaluateOptions { translate, metrics: self.metrics.clone(), text };
         let evaluation = evaluate(&self.translator, &self.dev, &options)?;
         let shown = valid.samples as usize;
         if !evaluation.answers.is_empty() {

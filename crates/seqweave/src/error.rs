@@ -21,7 +21,7 @@ pub enum Error {
     /// A model of an ensemble cuts or numbers tokens otherwise than the first.
     #[error(
         "the {side} side is not that of the first model: {what} is {found}, expected {expected}\n\
-         help: average models that were trained with the same data settings"
+         help: join models that were trained with the same data settings"
     )]
     OtherTokens {
         /// `source` or `target`.

@@ -336,8 +336,8 @@ fn same_tokens(side: &'static str, first: &Codec, other: &Codec) -> Result<()> {
     let differ = |what: String, expected: String, found: String| {
         Err(Error::OtherTokens { side, what, expected, found })
     };
-    if first.tokenizer != other.tokenizer {
-        let (expected, found) = (format!("{:?}", first.tokenizer), format!("{:?}", other.tokenizer));
+    let (expected, found) = (first.tokenizer.to_string(), other.tokenizer.to_string());
+    if expected != found {
         return differ("the tokenizer".to_owned(), expected, found);
     }
     let mut tokens = first.vocab.iter().zip(other.vocab.iter()).enumerate();
@@ -347,6 +347,13 @@ fn same_tokens(side: &'static str, first: &Codec, other: &Codec) -> Result<()> {
     if first.vocab.len() != other.vocab.len() {
         let (expected, found) = (first.vocab.len().to_string(), other.vocab.len().to_string());
         return differ("the number of tokens".to_owned(), expected, found);
+    }
+    if first.tokenizer != other.tokenizer {
+        return differ(
+            "the way to cut text into pieces".to_owned(),
+            "the same".to_owned(),
+            "another".to_owned(),
+        );
     }
     Ok(())
 }

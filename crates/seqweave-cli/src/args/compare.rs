@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, ValueHint};
+use seqweave_data::is_mostly_unspaced;
 use seqweave_metrics::{Metric, SEED, TextOptions, Tok};
 
 /// What a score of texts depends on.
@@ -27,6 +28,22 @@ impl Scoring {
     /// The part that values depend on.
     pub fn options(self) -> TextOptions {
         TextOptions { tok: self.tok, lowercase: self.lowercase, ..TextOptions::default() }
+    }
+
+    /// What to say where BLEU would take a line for one word.
+    pub fn doubt<'t>(
+        self,
+        metrics: &[Metric],
+        references: impl IntoIterator<Item = &'t str>,
+    ) -> Option<String> {
+        let asked = metrics.contains(&Metric::Bleu) && self.tok.needs_blanks();
+        (asked && is_mostly_unspaced(references)).then(|| {
+            format!(
+                "the references have no blanks between words, and BLEU with --tok {} takes a line for one word: use \
+                 --tok zh for Chinese, --tok char for other scripts",
+                self.tok
+            )
+        })
     }
 
     /// Samples and seed, if there is to be an interval.

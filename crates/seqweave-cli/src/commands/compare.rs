@@ -21,6 +21,8 @@ pub fn run(ui: &Ui, context: &Context, job: Compare) -> Outcome {
     let lines: Vec<Vec<String>> = columns(&job)?;
     let references: Vec<Vec<&str>> =
         lines.iter().map(|row| row.iter().map(String::as_str).collect()).collect();
+    let every = references.iter().flatten().copied();
+    job.scoring.doubt(&job.metrics, every).iter().for_each(|doubt| ui.warn(doubt));
     let beside_references = |file: &Path| beside(file, &job.references[0], references.len());
     let sources = job.src.as_deref().map(beside_references).transpose()?;
     let mut reports: Vec<SystemReport> = Vec::new();

@@ -25,6 +25,8 @@ pub fn run(ui: &Ui, context: &Context, job: Evaluate) -> Outcome {
     let translate = translate_options(&translator, &job.search);
     let beam = translate.search.beam;
     ui.note(format!("evaluating {} on {} lines, beam {beam}", names(&job.models), pairs.len()));
+    let references = pairs.iter().map(|pair| pair.tgt.as_str());
+    job.scoring.doubt(&job.metrics, references).iter().for_each(|doubt| ui.warn(doubt));
     let clock = Instant::now();
     let options = EvaluateOptions { translate, metrics: job.metrics, text: job.scoring.options() };
     let evaluation = seqweave_train::evaluate(&translator, &pairs, &options)?;

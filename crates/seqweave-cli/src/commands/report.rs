@@ -115,6 +115,8 @@ fn look(
     let beam = translate.search.beam;
     ui.note(format!("measuring {} on {} pairs, beam {beam}", folder.display(), pairs.len()));
     let metrics = metrics(&config, measure, &pairs);
+    let references = pairs.iter().map(|pair| pair.tgt.as_str());
+    measure.scoring.doubt(&metrics, references).iter().for_each(|doubt| ui.warn(doubt));
     let evaluate = EvaluateOptions { translate, metrics, text: measure.scoring.options() };
     let options = ExamineOptions { evaluate, buckets: BUCKETS, worst: WORST, attention: MAPS };
     let found = examine(&translator, &pairs, &options)?;

@@ -169,6 +169,16 @@ fn pieces_of_both_sides_name_the_key_that_differs() {
 }
 
 #[test]
+fn bytes_are_for_pieces() {
+    for level in [Level::Word, Level::Char, Level::Bpe, Level::Unigram] {
+        let src = SideConfig { level, byte_fallback: true, ..SideConfig::default() };
+        let found = DataConfig { src, ..DataConfig::default() }.validate().map_err(|error| error.to_string());
+        let message = "src.byte_fallback: expected false, unless level is \"bpe\" or \"unigram\", found true";
+        assert_eq!(found, if level.is_subword() { Ok(()) } else { Err(message.to_owned()) });
+    }
+}
+
+#[test]
 fn a_limit_of_0_is_none_but_for_pieces() {
     let of = |level| SideConfig { level, max_vocab: 0, ..SideConfig::default() };
     assert_eq!(of(Level::Bpe).subwords().map(|pieces| pieces.pieces + 3), Some(32_000));

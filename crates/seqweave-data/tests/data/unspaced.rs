@@ -33,7 +33,8 @@ fn pairs() -> Vec<Pair> {
 fn text_comes_back_as_it_went_in() {
     for level in [Level::Char, Level::Bpe, Level::Unigram] {
         for shared_vocab in [false, true] {
-            let side = SideConfig { level, byte_fallback: true, max_vocab: 500, ..SideConfig::default() };
+            let byte_fallback = level.is_subword();
+            let side = SideConfig { level, byte_fallback, max_vocab: 500, ..SideConfig::default() };
             let config = DataConfig { shared_vocab, src: side.clone(), tgt: side, ..DataConfig::default() };
             let data = prepare(&pairs(), &config).expect("good pairs");
             for (pair, example) in pairs().iter().zip(data.examples.to_vec().expect("in memory")) {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use seqweave_data::{BatchConfig, DataConfig};
-use seqweave_metrics::Metric;
+use seqweave_metrics::{Metric, Tok};
 use seqweave_nn::{OptimizerConfig, ScheduleConfig, ScheduleKind};
 use seqweave_seq2seq::ModelConfig;
 use seqweave_seq2seq::search::SearchOptions;
@@ -177,6 +177,8 @@ pub struct ValidConfig {
     pub metrics: Vec<Metric>,
     /// What decides which checkpoint is the best: one of `valid.metrics`.
     pub best_by: Metric,
+    /// Tokenizer of BLEU, in sacreBLEU's names: `13a` cuts at blanks and punctuation, `zh` every Chinese character.
+    pub tok: Tok,
     /// Training stops after so many validations without a better one; 0 never stops early.
     #[schemars(range(max = 1_000_000))]
     pub patience: u64,
@@ -197,6 +199,7 @@ impl Default for ValidConfig {
             every: 0,
             metrics: vec![Metric::Ppl, Metric::TokenAcc, Metric::SeqAcc],
             best_by: Metric::Ppl,
+            tok: Tok::default(),
             patience: 0,
             samples: 3,
             beam: 1,
