@@ -125,10 +125,9 @@ fn bleu_of_chinese_wants_another_tokenizer() {
     dir.create("pairs.tsv", &pairs);
     dir.seqweave("init mine --data pairs.tsv").run().good();
     let train = |set: &str| {
-        let line = format!(
-            "train -c mine/config.toml --dry-run --set valid.metrics=[\"bleu\"] --set valid.best_by=bleu"
-        );
-        dir.seqweave(&line).arg(format!("--set={set}")).run().good()
+        let line =
+            "train -c mine/config.toml --dry-run --set valid.metrics=[\"bleu\"] --set valid.best_by=bleu";
+        dir.seqweave(line).arg(format!("--set={set}")).run().good()
     };
     train("valid.tok=13a").says("BLEU with valid.tok = \"13a\" takes a line for one word");
     let good = train("valid.tok=zh");

@@ -12,6 +12,28 @@ mod table;
 #[cfg(seqweave_f64)]
 mod differences;
 
+#[cfg(seqweave_f64)]
+#[allow(dead_code)] // the tolerance is that of f32
+#[path = "../kernels/reference.rs"]
+mod reference;
+
+#[cfg(seqweave_f64)]
+#[test]
+fn the_reference_of_the_op_table_is_what_the_rows_give() {
+    if std::env::var_os("SEQWEAVE_UPDATE_REFERENCE").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/kernels/reference.tsv");
+        std::fs::write(path, reference::text()).unwrap();
+        return;
+    }
+    let (distance, row, results) = reference::farthest(&seqweave_tensor::Device::cpu());
+    assert!(results > 900, "{results} results");
+    assert!(
+        distance <= 1e-10,
+        "{row} is off by {distance:e}; if that is meant, rewrite tests/kernels/reference.tsv: run this test with \
+         SEQWEAVE_UPDATE_REFERENCE=1"
+    );
+}
+
 #[cfg(not(seqweave_f64))]
 #[test]
 fn gradients_are_checked_in_the_f64_build() {

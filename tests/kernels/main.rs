@@ -6,6 +6,8 @@
 
 mod composed;
 mod cuda;
+#[allow(dead_code)] // written by `tests/grad`, in f64
+mod reference;
 mod table;
 
 use seqweave_tensor::Float;
@@ -28,6 +30,14 @@ fn every_row_gives_the_same_bits_again_and_for_any_number_of_threads() {
             }
         }
     }
+}
+
+/// In the f64 build `tests/grad` does this with a finer measure.
+#[test]
+fn every_row_agrees_with_f64() {
+    let (distance, row, results) = reference::farthest(&seqweave_tensor::Device::cpu());
+    println!("{results} results against f64; largest difference {distance:e}: {row}");
+    assert!(results > 900 && distance <= reference::TOLERANCE, "{row} is off by {distance:e}");
 }
 
 #[test]

@@ -55,16 +55,21 @@ impl Row {
     }
 }
 
-/// Values in [−1, 1] by formula, of both signs; none repeats within a tensor.
+/// Values in [−1, 1] by formula, of both signs; none repeats within a tensor. They are f32 numbers in the f64 build, too.
 pub fn tensor(shape: impl Into<Shape>, phase: f64) -> Tensor {
     let shape = shape.into();
-    let values = wave(shape.numel(), 0.618 + 0.01 * phase, phase).iter().map(|&x| 2.0 * x as Float).collect();
+    let values = wave(shape.numel(), 0.618 + 0.01 * phase, phase)
+        .iter()
+        .map(|&x| Float::from((2.0 * x) as f32))
+        .collect();
     Tensor::from_vec(&Device::cpu(), values, shape).expect("as many values as the shape holds")
 }
 
 /// Weights so small that sums over the last axis do not saturate a gate, whose gradient would then be all rounding.
 pub fn weight(shape: [usize; 2], phase: f64) -> Tensor {
-    ops::scale(&tensor(shape, phase), 1.0 / (shape[1] as Float).sqrt()).expect("any shape can be scaled")
+    // A power of two, so that both builds have the same numbers.
+    let scale = (-0.5 * (shape[1] as f64).log2()).round().exp2();
+    ops::scale(&tensor(shape, phase), scale as Float).expect("any shape can be scaled")
 }
 
 /// `n` ids below `bound`, with repeats.

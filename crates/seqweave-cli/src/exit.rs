@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 use std::io;
+use std::path::Path;
 
 /// What the process tells its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,19 @@ impl Failure {
     /// A command line that parses but makes no sense.
     pub fn usage(what: impl fmt::Display + fmt::Debug + Send + Sync + 'static) -> Self {
         Self::new(Exit::Usage, what)
+    }
+
+    /// The operating system refused to do something about a file; what to do about that hangs on its reason.
+    pub fn refused(exit: Exit, action: &str, path: &Path, error: &io::Error) -> Self {
+        let help = match error.kind() {
+            io::ErrorKind::NotFound => "check the path; relative paths start at the working directory",
+            io::ErrorKind::PermissionDenied => "check the permissions, or name another place",
+            io::ErrorKind::IsADirectory => "name a file, not a folder",
+            io::ErrorKind::NotADirectory => "a part of the path is a file; check it",
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::StorageFull => "name a place on another disk",
+            _ => "check the path, the permissions and the disk",
+        };
+        Self::new(exit, format!("cannot {action}: {error}")).at(path.display()).help(help)
     }
 
     /// Says where: a file, a line, an option.

@@ -212,8 +212,11 @@ pub enum Error {
     #[error(
         "{name}:{line}: expected {}, found {found}\nhelp: {}",
         if *.tags { "3 columns (source<TAB>tags<TAB>target)" } else { "2 columns (source<TAB>target)" },
-        if *.tags { "an empty column still needs its tab; without `data.features` there are two columns" }
-        else { "write exactly one tab between source and target; for a column of tags between them set `data.features`" }
+        match (*.tags, *.found) {
+            (true, _) => "an empty column still needs its tab; without `data.features` there are two columns",
+            (false, 3) => "write exactly one tab between source and target; for a column of tags between them set `data.features`",
+            (false, _) => "write exactly one tab between source and target",
+        }
     )]
     Columns {
         /// The file.

@@ -143,6 +143,7 @@ impl Subwords {
         let name = path.display().to_string();
         let bytes = std::fs::read(path).map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => Error::NotFound { name: name.clone() },
+            std::io::ErrorKind::IsADirectory => Error::IsDirectory { name: name.clone() },
             _ => Error::Io { name: name.clone(), action: "read", source },
         })?;
         match OriginName::guess(&bytes) {

@@ -97,6 +97,11 @@ impl Params {
         self.frozen.get(id.0).copied().unwrap_or(false)
     }
 
+    /// The number of elements that are frozen.
+    pub fn frozen_numel(&self) -> usize {
+        self.layout().filter(|(.., frozen)| *frozen).map(|(_, _, len, _)| len).sum()
+    }
+
     /// Exchanges all values for `others`, which has as many elements.
     ///
     /// # Errors

@@ -66,7 +66,7 @@ pub enum Error {
         found: usize,
     },
     /// A phrase has no tokens.
-    #[error("{list} phrase {number}{} is empty\nhelp: remove it", of_sentence(*.sentence))]
+    #[error("{list} phrase {}{} is empty\nhelp: remove it", number + 1, of_sentence(*.sentence))]
     EmptyPhrase {
         /// `forbidden` or `required`.
         list: &'static str,
@@ -77,8 +77,10 @@ pub enum Error {
     },
     /// A required phrase contains what may not be said.
     #[error(
-        "required phrase {number} of sentence {sentence}, {required:?}, contains {forbidden:?}, which is never said\n\
-         help: remove one of the two"
+        "required phrase {} of sentence {}, {required:?}, contains {forbidden:?}, which is never said\n\
+         help: remove one of the two",
+        number + 1,
+        sentence + 1
     )]
     Contradiction {
         /// Index of the sentence.
@@ -92,8 +94,9 @@ pub enum Error {
     },
     /// A prefix and required phrases do not fit into the longest output allowed.
     #[error(
-        "prefix and required phrases of sentence {sentence} come to {tokens} tokens, and its outputs may have {max_len}\n\
-         help: raise the maximum length"
+        "prefix and required phrases of sentence {} come to {tokens} tokens, and its outputs may have {max_len}\n\
+         help: raise the maximum length",
+        sentence + 1
     )]
     NoRoom {
         /// Index of the sentence.
@@ -105,7 +108,8 @@ pub enum Error {
     },
     /// Phrases cannot be required of outputs that are drawn at random.
     #[error(
-        "sentence {sentence} has required phrases, but outputs are drawn at random\nhelp: search with a beam"
+        "sentence {} has required phrases, but outputs are drawn at random\nhelp: search with a beam",
+        sentence + 1
     )]
     RequiredOfSamples {
         /// Index of the sentence.
@@ -113,8 +117,9 @@ pub enum Error {
     },
     /// The search found no output that contains every required phrase.
     #[error(
-        "no output for sentence {sentence} was found that contains all its required phrases and no forbidden one\n\
-         help: raise the maximum length or the beam, or require less"
+        "no output for sentence {} was found that contains all its required phrases and no forbidden one\n\
+         help: raise the maximum length or the beam, or require less",
+        sentence + 1
     )]
     Unsatisfied {
         /// Index of the sentence.
@@ -154,9 +159,11 @@ pub enum Error {
     },
     /// The model gave a score that is not a number, so nothing can be ranked.
     #[error(
-        "the model gave NaN for sentence {sentence} at target step {step}: \
+        "the model gave NaN for sentence {} at target step {}: \
          the weights are damaged, or training diverged\n\
-         help: use an earlier checkpoint"
+         help: use an earlier checkpoint",
+        sentence + 1,
+        step + 1
     )]
     NotANumber {
         /// Index of the sentence in the call.
@@ -174,5 +181,5 @@ fn join(problems: &[ConfigProblem]) -> String {
 }
 
 fn of_sentence(sentence: Option<usize>) -> String {
-    sentence.map(|sentence| format!(" of sentence {sentence}")).unwrap_or_default()
+    sentence.map(|sentence| format!(" of sentence {}", sentence + 1)).unwrap_or_default()
 }

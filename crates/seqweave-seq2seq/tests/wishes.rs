@@ -421,24 +421,24 @@ fn wishes_that_cannot_be_are_errors() {
         "prefix row 1 holds the reserved id 3 at position 1",
     );
     check(error(Query { prefix: &[99], ..query }, &plain, &[]), "prefix row 1 holds id 99");
-    let no_room = "prefix and required phrases of sentence 1 come to 4 tokens, and its outputs may have 3";
+    let no_room = "prefix and required phrases of sentence 2 come to 4 tokens, and its outputs may have 3";
     check(error(Query { prefix: &[4; 4], ..query }, &plain, &[]), no_room);
     let long = [vec![4, 5, 6, 7]];
     check(error(Query { required: &long, ..query }, &plain, &[]), no_room);
     let (one, two) = ([vec![4, 5]], [vec![4], vec![]]);
-    check(error(Query { required: &two, ..query }, &plain, &[]), "required phrase 1 of sentence 1 is empty");
+    check(error(Query { required: &two, ..query }, &plain, &[]), "required phrase 2 of sentence 2 is empty");
     check(
         error(Query { required: &one, ..query }, &plain, &[vec![5]]),
-        "required phrase 0 of sentence 1, [4, 5], contains [5], which is never said",
+        "required phrase 1 of sentence 2, [4, 5], contains [5], which is never said",
     );
-    check(error(query, &plain, &[vec![]]), "forbidden phrase 0 is empty");
+    check(error(query, &plain, &[vec![]]), "forbidden phrase 1 is empty");
     let drawn = sampling(1, Sampling::default());
-    check(error(Query { required: &one, ..query }, &drawn, &[]), "sentence 1 has required phrases, but");
+    check(error(Query { required: &one, ..query }, &drawn, &[]), "sentence 2 has required phrases, but");
     // Each alone is possible, both one after the other are not, and there is no room for anything between.
     let both = [vec![4], vec![5]];
     let tight = SearchOptions { max_len: MaxLen { ratio: 0.0, add: 2 }, ..Default::default() };
     let found = error(Query { required: &both, ..query }, &tight, &[vec![4, 5], vec![5, 4]]);
-    check(found, "no output for sentence 1 was found");
+    check(found, "no output for sentence 2 was found");
 
     let small = Seq2Seq::build(&shape(), VOCAB, 9, &Device::cpu(), 1).unwrap();
     let members = [(&models[0].0, &models[0].1), (&small.0, &small.1)];

@@ -24,6 +24,8 @@ pub struct Suggestion {
     pub batch_tokens: usize,
     /// Passes over the data.
     pub epochs: u64,
+    /// Steps over which the learning rate rises.
+    pub warmup: u64,
     /// What a validation measures; the first decides which checkpoint is the best.
     pub metrics: Vec<Metric>,
 }
@@ -197,7 +199,10 @@ impl Survey {
             }
             (_, Level::Char) => vec![Metric::Acc, Metric::Cer],
         };
-        Suggestion { src, tgt, emb, hidden, dropout, batch_tokens, epochs, metrics }
+        // The rate rises over a small part of the run.
+        let steps = epochs * (tokens / batch_tokens) as u64;
+        let warmup = (steps / 10).min(200);
+        Suggestion { src, tgt, emb, hidden, dropout, batch_tokens, epochs, warmup, metrics }
     }
 }
 

@@ -168,6 +168,11 @@ impl Trainer {
             data.dev.truncate(config.valid.max_sentences as usize);
         }
         let parameters = folder.params.numel();
+        let frozen = folder.params.frozen_numel();
+        if frozen > 0 {
+            let patterns = config.train.freeze.join(", ");
+            data.facts.push(format!("frozen: {frozen} of {parameters} parameters, those named {patterns}"));
+        }
         let started = Started {
             run: run.root().to_owned(),
             device: why,

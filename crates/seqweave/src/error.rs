@@ -47,8 +47,10 @@ pub enum Error {
     },
     /// A required phrase contains a forbidden one.
     #[error(
-        "required phrase {number} of sentence {sentence}, {required:?}, contains {forbidden:?}, which is never said\n\
-         help: remove one of the two"
+        "required phrase {} of sentence {}, {required:?}, contains {forbidden:?}, which is never said\n\
+         help: remove one of the two",
+        number + 1,
+        sentence + 1
     )]
     Contradiction {
         /// Index of the line.
@@ -197,7 +199,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// A file that this use of the folder needs is not listed in its manifest.
-    #[error("{} does not contain {name:?}; it contains {}", folder.display(), present.join(", "))]
+    #[error("{} does not contain {name:?}; it contains {}\nhelp: check the path", folder.display(), present.join(", "))]
     NotListed {
         /// The sealed folder.
         folder: PathBuf,
@@ -207,7 +209,7 @@ pub enum Error {
         present: Vec<String>,
     },
     /// Something that should be a regular file or a folder is something else.
-    #[error("{} is {found}, expected {expected}", path.display())]
+    #[error("{} is {found}, expected {expected}\nhelp: check the path", path.display())]
     WrongKind {
         /// The path.
         path: PathBuf,
@@ -358,8 +360,10 @@ impl PhraseFlaw {
     }
 }
 
+/// What a phrase is called, counted from 1 as people do.
 fn phrase_of(list: &str, sentence: Option<usize>, number: usize) -> String {
-    match sentence {
+    let number = number + 1;
+    match sentence.map(|index| index + 1) {
         None => format!("{list} {number} "),
         Some(sentence) if list == "prefix" => format!("the prefix of sentence {sentence} "),
         Some(sentence) => format!("{list} {number} of sentence {sentence} "),

@@ -12,9 +12,7 @@ use crate::ui::Ui;
 pub fn write(ui: &Ui, figure: &Figure, svg: &str) -> Outcome<()> {
     let path = &figure.output;
     let write = |bytes: &[u8]| {
-        std::fs::write(path, bytes).map_err(|e| {
-            Failure::new(Exit::Failed, format!("cannot write the figure: {e}")).at(path.display())
-        })
+        std::fs::write(path, bytes).map_err(|e| Failure::refused(Exit::Failed, "write the figure", path, &e))
     };
     match figure.image {
         Image::Svg => write(svg.as_bytes())?,

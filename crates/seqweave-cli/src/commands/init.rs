@@ -22,8 +22,7 @@ const TOY_LINES: [(&str, usize); 3] = [("train", 10_000), ("dev", 500), ("test",
 /// When the folder has something in it or cannot be written, or the user's data cannot be read.
 pub fn run(ui: &Ui, job: &Init) -> Outcome {
     let dir = job.dir.as_path();
-    let refuse =
-        |e: io::Error| Failure::new(Exit::Failed, format!("cannot make the folder: {e}")).at(dir.display());
+    let refuse = |e: io::Error| Failure::refused(Exit::Failed, "make the folder", dir, &e);
     let is_taken = match fs::read_dir(dir) {
         Ok(mut entries) => entries.next().is_some(),
         Err(e) if e.kind() == io::ErrorKind::NotFound => false,

@@ -26,7 +26,8 @@ pub fn run(ui: &Ui, context: &Context, job: PlotAttention) -> Outcome {
 
 fn attention_map(text: &str, translation: &Translation, title: Option<&str>) -> Outcome<AttentionMap> {
     if translation.best().is_none() {
-        return Err(Failure::usage(format!("--text {text:?} has no tokens, so there is nothing to draw")));
+        return Err(Failure::usage(format!("--text {text:?} has no tokens, so there is nothing to draw"))
+            .help("give a text that is not blank"));
     }
     AttentionMap::of(text, translation, title).ok_or_else(|| {
         Failure::usage("this model has no attention (model.attention is none)")

@@ -48,9 +48,8 @@ pub fn run(ui: &Ui, context: &Context, job: resolve::Report) -> Outcome {
         (run.history.name, run.name) = (name.clone(), name);
     }
     let page = Report { title, runs, version: env!("CARGO_PKG_VERSION").to_owned() }.html()?;
-    fs::write(&job.output, page).map_err(|e| {
-        Failure::new(Exit::Failed, format!("cannot write the report: {e}")).at(job.output.display())
-    })?;
+    fs::write(&job.output, page)
+        .map_err(|e| Failure::refused(Exit::Failed, "write the report", &job.output, &e))?;
     ui.note(format!("wrote {}", job.output.display()));
     Ok(Exit::Good)
 }

@@ -106,9 +106,8 @@ struct Voice<'a> {
 impl<'a> Voice<'a> {
     fn new(ui: &'a Ui, run: &Path) -> Outcome<Self> {
         let path = run.join("train.log");
-        let log = FileOptions::new().create(true).append(true).open(&path).map_err(|e| {
-            Failure::new(Exit::Failed, format!("cannot write the log: {e}")).at(path.display())
-        })?;
+        let log = FileOptions::new().create(true).append(true).open(&path);
+        let log = log.map_err(|e| Failure::refused(Exit::Failed, "write the log", &path, &e))?;
         Ok(Self { ui, log, bar: None })
     }
 

@@ -114,9 +114,8 @@ fn open_input(ui: &Ui, input: &Source) -> Outcome<(Box<dyn BufRead + Send>, Stri
             Ok((Box::new(BufReader::new(io::stdin())), "stdin".to_owned()))
         }
         Source::File(path) => {
-            let file = File::open(path).map_err(|e| {
-                Failure::new(Exit::Data, format!("cannot open the input: {e}")).at(path.display())
-            })?;
+            let file =
+                File::open(path).map_err(|e| Failure::refused(Exit::Data, "open the input", path, &e))?;
             Ok((Box::new(BufReader::new(file)), path.display().to_string()))
         }
     }
@@ -152,8 +151,7 @@ fn open_output(output: &Sink) -> Outcome<(Box<dyn Write>, Option<Replacement<'_>
         file.set_permissions(there.permissions())?;
         Ok((file, Some((beside, path))))
     };
-    let (file, replacement) = open().map_err(|e| {
-        Failure::new(Exit::Failed, format!("cannot create the output: {e}")).at(path.display())
-    })?;
+    let (file, replacement) =
+        open().map_err(|e| Failure::refused(Exit::Failed, "create the output", path, &e))?;
     Ok((Box::new(BufWriter::new(file)), replacement))
 }

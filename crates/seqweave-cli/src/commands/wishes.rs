@@ -97,8 +97,7 @@ struct Beside {
 
 impl Beside {
     fn open(path: &Path) -> Outcome<Self> {
-        let file = File::open(path)
-            .map_err(|e| Failure::new(Exit::Data, format!("cannot open the file: {e}")).at(path.display()))?;
+        let file = File::open(path).map_err(|e| Failure::refused(Exit::Data, "open the file", path, &e))?;
         let lines = read_lines(BufReader::new(file), path.display().to_string());
         Ok(Self { path: path.to_owned(), lines, read: 0 })
     }

@@ -70,7 +70,9 @@ pub enum Error {
         value: f32,
     },
     /// The font given with `--font` cannot be used.
-    #[error("font {path}: {reason}")]
+    #[error(
+        "font {path}: {reason}\nhelp: --font takes a TrueType or OpenType file; `fc-list` names those of the system"
+    )]
     Font {
         /// The file as it was named.
         path: String,

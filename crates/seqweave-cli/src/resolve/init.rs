@@ -48,9 +48,8 @@ pub(super) fn init(raw: args::Init, seed: Option<u64>) -> Outcome<Init> {
 }
 
 fn absolute(path: &Path) -> Outcome<PathBuf> {
-    let absolute = std::path::absolute(path).map_err(|e| {
-        Failure::new(Exit::Failed, format!("cannot tell where this is: {e}")).at(path.display())
-    })?;
+    let absolute = std::path::absolute(path)
+        .map_err(|e| Failure::refused(Exit::Failed, "tell where this is", path, &e))?;
     if absolute.to_str().is_none() {
         return Err(Failure::usage("a config is UTF-8, and this name is not")
             .at(path.display())

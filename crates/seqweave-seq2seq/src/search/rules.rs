@@ -205,7 +205,7 @@ mod tests {
             let phrases = [vec![4], phrase.to_vec()];
             Rules::new(&SearchOptions::default(), &phrases, VOCAB).err().unwrap().to_string()
         };
-        assert!(refused(&[]).starts_with("forbidden phrase 1 is empty"), "{}", refused(&[]));
+        assert!(refused(&[]).starts_with("forbidden phrase 2 is empty"), "{}", refused(&[]));
         assert!(refused(&[4, EOS]).contains("forbidden row 1 holds the reserved id 3 at position 1"));
         assert!(refused(&[9]).contains("forbidden row 1 holds id 9 at position 0"));
     }

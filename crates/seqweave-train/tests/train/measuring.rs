@@ -170,7 +170,7 @@ fn nothing_to_measure_has_no_score_and_a_broken_model_is_an_error() {
         let error = evaluate(&translator, &pairs(&[("a", "b")]), &options).unwrap_err();
         assert!(matches!(error, Error::Store(_) | Error::Model(_)), "{error}");
         assert!(
-            error.to_string().contains("the model gave NaN for sentence 0 at target step 0"),
+            error.to_string().contains("the model gave NaN for sentence 1 at target step 1"),
             "{metric}: {error}"
         );
     }

@@ -300,12 +300,16 @@ fn frozen_parts_stay_to_the_bit_while_the_others_learn() {
     ";
     let task = Task::small();
     task.train(&settings.replace("max_steps = 8", "max_steps = 1"), "one");
-    task.train(settings, "eight");
+    let (_, events) = task.train(settings, "eight");
     let (one, eight) = (parameters(&task.path("one")), parameters(&task.path("eight")));
     for (early, late) in one.iter().zip(&eight) {
         let is_frozen = early.0.starts_with("encoder.") || early.0.contains(".attention.");
         assert_eq!(early == late, is_frozen, "{}", early.0);
     }
+    let facts = &started(&events).data;
+    let said =
+        facts.iter().any(|fact| fact.starts_with("frozen: ") && fact.ends_with("encoder.*, *.attention.*"));
+    assert!(said, "{facts:?}");
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn phrases_that_cannot_be_are_named() {
     };
     let unknown: &[String] = Box::leak(Box::new(["the cat".to_owned(), "the cow ran".to_owned()]));
     let error = lines(unknown, "");
-    let text = "required phrase 1 of sentence 2 is \"the cow ran\", and the model does not know \"cow\"";
+    let text = "required phrase 2 of sentence 3 is \"the cow ran\", and the model does not know \"cow\"";
     assert!(error.to_string().starts_with(text), "{error}");
     let error = lines(&[], "a cat");
     assert!(error.to_string().starts_with("the prefix of sentence 2 is \"a cat\", and"), "{error}");
@@ -101,7 +101,7 @@ fn phrases_that_cannot_be_are_named() {
         |phrase: &str| TranslateOptions { forbidden: vec![phrase.to_owned()], ..translator.defaults() };
     let error = translator.translate(&["the"], &forbid("a cow")).unwrap_err().to_string();
     assert!(
-        error.starts_with("forbidden phrase 0 is \"a cow\", and the model does not know \"a\""),
+        error.starts_with("forbidden phrase 1 is \"a cow\", and the model does not know \"a\""),
         "{error}"
     );
     let required = ["red cat sat".to_owned()];

@@ -39,7 +39,7 @@ pub fn rows() -> Vec<Row> {
             |d| d.create("never.txt", "a b\n\n"),
             "translate -m model -i words.txt --forbid never.txt",
             4,
-            &["forbidden phrase 1 is empty", "never.txt:2", "remove it"],
+            &["forbidden phrase 2 is empty", "never.txt:2", "remove it"],
         ),
         row(
             "a forbidden phrase that could not be said anyway",
@@ -60,21 +60,21 @@ pub fn rows() -> Vec<Row> {
             |d| d.create("terms.txt", "a b\nc\ta wombat\n"),
             "translate -m model -i words.txt --require-file terms.txt",
             4,
-            &["required phrase 1 of sentence 1 is \"a wombat\"", "terms.txt:2"],
+            &["required phrase 2 of sentence 2 is \"a wombat\"", "terms.txt:2"],
         ),
         row(
             "an empty required phrase",
             |d| d.create("terms.txt", "a b\t\tc\n\n"),
             "translate -m model -i words.txt --require-file terms.txt",
             4,
-            &["required phrase 1 of sentence 0 is empty", "terms.txt:1"],
+            &["required phrase 2 of sentence 1 is empty", "terms.txt:1"],
         ),
         row(
             "a required phrase longer than the longest output",
             |d| d.create("terms.txt", "\na b c\n"),
             "translate -m model -i words.txt --require-file terms.txt --max-len 2",
             4,
-            &["sentence 1 come to 3 tokens, and its outputs may have 2", "terms.txt:2", "raise the maximum"],
+            &["sentence 2 come to 3 tokens, and its outputs may have 2", "terms.txt:2", "raise the maximum"],
         ),
         row(
             "a required phrase that is forbidden",
@@ -91,7 +91,7 @@ pub fn rows() -> Vec<Row> {
             |d| d.create("begin.txt", "a\nwombat\n"),
             "translate -m model -i words.txt --prefix-file begin.txt",
             4,
-            &["the prefix of sentence 1 is \"wombat\"", "begin.txt:2"],
+            &["the prefix of sentence 2 is \"wombat\"", "begin.txt:2"],
         ),
         row(
             "fewer prefixes than lines",

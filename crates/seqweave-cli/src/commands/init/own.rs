@@ -89,7 +89,7 @@ fn written(name: &str, train: &str, seen: usize, suggestion: &Suggestion, tags: 
         let key = format!("features = {}", toml_string(separators));
         format!("{key:<32} # what stands between tags: {distinct} of them, each seen {times} times\n")
     });
-    let Suggestion { src, tgt, emb, hidden, dropout, batch_tokens, epochs, metrics } = suggestion;
+    let Suggestion { src, tgt, emb, hidden, dropout, batch_tokens, epochs, warmup, metrics } = suggestion;
     let side = |key: &str, side: &SideSuggestion| {
         let SideSuggestion { level, max_vocab, reason } = side;
         let fallback = match level.is_subword() {
@@ -148,7 +148,7 @@ lr   = 0.001
 
 [train.schedule]
 kind   = \"cosine\"
-warmup = 200                     # steps over which the rate rises
+warmup = {warmup:<23} # steps over which the rate rises
 
 [valid]
 metrics  = [{metrics}, \"ppl\"]
