@@ -1,5 +1,5 @@
 // Cross entropy straight from logits: softmax, logarithm, label smoothing and padding in one pass.
-// CPU twin: crates/seqweave-tensor/src/ops/cross_entropy.rs, bit for bit but for `cross_entropy_rounded`.
+// CPU twin: crates/seqweave-tensor/src/ops/cross_entropy/mod.rs, bit for bit but for `cross_entropy_rounded`.
 //
 // logits: [N,V], targets: [N]. Rows whose target is `ignore` count nowhere.
 #include "prelude.cuh"

@@ -54,6 +54,33 @@ fn codes_of_another_program_are_taken_over() {
 }
 
 #[test]
+fn tokens_of_a_model_can_be_seen_whatever_they_are() {
+    let dir = Dir::new();
+    tiny(&dir);
+    let train = "train -c config.toml --run run --max-steps 2 --set data.src.level=\"char\"";
+    dir.seqweave(train).run().good();
+    let text = "a b\n\nc\u{e9}\n";
+    let seen = dir.seqweave("tokenizer encode -m run").stdin(text).run().good();
+    assert_eq!(seen.text(), "a \u{2581} b\n\nc <unk>\n");
+    let back = dir.seqweave("tokenizer decode -m run").stdin(seen.text()).run().good();
+    assert_eq!(back.text(), "a b\n\nc<unk>\n");
+    // The target side has words.
+    let seen = dir.seqweave("tokenizer encode -m run --side target").stdin("a  b\n").run().good();
+    assert_eq!(seen.lines()[0].split(' ').count(), 2, "{}", seen.report());
+    let info = dir.seqweave("tokenizer info run --pieces").run().good();
+    assert!(
+        info.text().contains("run, source: char, ") && info.text().contains("\n4\t\u{2581}\n"),
+        "{}",
+        info.report()
+    );
+    assert!(info.text().contains("run, target: word, "), "{}", info.report());
+    let info = dir.seqweave("tokenizer info run --side target").run().good();
+    assert_eq!(info.lines().len(), 1, "{}", info.report());
+    dir.seqweave("tokenizer encode").run().exits(2).says("--tokenizer").says("--model");
+    dir.seqweave("tokenizer encode -m nowhere").run().exits(4).says("nowhere");
+}
+
+#[test]
 fn a_model_of_pieces_takes_and_gives_raw_text() {
     let dir = Dir::new();
     tiny(&dir);

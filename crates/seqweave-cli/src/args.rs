@@ -20,7 +20,9 @@ pub use compare::{Compare, Scoring};
 pub use corpora::{Doctor, Prepare};
 pub use observe::{Report, Watch};
 pub use search::Search;
-pub use tokenizer::{FormName, PieceModel, ProgramName, TokenizerImport, TokenizerTrain, TokenizerVerb};
+pub use tokenizer::{
+    FormName, PieceModel, ProgramName, SideName, TokenizerImport, TokenizerTrain, TokenizerVerb, TokensOf,
+};
 pub use translate::{Field, Format, Models, Sample, Translate, Wishes};
 
 use crate::values::{DeviceChoice, Gate, bench_size};

@@ -120,14 +120,14 @@ impl Failure {
         let mut said = message.clone();
         for cause in self.error.chain().skip(1) {
             let cause = cause.to_string();
+            let (why, advice) = split_help(&cause);
             // Many errors already quote their source; saying it twice helps nobody.
-            if said.contains(&cause) {
+            if said.contains(why) {
                 continue;
             }
-            let (why, advice) = split_help(&cause);
             let _ = write!(text, "\n{} {why}", paint("cause:"));
             help = help.or(advice.map(str::to_owned));
-            said.push_str(&cause);
+            said.push_str(why);
         }
         if let Some(help) = help {
             let _ = write!(text, "\n{} {help}", paint("help:"));

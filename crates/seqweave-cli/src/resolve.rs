@@ -24,7 +24,7 @@ pub use observe::{Measure, Report, Watch};
 pub use search::Search;
 use search::search;
 use tokenizer::tokenizer;
-pub use tokenizer::{Import, LearnPieces, Tokenizer};
+pub use tokenizer::{Import, LearnPieces, Tokenizer, Tokens};
 use translate::translate;
 pub use translate::{Fields, Sink, Source, Translate, Wishes};
 

@@ -118,6 +118,9 @@ fn with_sanitizers(executable: &Path, count: &mut Count) -> Result<()> {
     standin.prepare(&mut command)?;
     count.cargo_test(command.env("SEQWEAVE_REQUIRE_CUDA", "1"))?;
 
+    for program in standin.self_tests()? {
+        count.program(Command::new(program).env("ASAN_OPTIONS", "detect_leaks=0"))?;
+    }
     let program = standin.faults()?;
     for fault in ["missing_barrier", "divergent_barrier", "refusals", "graph"] {
         count.program(Command::new(&program).arg(fault).env("ASAN_OPTIONS", "detect_leaks=0"))?;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Subcommand, ValueEnum, ValueHint};
+use clap::{ArgGroup, Args as ClapArgs, Subcommand, ValueEnum, ValueHint};
 
 /// `tokenizer`
 #[derive(Debug, Subcommand)]
@@ -13,7 +13,7 @@ pub enum TokenizerVerb {
     Encode(TokenizerEncode),
     /// Lines of pieces to lines of text
     Decode(TokenizerDecode),
-    /// What a tokenizer file holds
+    /// What a tokenizer file, or a side of a model, holds
     Info(TokenizerInfo),
     /// Take over a tokenizer file of another program
     Import(TokenizerImport),
@@ -68,39 +68,68 @@ pub struct TokenizerTrain {
     pub lowercase: bool,
 }
 
+/// A side of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SideName {
+    /// What goes in.
+    Source,
+    /// What comes out.
+    Target,
+}
+
+/// Whose tokens are meant: those of a tokenizer file, or those of a model.
+#[derive(Debug, ClapArgs)]
+#[command(group = ArgGroup::new("of").required(true))]
+pub struct TokensOf {
+    /// A tokenizer.json; standard input is read, standard output written
+    #[arg(group = "of", short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub tokenizer: Option<PathBuf>,
+    /// A model folder, run folder or checkpoint, whatever its tokens are: pieces, words or characters
+    #[arg(group = "of", short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub model: Option<PathBuf>,
+    /// The side of the model
+    #[arg(long, value_name = "SIDE", value_enum, default_value = "source", conflicts_with = "tokenizer")]
+    pub side: SideName,
+}
+
 /// `tokenizer encode`
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-Pieces are joined by spaces. The same text always gives the same pieces.
+Tokens are joined by spaces; among characters a space reads \u{2581}.
+The same text always gives the same tokens; what a model does not know reads
+<unk>.
 
-Example:
-  seqweave tokenizer encode -t joint.json < test.de > test.pieces")]
+Examples:
+  seqweave tokenizer encode -t joint.json < test.de > test.pieces
+  seqweave tokenizer encode -m runs/cmudict/run < words.txt")]
 pub struct TokenizerEncode {
-    /// A tokenizer.json; standard input is read, standard output written
-    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub tokenizer: PathBuf,
+    #[command(flatten)]
+    pub of: TokensOf,
 }
 
 /// `tokenizer decode`
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-Pieces are what stands between spaces, as `tokenizer encode` writes them.
+Tokens are what stands between spaces, as `tokenizer encode` writes them.
 
-Example:
-  seqweave tokenizer decode -t joint.json < test.pieces > test.de")]
+Examples:
+  seqweave tokenizer decode -t joint.json < test.pieces > test.de
+  seqweave tokenizer decode -m run --side target < test.tokens")]
 pub struct TokenizerDecode {
-    /// A tokenizer.json; standard input is read, standard output written
-    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub tokenizer: PathBuf,
+    #[command(flatten)]
+    pub of: TokensOf,
 }
 
 /// `tokenizer info`
 #[derive(Debug, ClapArgs)]
 pub struct TokenizerInfo {
-    /// A tokenizer.json
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub tokenizer: PathBuf,
-    /// Also list the pieces, one a line with its number
+    /// A tokenizer.json, or a model folder, run folder or checkpoint
+    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub path: PathBuf,
+    /// One side of a model, instead of both
+    #[arg(long, value_name = "SIDE", value_enum)]
+    pub side: Option<SideName>,
+    /// Also list the tokens, one a line with its number
     #[arg(long)]
     pub pieces: bool,
 }

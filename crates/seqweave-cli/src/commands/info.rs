@@ -6,6 +6,7 @@ use std::path::Path;
 
 use seqweave::ModelFolder;
 use seqweave::store::Disk;
+use seqweave_data::Codec;
 use seqweave_seq2seq::ModelConfig;
 use seqweave_seq2seq::search::SearchOptions;
 use seqweave_tensor::{Device, machine};
@@ -92,6 +93,12 @@ struct Training {
     written_by: String,
 }
 
+/// What a token of one side is.
+pub(super) fn level(codec: &Codec) -> String {
+    let level = format!("{:?}", codec.tokenizer.level).to_lowercase();
+    if codec.tokenizer.lowercase { format!("{level}, lower case") } else { level }
+}
+
 impl Model {
     fn of(folder: &ModelFolder) -> Self {
         let mut modules: Vec<Module> = Vec::new();
@@ -103,10 +110,6 @@ impl Model {
                 _ => modules.push(Module { name, parameters: numbers }),
             }
         }
-        let level = |codec: &seqweave_data::Codec| {
-            let level = format!("{:?}", codec.tokenizer.level).to_lowercase();
-            if codec.tokenizer.lowercase { format!("{level}, lower case") } else { level }
-        };
         let parameters = folder.params.numel();
         Self {
             parameters,

@@ -1,13 +1,17 @@
-//! `tokenizer`: learn pieces of words or take them over, cut and join text, look into a file.
+//! `tokenizer`: learn pieces of words or take them over, cut and join text, look into a file or a model.
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use seqweave_data::{Error, Origin, OriginName, Subwords, load_lines, read_lines};
+use seqweave::ModelFolder;
+use seqweave_data::{Codec, Error, Origin, OriginName, Side, Subwords, UNK, load_lines, read_lines};
+use seqweave_tensor::Device;
 
+use crate::commands::info::level;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::resolve::{Import, LearnPieces, Tokenizer};
+use crate::progress::grouped;
+use crate::resolve::{Import, LearnPieces, Tokenizer, Tokens};
 use crate::ui::Ui;
 
 /// Does what was asked.
@@ -17,27 +21,100 @@ use crate::ui::Ui;
 pub fn run(ui: &Ui, job: Tokenizer) -> Outcome {
     match job {
         Tokenizer::Train(job) => train(ui, &job),
-        Tokenizer::Encode(file) => {
-            let subwords = Subwords::open(&file)?;
-            filter(|line| subwords.encode(line).join(" "))
+        Tokenizer::Encode(of) => {
+            let tokens = Cutter::of(&of)?;
+            filter(|line| tokens.encode(line))
         }
-        Tokenizer::Decode(file) => {
-            let subwords = Subwords::open(&file)?;
-            filter(|line| subwords.decode(&line.split(' ').filter(|p| !p.is_empty()).collect::<Vec<_>>()))
+        Tokenizer::Decode(of) => {
+            let tokens = Cutter::of(&of)?;
+            filter(|line| tokens.decode(line))
         }
-        Tokenizer::Info { file, pieces } => info(&file, pieces),
+        Tokenizer::Info { path, side, pieces } => info(&path, side, pieces),
         Tokenizer::Import(job) => import(ui, &job),
     }
 }
 
-fn info(file: &Path, list: bool) -> Outcome {
-    let subwords = Subwords::open(file)?;
-    let pieces = subwords.pieces();
+/// What stands for a space that is a token, as it does in pieces.
+const SPACE: &str = "\u{2581}";
+
+/// Text to lines of tokens and back.
+enum Cutter {
+    Pieces(Subwords),
+    /// A side of a model, whose tokens may be words or characters too.
+    Side(Box<Codec>),
+}
+
+impl Cutter {
+    fn of(tokens: &Tokens) -> Outcome<Self> {
+        Ok(match tokens {
+            Tokens::File(file) => Self::Pieces(Subwords::open(file)?),
+            Tokens::Model(dir, side) => {
+                let folder = ModelFolder::open(dir, &Device::cpu())?;
+                Self::Side(Box::new(codec(folder, *side)))
+            }
+        })
+    }
+
+    fn encode(&self, line: &str) -> Outcome<String> {
+        match self {
+            Self::Pieces(subwords) => Ok(subwords.encode(line).join(" ")),
+            Self::Side(codec) => {
+                let tokens = codec.vocab.decode(&codec.encode(line))?;
+                let shown: Vec<&str> = tokens.into_iter().map(|t| if t == " " { SPACE } else { t }).collect();
+                Ok(shown.join(" "))
+            }
+        }
+    }
+
+    fn decode(&self, line: &str) -> Outcome<String> {
+        let tokens = line.split(' ').filter(|token| !token.is_empty());
+        match self {
+            Self::Pieces(subwords) => Ok(subwords.decode(&tokens.collect::<Vec<_>>())),
+            Self::Side(codec) => {
+                let known = |token: &str| codec.vocab.id(token) != UNK;
+                let tokens = tokens.map(|t| if t == SPACE && !known(t) { " " } else { t });
+                Ok(codec.decode(&codec.vocab.encode(tokens))?)
+            }
+        }
+    }
+}
+
+fn codec(folder: ModelFolder, side: Side) -> Codec {
+    match side {
+        Side::Source => folder.source,
+        Side::Target => folder.target,
+    }
+}
+
+fn info(path: &Path, side: Option<Side>, list: bool) -> Outcome {
     let mut out = BufWriter::new(io::stdout().lock());
-    writeln!(out, "{}: {}, {} pieces", file.display(), subwords.model(), pieces.len())?;
-    if list {
-        for (id, piece) in pieces {
-            writeln!(out, "{id}\t{piece}")?;
+    if path.is_dir() {
+        let ModelFolder { source, target, .. } = ModelFolder::open(path, &Device::cpu())?;
+        for (name, codec, this) in [("source", source, Side::Source), ("target", target, Side::Target)] {
+            if side.is_some_and(|side| side != this) {
+                continue;
+            }
+            let tokens = grouped(codec.vocab.len());
+            writeln!(out, "{}, {name}: {}, {tokens} tokens", path.display(), level(&codec))?;
+            if list {
+                for (id, (token, _)) in codec.vocab.iter().enumerate() {
+                    writeln!(out, "{id}\t{}", if token == " " { SPACE } else { token })?;
+                }
+            }
+        }
+    } else {
+        let subwords = Subwords::open(path)?;
+        if side.is_some() {
+            return Err(Failure::usage("a tokenizer file has no sides")
+                .at(path.display())
+                .help("leave out --side"));
+        }
+        let pieces = subwords.pieces();
+        writeln!(out, "{}: {}, {} pieces", path.display(), subwords.model(), pieces.len())?;
+        if list {
+            for (id, piece) in pieces {
+                writeln!(out, "{id}\t{piece}")?;
+            }
         }
     }
     out.flush()?;
@@ -101,10 +178,10 @@ fn texts(files: &[PathBuf]) -> Outcome<Vec<String>> {
 }
 
 /// Standard input to standard output, line by line.
-fn filter(change: impl Fn(&str) -> String) -> Outcome {
+fn filter(change: impl Fn(&str) -> Outcome<String>) -> Outcome {
     let mut out = BufWriter::new(io::stdout().lock());
     for line in read_lines(io::stdin().lock(), "standard input") {
-        writeln!(out, "{}", change(&line?))?;
+        writeln!(out, "{}", change(&line?)?)?;
     }
     out.flush()?;
     Ok(Exit::Good)

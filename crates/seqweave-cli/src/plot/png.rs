@@ -183,6 +183,6 @@ mod tests {
         assert!(matches!(Fonts::load(Some(&path)), Err(Error::Font { .. })));
         std::fs::write(&path, "hello").unwrap();
         let error = Fonts::load(Some(&path)).err().unwrap().to_string();
-        assert!(error.ends_with("no.ttf: not a TrueType or OpenType font"), "{error}");
+        assert!(error.contains("no.ttf: not a TrueType or OpenType font\nhelp: "), "{error}");
     }
 }

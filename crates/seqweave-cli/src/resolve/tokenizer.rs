@@ -4,26 +4,40 @@ use std::path::PathBuf;
 
 use seqweave_data::{Form, OriginName, SubwordConfig, SubwordKind};
 
-use crate::args::{FormName, PieceModel, ProgramName, TokenizerImport, TokenizerTrain, TokenizerVerb};
+use crate::args::{
+    FormName, PieceModel, ProgramName, SideName, TokenizerImport, TokenizerTrain, TokenizerVerb, TokensOf,
+};
+use seqweave_data::Side;
 
 /// What `tokenizer` is to do.
 #[derive(Debug)]
 pub enum Tokenizer {
     /// Learn pieces.
     Train(LearnPieces),
-    /// Cut lines with a tokenizer file.
-    Encode(PathBuf),
-    /// Join lines with a tokenizer file.
-    Decode(PathBuf),
-    /// Say what a file holds.
+    /// Cut lines into tokens.
+    Encode(Tokens),
+    /// Join tokens to lines.
+    Decode(Tokens),
+    /// Say what tokens there are.
     Info {
-        /// The tokenizer file.
-        file: PathBuf,
-        /// Every piece too.
+        /// The tokenizer file or the model.
+        path: PathBuf,
+        /// One side of the model.
+        side: Option<Side>,
+        /// Every token too.
         pieces: bool,
     },
     /// Take over a file of another program.
     Import(Import),
+}
+
+/// Whose tokens are meant.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Tokens {
+    /// Those of a tokenizer file.
+    File(PathBuf),
+    /// Those of one side of a model.
+    Model(PathBuf, Side),
 }
 
 /// Values of `tokenizer train`.
@@ -53,10 +67,26 @@ pub struct Import {
 pub(super) fn tokenizer(raw: TokenizerVerb) -> Tokenizer {
     match raw {
         TokenizerVerb::Train(raw) => Tokenizer::Train(train(raw)),
-        TokenizerVerb::Encode(raw) => Tokenizer::Encode(raw.tokenizer),
-        TokenizerVerb::Decode(raw) => Tokenizer::Decode(raw.tokenizer),
-        TokenizerVerb::Info(raw) => Tokenizer::Info { file: raw.tokenizer, pieces: raw.pieces },
+        TokenizerVerb::Encode(raw) => Tokenizer::Encode(tokens(raw.of)),
+        TokenizerVerb::Decode(raw) => Tokenizer::Decode(tokens(raw.of)),
+        TokenizerVerb::Info(raw) => {
+            Tokenizer::Info { path: raw.path, side: raw.side.map(side), pieces: raw.pieces }
+        }
         TokenizerVerb::Import(raw) => Tokenizer::Import(import(raw)),
+    }
+}
+
+fn side(name: SideName) -> Side {
+    match name {
+        SideName::Source => Side::Source,
+        SideName::Target => Side::Target,
+    }
+}
+
+fn tokens(raw: TokensOf) -> Tokens {
+    match (raw.model, raw.tokenizer) {
+        (Some(model), _) => Tokens::Model(model, side(raw.side)),
+        (None, file) => Tokens::File(file.unwrap_or_default()), // one of the two is required
     }
 }
 
@@ -102,6 +132,10 @@ mod tests {
         let line = "tokenizer import codes -o t.json --from subword-nmt";
         let Task::Tokenizer(Tokenizer::Import(job)) = task(line) else { panic!("{line}") };
         assert_eq!(job.program, Some(OriginName::SubwordNmt));
-        assert!(matches!(task("tokenizer decode -t t.json"), Task::Tokenizer(Tokenizer::Decode(_))));
+        let Task::Tokenizer(Tokenizer::Decode(of)) = task("tokenizer decode -t t.json") else { panic!() };
+        assert_eq!(of, Tokens::File("t.json".into()));
+        let line = "tokenizer encode -m run --side target";
+        let Task::Tokenizer(Tokenizer::Encode(of)) = task(line) else { panic!("{line}") };
+        assert_eq!(of, Tokens::Model("run".into(), Side::Target));
     }
 }

@@ -87,7 +87,7 @@ fn phrases_that_cannot_be_are_named() {
     let text = "required phrase 2 of sentence 3 is \"the cow ran\", and the model does not know \"cow\"";
     assert!(error.to_string().starts_with(text), "{error}");
     let error = lines(&[], "a cat");
-    assert!(error.to_string().starts_with("the prefix of sentence 2 is \"a cat\", and"), "{error}");
+    assert!(error.to_string().starts_with("the prefix of sentence 3 is \"a cat\", and"), "{error}");
     let empty: &[String] = Box::leak(Box::new([" ".to_owned()]));
     let error = lines(empty, "");
     let is_empty =
@@ -95,7 +95,7 @@ fn phrases_that_cannot_be_are_named() {
     assert!(is_empty, "{error}");
     let long: &[String] = Box::leak(Box::new([TEXT.to_owned(), TEXT.replace("red", "cat")]));
     let error = lines(long, "");
-    assert!(error.to_string().starts_with("prefix and required phrases of sentence 2 come to"), "{error}");
+    assert!(error.to_string().starts_with("prefix and required phrases of sentence 3 come to"), "{error}");
 
     let forbid =
         |phrase: &str| TranslateOptions { forbidden: vec![phrase.to_owned()], ..translator.defaults() };
