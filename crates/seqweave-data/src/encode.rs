@@ -19,7 +19,7 @@ use crate::tokenize::{Level, TAG, Tokenizer, count_without_spaces};
 use crate::vocab::TokenCounter;
 
 /// Pairs that a thread encodes at a time.
-const RUN: usize = 1 << 10;
+const RUN: usize = 1 << 11;
 
 /// How pairs are encoded.
 pub(crate) struct Encoder<'a> {
@@ -43,7 +43,7 @@ enum Fate {
 
 /// Some pairs, encoded with numbers of their own.
 #[derive(Default)]
-struct Run {
+pub(crate) struct Run {
     tokens: [Interner; 2],
     ids: Vec<u32>,
     fates: Vec<Fate>,
@@ -98,21 +98,24 @@ impl<'a> Encoder<'a> {
         Self { src, tgt, filter: Filter::new(&config.filter), divider, dedup, seed }
     }
 
-    /// Encodes a chunk. Pairs that are kept go to `shard`, which is handed to `full` whenever it is; `placed` is told the
-    /// index and the place of every pair but those that are dropped.
-    pub(crate) fn chunk<E>(
+    /// Encodes a chunk, its runs side by side.
+    pub(crate) fn runs(&self, chunk: &Chunk) -> Vec<Run> {
+        let starts: Vec<usize> = (0..chunk.len()).step_by(RUN).collect();
+        starts.par_iter().map(|&from| self.run(chunk, from, (from + RUN).min(chunk.len()))).collect()
+    }
+
+    /// Gives the runs of a chunk the numbers of the corpus. Pairs that are kept go to `shard`, which is handed to `full`
+    /// whenever it is; `placed` is told the index and the place of every pair but those that are dropped.
+    pub(crate) fn join<E>(
         &self,
-        chunk: &Chunk,
+        runs: &[Run],
         seen: &mut Seen,
         shard: &mut RawShard,
         mut full: impl FnMut(RawShard) -> Result<(), E>,
         mut placed: impl FnMut(Place, usize),
     ) -> Result<u64, E> {
-        let starts: Vec<usize> = (0..chunk.len()).step_by(RUN).collect();
-        let runs: Vec<Run> =
-            starts.par_iter().map(|&from| self.run(chunk, from, (from + RUN).min(chunk.len()))).collect();
         let (mut i, mut kept) = (0, 0);
-        for run in &runs {
+        for run in runs {
             let mut known = [0, 1].map(|side: usize| vec![u32::MAX; run.tokens[side].len()]);
             let mut ids = &run.ids[..];
             for fate in &run.fates {

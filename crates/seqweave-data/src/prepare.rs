@@ -19,7 +19,7 @@ use crate::codec::Codec;
 use crate::config::{DataConfig, SideConfig};
 use crate::corpus::{Pair, SourceSpec, TrainSpec, pairs};
 use crate::divide::{Divider, Place, check_parts};
-use crate::encode::{Counted, Encoder, Seen};
+use crate::encode::{Counted, Encoder, Run, Seen};
 use crate::error::{Error, Problems, Result};
 use crate::filter::FilterReport;
 use crate::hash::source_hash;
@@ -442,18 +442,30 @@ impl Encoded {
         let (mut seen, mut shard, mut read) = (Seen::default(), RawShard::default(), 0);
         let mut parts = vec![0; stream.parts()];
         let (mut dev, mut test, mut texts) = (Vec::new(), Vec::new(), Vec::new());
-        stream.for_each(|chunk| {
+        let mut join = |chunk: &Chunk, runs: &[Run]| -> Result<()> {
             let placed = |place, i| match place {
                 Place::Dev => dev.push(chunk.pair(i)),
                 Place::Test => test.push(chunk.pair(i)),
                 Place::Train if is_cut_anew(config) => texts.push(chunk.pair(i)),
                 Place::Train | Place::HeldOut => {}
             };
-            parts[chunk.part] += encoder.chunk(&chunk, &mut seen, &mut shard, &mut *put, placed)?;
+            parts[chunk.part] += encoder.join(runs, &mut seen, &mut shard, &mut *put, placed)?;
             read += chunk.len() as u64;
             progress(read);
             Ok(())
+        };
+        let mut last: Option<(Chunk, Vec<Run>)> = None;
+        stream.for_each(|chunk| {
+            let mut runs = Vec::new();
+            // What has to go in order goes on here while the pool encodes the next chunk.
+            rayon::in_place_scope(|scope| {
+                scope.spawn(|_| runs = encoder.runs(&chunk));
+                last.take().map_or(Ok(()), |(chunk, runs)| join(&chunk, &runs))
+            })?;
+            last = Some((chunk, runs));
+            Ok(())
         })?;
+        last.map_or(Ok(()), |(chunk, runs)| join(&chunk, &runs))?;
         if !shard.entries.is_empty() {
             put(shard)?;
         }

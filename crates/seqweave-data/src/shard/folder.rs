@@ -12,6 +12,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -295,27 +296,50 @@ impl ShardWriter {
     pub(crate) fn put_aside(&mut self, shard: &RawShard) -> Result<()> {
         let path = self.raw_path(self.raw);
         self.raw += 1;
-        let mut bytes = Vec::with_capacity(8 + 8 * shard.entries.len() + 4 * shard.ids.len());
-        bytes.extend_from_slice(&(shard.entries.len() as u64).to_le_bytes());
-        let numbers =
-            shard.entries.iter().flat_map(|(start, src)| [*start, *src]).chain(shard.ids.iter().copied());
-        numbers.for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
+        let mut bytes = vec![0; 8 + 8 * shard.entries.len() + 4 * shard.ids.len()];
+        let (head, rest) = bytes.split_at_mut(8);
+        let (entries, ids) = rest.split_at_mut(8 * shard.entries.len());
+        head.copy_from_slice(&(shard.entries.len() as u64).to_le_bytes());
+        let place = |to: &mut [u8], number: u32| to.copy_from_slice(&number.to_le_bytes());
+        for (to, &(start, src)) in entries.chunks_exact_mut(8).zip(&shard.entries) {
+            place(&mut to[..4], start);
+            place(&mut to[4..], src);
+        }
+        ids.chunks_exact_mut(4).zip(&shard.ids).for_each(|(to, id)| place(to, *id));
         fs::write(&path, bytes).map_err(|source| self.io("write", source))
     }
 
-    /// Turns every raw shard into a shard.
+    /// Turns every raw shard into a shard; the last one is written while the next is made.
     pub(crate) fn pack(&mut self, mut pack: impl FnMut(&RawShard) -> Vec<u8>) -> Result<()> {
-        for i in 0..self.raw {
-            let path = self.raw_path(i);
-            let bytes = fs::read(&path).map_err(|source| self.io("read", source))?;
-            let shard = raw_shard(&bytes).ok_or_else(|| {
-                let source = std::io::ErrorKind::UnexpectedEof.into();
-                self.io("read back", source)
-            })?;
-            let packed = pack(&shard);
-            self.write(&format!("shard-{i:05}.bin"), &packed)?;
-            fs::remove_file(&path).map_err(|source| self.io("remove", source))?;
-        }
+        let this = &*self;
+        let written = std::thread::scope(|scope| {
+            let (sender, receiver) = sync_channel::<(String, Vec<u8>)>(0);
+            let write = move || {
+                let entry = |(name, bytes): (String, Vec<u8>)| {
+                    this.write_synced(&name, &bytes).map(|()| Entry::of(&name, &bytes))
+                };
+                receiver.into_iter().map(entry).collect::<Result<Vec<_>>>()
+            };
+            let writing = std::thread::Builder::new().name("seqweave-write".to_owned());
+            let writing = writing.spawn_scoped(scope, write).map_err(|source| Error::Thread { source })?;
+            for i in 0..this.raw {
+                let path = this.raw_path(i);
+                let bytes = fs::read(&path).map_err(|source| this.io("read", source))?;
+                let shard = raw_shard(&bytes).ok_or_else(|| {
+                    let source = std::io::ErrorKind::UnexpectedEof.into();
+                    this.io("read back", source)
+                })?;
+                drop(bytes);
+                // The other end is gone: it has an error to tell.
+                if sender.send((format!("shard-{i:05}.bin"), pack(&shard))).is_err() {
+                    break;
+                }
+                fs::remove_file(&path).map_err(|source| this.io("remove", source))?;
+            }
+            drop(sender);
+            writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })?;
+        self.files.extend(written);
         Ok(())
     }
 
@@ -349,9 +373,8 @@ impl ShardWriter {
     pub(crate) fn seal(mut self) -> Result<()> {
         let text = manifest::render(&mut self.files);
         self.write_synced(MANIFEST, text.as_bytes())?;
-        for entry in manifest::read(&self.temporary)? {
-            manifest::verify(&self.temporary, &entry)?;
-        }
+        let files = manifest::read(&self.temporary)?;
+        files.par_iter().try_for_each(|entry| manifest::verify(&self.temporary, entry))?;
         let parent = match self.dir.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),

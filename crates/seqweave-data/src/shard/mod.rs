@@ -32,6 +32,8 @@ pub(crate) const SHARD: usize = 1 << 18;
 const MAGIC: [u8; 8] = *b"SWSHARD1";
 const HEADER: usize = 24;
 const ENTRY: usize = 8;
+/// Bytes that a hash is fed at a time: it takes many blocks side by side.
+const FEED: usize = 1 << 16;
 
 /// Examples with the ids of the order in which tokens were first seen, before there is a vocabulary.
 #[derive(Debug, Default)]
@@ -71,10 +73,9 @@ impl RawShard {
             bytes.extend_from_slice(&src_len.to_le_bytes());
         }
         let ends = self.entries.iter().skip(1).map(|(start, _)| *start as usize).chain([m]);
-        let mut fed = Vec::new();
+        let mut fed = Vec::with_capacity(2 * FEED);
         for (&(start, src_len), end) in self.entries.iter().zip(ends) {
             let (start, middle) = (start as usize, (start + src_len) as usize);
-            fed.clear();
             fed.extend_from_slice(&src_len.to_le_bytes());
             fed.extend_from_slice(&((end - middle) as u32).to_le_bytes());
             let known = |map: &[u32], id: &u32| map[*id as usize];
@@ -83,8 +84,12 @@ impl RawShard {
                 fed.extend_from_slice(&id.to_le_bytes());
                 bytes.extend_from_slice(&id.to_le_bytes()[..width]);
             }
-            hash.update(&fed);
+            if fed.len() >= FEED {
+                hash.update(&fed);
+                fed.clear();
+            }
         }
+        hash.update(&fed);
         bytes
     }
 }
