@@ -66,6 +66,16 @@ fn outputs_hold_what_they_must() {
 }
 
 #[test]
+fn a_phrase_beyond_the_first_chunk_is_found_by_its_line() {
+    let dir = trained().fresh();
+    // A chunk is eight batches, here eight lines.
+    dir.create("terms.txt", format!("{}zz\n", "\n".repeat(20)));
+    let command = "translate -m run --batch 1 --require-file terms.txt";
+    let ran = dir.seqweave(command).stdin("a b\n".repeat(21)).run().exits(4);
+    ran.says("required phrase 1 of sentence 21 is \"zz\"").says("terms.txt:21");
+}
+
+#[test]
 fn several_models_are_averaged() {
     let dir = Dir::new();
     tiny(&dir);

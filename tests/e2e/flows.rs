@@ -66,6 +66,11 @@ fn a_finished_run_stays_as_it_is_and_overwrite_starts_over() {
     let again = train("").says("going on from step 60");
     assert!(!again.stderr.contains("Step 5/60"), "{}", again.report());
     assert!(dir.files("runs/tiny/checkpoints") == checkpoints, "a finished run was changed");
+    train("--dry-run").says("would go on from step 60").says("nothing was written");
+    let other = "train -c config.toml --dry-run --set model.hidden=22";
+    dir.seqweave(other).run().exits(3).says("made with other settings").says("model.hidden = 22");
+    dir.seqweave(&format!("{other} --overwrite")).run().good();
+    assert!(dir.files("runs/tiny/checkpoints") == checkpoints, "a dry run changed the run");
     let anew = train("--overwrite").says("Step  5/60");
     assert!(!anew.stderr.contains("going on"), "{}", anew.report());
     assert!(dir.files("runs/tiny/checkpoints") == checkpoints, "the same seed, but other bytes");

@@ -25,12 +25,11 @@ fn the_reference_of_the_op_table_is_what_the_rows_give() {
         std::fs::write(path, reference::text()).unwrap();
         return;
     }
-    let (distance, row, results) = reference::farthest(&seqweave_tensor::Device::cpu());
-    assert!(results > 900, "{results} results");
+    let (distance, row) = reference::farthest(&seqweave_tensor::Device::cpu());
     assert!(
         distance <= 1e-10,
-        "{row} is off by {distance:e}; if that is meant, rewrite tests/kernels/reference.tsv: run this test with \
-         SEQWEAVE_UPDATE_REFERENCE=1"
+        "{row} is off by {distance:e}\n\
+         help: if that is meant, write the file anew: SEQWEAVE_UPDATE_REFERENCE=1 cargo xtask test grad"
     );
 }
 

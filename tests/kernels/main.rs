@@ -35,9 +35,9 @@ fn every_row_gives_the_same_bits_again_and_for_any_number_of_threads() {
 /// In the f64 build `tests/grad` does this with a finer measure.
 #[test]
 fn every_row_agrees_with_f64() {
-    let (distance, row, results) = reference::farthest(&seqweave_tensor::Device::cpu());
-    println!("{results} results against f64; largest difference {distance:e}: {row}");
-    assert!(results > 900 && distance <= reference::TOLERANCE, "{row} is off by {distance:e}");
+    let (distance, row) = reference::farthest(&seqweave_tensor::Device::cpu());
+    println!("largest difference from f64 {distance:e}: {row}");
+    assert!(distance <= reference::TOLERANCE, "{row} is off by {distance:e}");
 }
 
 #[test]

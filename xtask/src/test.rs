@@ -12,7 +12,7 @@ use crate::{binary, process, workspace};
 /// The levels, in the order in which `all` runs them.
 pub const LEVELS: [&str; 7] = ["unit", "paths", "kernels", "grad", "golden", "e2e", "resume"];
 
-/// The crates whose results hang on the instructions of the processor.
+/// The crates that compute with the vectors of the processor, and those that are built on them.
 const LOWER: [&str; 4] = ["seqweave-tensor", "seqweave-autograd", "seqweave-nn", "seqweave-seq2seq"];
 
 /// How often the resume test kills the trainer unless `--trials` says otherwise.
@@ -103,7 +103,12 @@ fn run_level(level: &str, options: &Options, count: &mut Count) -> Result<()> {
             run_examples(count)
         }
         "paths" => {
-            for path in narrower_paths() {
+            let paths = narrower_paths();
+            if paths.is_empty() {
+                println!("skipped: this processor has one path, which `unit` has tested");
+                count.skipped += 1;
+            }
+            for path in paths {
                 let mut cargo = process::cargo();
                 cargo.args(["test", "--no-fail-fast", "--lib", "--tests"]);
                 cargo.args(LOWER.into_iter().flat_map(|name| ["--package", name]));
@@ -133,12 +138,21 @@ fn run_level(level: &str, options: &Options, count: &mut Count) -> Result<()> {
     }
 }
 
-/// The names that `SEQWEAVE_CPU` has for what this processor can do besides its widest vectors, which `unit` has tested.
+/// The names that `SEQWEAVE_CPU` has for what this processor can do besides its widest path, which `unit` has tested.
+///
+/// The same features as the tensor crate asks for; the standard library cannot tell of tiles yet, the kernel can.
 fn narrower_paths() -> &'static [&'static str] {
     #[cfg(target_arch = "x86_64")]
     {
-        let (avx2, avx512) = (is_x86_feature_detected!("avx2"), is_x86_feature_detected!("avx512f"));
-        &["portable", "avx2"][..usize::from(avx2) + usize::from(avx2 && avx512)]
+        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let avx512 = avx2
+            && is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq");
+        let cpuinfo = || std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let amx = avx512 && cpuinfo().contains("amx_bf16");
+        &["portable", "avx2", "avx512"][..[avx2, avx512, amx].into_iter().map(usize::from).sum()]
     }
     #[cfg(not(target_arch = "x86_64"))]
     &[]

@@ -198,7 +198,7 @@ pub struct Train {
     /// The run folder; default: from the config
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub run: Option<PathBuf>,
-    /// Stop after this many optimizer steps; overrides the config
+    /// Length of the run in optimizer steps, at which its schedule ends too; overrides the config
     #[arg(long, value_name = "N", value_parser = at_least::<1>)]
     pub max_steps: Option<u64>,
     /// Start from the parameters of this model, checkpoint or run (train.init_from)
@@ -275,7 +275,7 @@ pub struct Model {
 /// Sentence pairs: one TSV file or two files.
 #[derive(Debug, ClapArgs)]
 pub struct Pairs {
-    /// Pairs as `source<TAB>target` lines; lines of one source are alternatives
+    /// Pairs as `source<TAB>target` lines; to wer, per, cer and acc those of one source are alternatives
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "src")]
     pub tsv: Option<PathBuf>,
     /// File of source lines, when there is no --tsv

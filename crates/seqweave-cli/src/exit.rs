@@ -67,16 +67,9 @@ impl Failure {
         Self::new(Exit::Usage, what)
     }
 
-    /// The operating system refused to do something about a file; what to do about that hangs on its reason.
+    /// The operating system refused to do something about a file.
     pub fn refused(exit: Exit, action: &str, path: &Path, error: &io::Error) -> Self {
-        let help = match error.kind() {
-            io::ErrorKind::NotFound => "check the path; relative paths start at the working directory",
-            io::ErrorKind::PermissionDenied => "check the permissions, or name another place",
-            io::ErrorKind::IsADirectory => "name a file, not a folder",
-            io::ErrorKind::NotADirectory => "a part of the path is a file; check it",
-            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::StorageFull => "name a place on another disk",
-            _ => "check the path, the permissions and the disk",
-        };
+        let help = advice(error.kind());
         Self::new(exit, format!("cannot {action}: {error}")).at(path.display()).help(help)
     }
 
@@ -121,18 +114,30 @@ impl Failure {
         for cause in self.error.chain().skip(1) {
             let cause = cause.to_string();
             let (why, advice) = split_help(&cause);
+            help = help.or(advice.map(str::to_owned));
             // Many errors already quote their source; saying it twice helps nobody.
             if said.contains(why) {
                 continue;
             }
             let _ = write!(text, "\n{} {why}", paint("cause:"));
-            help = help.or(advice.map(str::to_owned));
             said.push_str(why);
         }
         if let Some(help) = help {
             let _ = write!(text, "\n{} {help}", paint("help:"));
         }
         text
+    }
+}
+
+/// What to do about a file that the operating system refuses to open, read or write.
+pub fn advice(reason: io::ErrorKind) -> &'static str {
+    match reason {
+        io::ErrorKind::NotFound => "check the path; relative paths start at the working directory",
+        io::ErrorKind::PermissionDenied => "check the permissions, or name another place",
+        io::ErrorKind::IsADirectory => "name a file, not a folder",
+        io::ErrorKind::NotADirectory => "a part of the path is a file; check it",
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::StorageFull => "name a place on another disk",
+        _ => "check the path, the permissions and the disk",
     }
 }
 
@@ -271,6 +276,9 @@ mod tests {
             plain(&failure),
             "error: cannot translate\ncause: a.txt:3: NUL character\nhelp: remove it"
         );
+        let inner = anyhow::anyhow!("a.txt:3: NUL character\nhelp: remove it");
+        let quoted = Failure::from(inner.context("cannot translate: a.txt:3: NUL character"));
+        assert_eq!(plain(&quoted), "error: cannot translate: a.txt:3: NUL character\nhelp: remove it");
         let failure = failure.help("try another file");
         assert!(plain(&failure).ends_with("NUL character\nhelp: try another file"));
     }

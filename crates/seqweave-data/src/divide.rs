@@ -185,9 +185,11 @@ pub(crate) fn check_parts(config: &SplitConfig, found: [usize; 3], every: &Hashe
     let asked = [("test", config.test, test), ("dev", config.dev, dev)];
     let empty = asked.into_iter().find(|(_, amount, found)| *found == 0 && !amount.is_zero());
     let (set, asked, help) = match empty {
-        Some((set, amount, _)) => {
-            (set, amount.to_string(), "ask for more, as a number of pairs, or give its own file")
-        }
+        Some((set, amount, _)) => (
+            set,
+            amount.to_string(),
+            "ask for a number of pairs, as in `data.split.dev = 100`, or name a file for it, `data.dev`",
+        ),
         None if train == 0 => {
             ("train", "what dev and test leave".to_owned(), "lower `dev` and `test`, or add data")
         }

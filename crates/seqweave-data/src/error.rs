@@ -116,7 +116,7 @@ pub enum Error {
 
     /// Subword pieces that cannot be learnt, read or used.
     #[error(
-        "{name}: subwords: {why}\nhelp: `seqweave tokenizer info FILE` shows what a tokenizer file holds"
+        "{name}: no tokenizer of pieces: {why}\nhelp: name a tokenizer.json, of `seqweave tokenizer` or of Hugging Face's library"
     )]
     Subwords {
         /// The file, or what was being done.

@@ -110,8 +110,8 @@ pub use known::Known;
 pub use lines::{Lines, MAX_LINE_BYTES, read_lines};
 pub use prefetch::{Prefetch, prefetch};
 pub use prepare::{
-    Corpora, PrepareReport, Prepared, VocabReport, encode_pairs, is_mostly_unspaced, load_corpora, prepare,
-    prepare_from, prepare_shards, prepare_shards_from, read_data, read_data_from,
+    Corpora, PrepareReport, Prepared, VocabReport, encode_pairs, load_corpora, prepare, prepare_from,
+    prepare_shards, prepare_shards_from, read_data, read_data_from,
 };
 pub use resample::Resampler;
 pub use shard::{Examples, Part, ShardFolder, ShardInfo};
@@ -119,5 +119,5 @@ pub use split::{Amount, Split, SplitConfig, exclude_sources, split};
 pub use subword::{
     Noise, Origin, OriginName, SamplingConfig, Side, SubwordConfig, SubwordKind, Subwords, noise_rng,
 };
-pub use tokenize::{Form, Level, Tokenizer};
+pub use tokenize::{Form, Level, Tokenizer, is_mostly_unspaced};
 pub use vocab::{BOS, EOS, PAD, SPECIALS, TokenCounter, UNK, Vocab};

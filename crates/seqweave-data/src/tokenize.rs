@@ -254,6 +254,17 @@ pub(crate) fn is_unspaced(c: char) -> bool {
         | 0xA9E0..=0xA9FF | 0xAA60..=0xAA7F | 0xF900..=0xFAFF | 0xFF66..=0xFF9F | 0x1B000..=0x1B16F | 0x20000..=0x3FFFF)
 }
 
+/// Whether most characters of some texts are of scripts that put no spaces between words, which the level of words would
+/// make one token a line.
+pub fn is_mostly_unspaced<'a>(texts: impl IntoIterator<Item = &'a str>) -> bool {
+    let (mut unspaced, mut all) = (0u64, 0u64);
+    for character in texts.into_iter().flat_map(str::chars).filter(|c| c.is_alphanumeric()) {
+        unspaced += u64::from(is_unspaced(character));
+        all += 1;
+    }
+    2 * unspaced > all
+}
+
 /// The length of a word: 1, or where characters stand for words or parts of them, one for each as a reader sees them.
 pub(crate) fn count_without_spaces(word: &str) -> usize {
     if word.is_ascii() || !word.contains(is_unspaced) {

@@ -127,8 +127,10 @@ pub enum Error {
     },
     /// A row holds an id that only the model itself may place.
     #[error(
-        "{side} row {row} holds the reserved id {id} at position {position}\n\
-         help: give bare tokens: padding, BOS and EOS are added here"
+        "{side} row {} holds the reserved id {id} at position {}\n\
+         help: give bare tokens: padding, BOS and EOS are added here",
+        row + 1,
+        position + 1
     )]
     Reserved {
         /// `source` or `target`; or `prefix`, `required` or `forbidden`.
@@ -142,8 +144,10 @@ pub enum Error {
     },
     /// A row holds an id that the vocabulary does not have.
     #[error(
-        "{side} row {row} holds id {id} at position {position}, but its vocabulary has {vocab} tokens\n\
-         help: encode the text with this model's vocabulary"
+        "{side} row {} holds id {id} at position {}, but its vocabulary has {vocab} tokens\n\
+         help: encode the text with this model's vocabulary",
+        row + 1,
+        position + 1
     )]
     Vocabulary {
         /// `source` or `target`; or `prefix`, `required` or `forbidden`.

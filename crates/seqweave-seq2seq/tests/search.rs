@@ -261,7 +261,7 @@ fn bad_input_is_an_error_that_names_the_row() {
     for (side, error) in [("source", score(vec![4, 99], vec![4])), ("target", score(vec![4, 5], vec![4, 99]))]
     {
         let text = error.to_string();
-        assert!(text.starts_with(&format!("{side} row 1 holds id 99 at position 1")), "{text}");
+        assert!(text.starts_with(&format!("{side} row 2 holds id 99 at position 2")), "{text}");
     }
     let batch = Batch::from_rows(&[(vec![4], vec![5])]).unwrap();
     let spoiled = Batch { tgt_out: Ids::new(vec![VOCAB as u32, EOS], [2, 1]).unwrap(), ..batch };

@@ -418,9 +418,9 @@ fn wishes_that_cannot_be_are_errors() {
     let check = |got: String, want: &str| assert!(got.starts_with(want), "{got}");
     check(
         error(Query { prefix: &[4, EOS], ..query }, &plain, &[]),
-        "prefix row 1 holds the reserved id 3 at position 1",
+        "prefix row 2 holds the reserved id 3 at position 2",
     );
-    check(error(Query { prefix: &[99], ..query }, &plain, &[]), "prefix row 1 holds id 99");
+    check(error(Query { prefix: &[99], ..query }, &plain, &[]), "prefix row 2 holds id 99");
     let no_room = "prefix and required phrases of sentence 2 come to 4 tokens, and its outputs may have 3";
     check(error(Query { prefix: &[4; 4], ..query }, &plain, &[]), no_room);
     let long = [vec![4, 5, 6, 7]];

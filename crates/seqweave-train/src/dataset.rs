@@ -42,8 +42,9 @@ impl Dataset {
         let bleu = config.valid.metrics.contains(&Metric::Bleu) && config.valid.tok.needs_blanks();
         if bleu && is_mostly_unspaced(targets) {
             facts.push(format!(
-                "valid: the targets have no blanks between words, and BLEU with valid.tok = \"{}\" takes a line for one \
-                 word; use \"zh\" for Chinese, \"char\" for other scripts",
+                "valid: the targets are of a script that puts no blanks between words, and BLEU with valid.tok = \"{}\" \
+                 takes what stands between blanks for a word; use \"zh\" for Chinese, \"char\" for other scripts, unless \
+                 they were cut into words before",
                 config.valid.tok
             ));
         }

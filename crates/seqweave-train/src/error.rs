@@ -16,7 +16,7 @@ pub enum Error {
     #[error("{0}")]
     Config(Problems),
     /// A configuration file cannot be read.
-    #[error("cannot read the configuration {}: {source}", path.display())]
+    #[error("cannot read the configuration {}: {source}\nhelp: check path and permissions; `seqweave init` writes a configuration", path.display())]
     ConfigRead {
         /// The file.
         path: PathBuf,

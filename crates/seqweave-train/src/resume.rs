@@ -11,15 +11,15 @@ use seqweave_tensor::{Float, Precision, machine};
 use std::path::Path;
 
 /// The newest checkpoint that verifies, and newer ones with the reasons why they do not.
-pub(crate) fn newest(run: &RunFolder) -> Result<(Option<Checkpoint>, Vec<String>)> {
-    let latest = checkpoint::load_latest(&Disk, run.root())?;
+pub(crate) fn newest(run: &Path) -> Result<(Option<Checkpoint>, Vec<String>)> {
+    let latest = checkpoint::load_latest(&Disk, run)?;
     let refused: Vec<String> = latest
         .refused
         .iter()
         .map(|r| format!("{}: {}", r.folder.display(), r.error.without_help()))
         .collect();
     if latest.checkpoint.is_none() && !refused.is_empty() {
-        return Err(Error::NoGoodCheckpoint { run: run.root().into(), refused });
+        return Err(Error::NoGoodCheckpoint { run: run.into(), refused });
     }
     Ok((latest.checkpoint, refused))
 }
@@ -36,10 +36,10 @@ pub(crate) fn restore_weights(params: &mut Params, trained: &[Float]) -> Result<
 
 /// Refuses a checkpoint that was made with other settings or from another model, and names the settings if the run folder
 /// still has them.
-pub(crate) fn check_settings(run: &RunFolder, found: &Checkpoint, config: &Config) -> Result<()> {
+pub(crate) fn check_settings(run: &Path, found: &Checkpoint, config: &Config) -> Result<()> {
     let (hash, model) = settings_and_model(&found.state.config_hash);
     let expected = settings_hash(config);
-    let sources = Sources { files: vec![run.config_path()], sets: Vec::new() };
+    let sources = Sources { files: vec![RunFolder::config_in(run)], sets: Vec::new() };
     let then = Config::load(&sources).ok().map(|then| then.value).filter(|then| settings_hash(then) == hash);
     match &then {
         Some(then) if hash != expected => {

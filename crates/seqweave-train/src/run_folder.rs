@@ -102,7 +102,12 @@ impl RunFolder {
 
     /// The resolved configuration.
     pub fn config_path(&self) -> PathBuf {
-        self.root.join("config.toml")
+        Self::config_in(&self.root)
+    }
+
+    /// The same of the run folder `root`.
+    pub(crate) fn config_in(root: &Path) -> PathBuf {
+        root.join("config.toml")
     }
 
     /// The table of metrics.

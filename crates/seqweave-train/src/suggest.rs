@@ -200,14 +200,14 @@ impl Survey {
             (_, Level::Char) => vec![Metric::Acc, Metric::Cer],
         };
         // The rate rises over a small part of the run.
-        let steps = epochs * (tokens / batch_tokens) as u64;
+        let steps = epochs * tokens.div_ceil(batch_tokens) as u64;
         let warmup = (steps / 10).min(200);
         Suggestion { src, tgt, emb, hidden, dropout, batch_tokens, epochs, warmup, metrics }
     }
 }
 
-/// How much says that targets without blanks are sentences and no names: sources of words, long targets, a script that never
-/// has blanks.
+/// How many of three signs say that targets without blanks are sentences and no names: the source has words, the targets are
+/// long, their script has no blanks.
 fn signs_of_sentences(source: Level, target: &Look) -> usize {
     let long = target.characters > 8 * target.lines;
     [source != Level::Char, long, target.is_unspaced()].into_iter().map(usize::from).sum()
@@ -241,6 +241,13 @@ mod tests {
         let found = of(3000, |i| (format!("this is sentence{i} ."), format!("das ist satz{i} .")));
         assert_eq!(levels(&found), (Level::Bpe, Level::Bpe));
         assert_eq!(found.metrics[0], Metric::Bleu);
+        assert_eq!(found.warmup, 200);
+    }
+
+    #[test]
+    fn few_steps_warm_up_over_a_tenth_of_them() {
+        let found = of(20, |i| (format!("word{i}"), format!("W ER D {}", i % 3)));
+        assert_eq!((found.epochs, found.warmup), (40, 4), "one batch an epoch");
     }
 
     #[test]
@@ -251,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_script_without_blanks_is_measured_by_hangs_on_the_source_and_the_length() {
+    fn source_and_length_choose_the_measure_of_a_script_without_blanks() {
         let of = |src: &str, tgt: &str| of(500, |i| (format!("{src}{i}"), tgt.to_owned())).metrics[0];
         assert_eq!(of("i see it ", "我看見"), Metric::Chrf, "short sentences");
         assert_eq!(

@@ -92,9 +92,9 @@ impl Trainer {
         (device, why): (Device, String),
         options: OpenOptions,
     ) -> Result<Trainer> {
-        let (found, refused) = if options.overwrite { (None, Vec::new()) } else { newest(&run)? };
+        let (found, refused) = if options.overwrite { (None, Vec::new()) } else { newest(run.root())? };
         if let Some(found) = &found {
-            check_settings(&run, found, &config)?;
+            check_settings(run.root(), found, &config)?;
         }
         let initial = match (&config.train.init_from, &found) {
             (None, _) => None,
@@ -218,6 +218,18 @@ impl Trainer {
             config_hash,
             data_fingerprint,
         })
+    }
+
+    /// The step from which this training would go on in the run folder `run`, if that has a checkpoint; nothing is changed.
+    ///
+    /// # Errors
+    /// As [`Trainer::open`] for a checkpoint that was made with other settings or other data, or where none is good.
+    pub fn would_go_on(&self, run: &Path) -> Result<Option<u64>> {
+        let (Some(found), _) = newest(run)? else { return Ok(None) };
+        check_settings(run, &found, &self.config)?;
+        let (then, now) = (&found.state.data_fingerprint, &self.data_fingerprint);
+        check_same(&found.folder, "training data", then, now)?;
+        Ok(Some(found.state.step))
     }
 
     /// What the run will work with.

@@ -199,7 +199,12 @@ pub enum Error {
         path: PathBuf,
     },
     /// A file that this use of the folder needs is not listed in its manifest.
-    #[error("{} does not contain {name:?}; it contains {}\nhelp: check the path", folder.display(), present.join(", "))]
+    #[error(
+        "{} does not contain {name:?}; it contains {}\nhelp: {}",
+        folder.display(),
+        present.join(", "),
+        of_folder(present)
+    )]
     NotListed {
         /// The sealed folder.
         folder: PathBuf,
@@ -357,6 +362,14 @@ impl PhraseFlaw {
             PhraseFlaw::Empty => "remove it",
             PhraseFlaw::Unknown { .. } => "use tokens of the target vocabulary",
         }
+    }
+}
+
+/// What to do about a sealed folder that is none of the kind that was wanted.
+fn of_folder(present: &[String]) -> &'static str {
+    match present.iter().any(|name| name == "corpus.json") {
+        true => "these are shards of `seqweave prepare`; name a model folder, a run folder or a checkpoint",
+        false => "name a model folder, a run folder or a checkpoint",
     }
 }
 

@@ -233,7 +233,8 @@ impl Translator {
     /// # Errors
     /// As [`Translator::translate`], and [`Error::Phrase`] for a prefix or phrase that is empty or holds a token that the
     /// model does not know, [`Error::Contradiction`] for a required phrase that contains a forbidden one, and what
-    /// [`Search::batch`] says of wishes that cannot be fulfilled. Lines are counted from 0.
+    /// [`Search::batch`] says of wishes that cannot be fulfilled. Errors hold indices from 0; their messages count
+    /// from 1.
     pub fn translate_lines(
         &self,
         lines: &[Line<'_>],
@@ -349,11 +350,8 @@ fn same_tokens(side: &'static str, first: &Codec, other: &Codec) -> Result<()> {
         return differ("the number of tokens".to_owned(), expected, found);
     }
     if first.tokenizer != other.tokenizer {
-        return differ(
-            "the way to cut text into pieces".to_owned(),
-            "the same".to_owned(),
-            "another".to_owned(),
-        );
+        let (expected, found) = ("that of the first model", "another with the same tokens");
+        return differ("the tokenizer file".to_owned(), expected.to_owned(), found.to_owned());
     }
     Ok(())
 }

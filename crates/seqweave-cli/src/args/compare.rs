@@ -39,8 +39,9 @@ impl Scoring {
         let asked = metrics.contains(&Metric::Bleu) && self.tok.needs_blanks();
         (asked && is_mostly_unspaced(references)).then(|| {
             format!(
-                "the references have no blanks between words, and BLEU with --tok {} takes a line for one word: use \
-                 --tok zh for Chinese, --tok char for other scripts",
+                "the references are of a script that puts no blanks between words, and BLEU with --tok {} takes what stands \
+                 between blanks for a word: use --tok zh for Chinese, --tok char for other scripts, unless they were cut \
+                 into words before",
                 self.tok
             )
         })

@@ -9,9 +9,9 @@ use clap::{ArgGroup, Args as ClapArgs, Subcommand, ValueEnum, ValueHint};
 pub enum TokenizerVerb {
     /// Learn pieces of words from text
     Train(TokenizerTrain),
-    /// Lines of text to lines of pieces
+    /// Lines of text to lines of tokens
     Encode(TokenizerEncode),
-    /// Lines of pieces to lines of text
+    /// Lines of tokens to lines of text
     Decode(TokenizerDecode),
     /// What a tokenizer file, or a side of a model, holds
     Info(TokenizerInfo),

@@ -54,7 +54,9 @@ pub fn run(ui: &Ui, job: &Init) -> Outcome {
     };
     ui.note(format!("created {}: {made}", dir.display()));
     let config = dir.join("config.toml");
-    ui.note(format!("next: seqweave train -c {}", config.display()));
+    let config = config.display().to_string();
+    let quote = if config.contains(char::is_whitespace) { "'" } else { "" };
+    ui.note(format!("next: seqweave train -c {quote}{config}{quote}"));
     Ok(Exit::Good)
 }
 

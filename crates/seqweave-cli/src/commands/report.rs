@@ -105,7 +105,12 @@ fn look(
     let path = folder.join("config.toml");
     let config = Config::load(&Sources { files: vec![path], sets: Vec::new() })?.value;
     let (mut pairs, data) = pairs(&config, measure).map_err(|failure| {
-        failure.help("name pairs that are here with --test FILE, or leave measuring out with --no-evaluate")
+        // A file that was named has an error of its own to mend.
+        match &measure.test {
+            Some(_) => failure,
+            None => failure
+                .help("name pairs that are here with --test FILE, or leave measuring out with --no-evaluate"),
+        }
     })?;
     let left_out = pairs.len().saturating_sub(measure.limit);
     pairs.truncate(measure.limit);

@@ -71,8 +71,9 @@ impl Cutter {
         match self {
             Self::Pieces(subwords) => Ok(subwords.decode(&tokens.collect::<Vec<_>>())),
             Self::Side(codec) => {
-                let known = |token: &str| codec.vocab.id(token) != UNK;
-                let tokens = tokens.map(|t| if t == SPACE && !known(t) { " " } else { t });
+                // Where spaces are tokens, that is what `encode` writes for them.
+                let has_spaces = codec.vocab.id(" ") != UNK;
+                let tokens = tokens.map(|t| if t == SPACE && has_spaces { " " } else { t });
                 Ok(codec.decode(&codec.vocab.encode(tokens))?)
             }
         }
@@ -180,7 +181,7 @@ fn texts(files: &[PathBuf]) -> Outcome<Vec<String>> {
 /// Standard input to standard output, line by line.
 fn filter(change: impl Fn(&str) -> Outcome<String>) -> Outcome {
     let mut out = BufWriter::new(io::stdout().lock());
-    for line in read_lines(io::stdin().lock(), "standard input") {
+    for line in read_lines(io::stdin().lock(), "stdin") {
         writeln!(out, "{}", change(&line?)?)?;
     }
     out.flush()?;

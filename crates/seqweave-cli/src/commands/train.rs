@@ -36,7 +36,8 @@ pub fn run(ui: &Ui, job: Train) -> Outcome {
         // A trainer needs a folder to work in; the real one must stay as it is.
         let folder = tempfile::tempdir()?;
         let trainer = Trainer::open(config, folder.path(), device, OpenOptions::default())?;
-        rehearse(ui, Started { run, ..trainer.started().clone() });
+        let step = if job.overwrite { None } else { trainer.would_go_on(&run)? };
+        rehearse(ui, Started { run, ..trainer.started().clone() }, step);
         return Ok(Exit::Good);
     }
     let mut trainer = Trainer::open(config, &run, device, options)?;
@@ -77,10 +78,13 @@ fn diverged(run: &Path) -> Failure {
 }
 
 /// Says what a run would work with.
-fn rehearse(ui: &Ui, started: Started) {
+fn rehearse(ui: &Ui, started: Started, step: Option<u64>) {
     started_lines(&started).iter().for_each(|line| ui.note(line));
     if started.total_steps < u64::MAX {
         ui.note(format!("steps  {}", started.total_steps));
+    }
+    if let Some(step) = step {
+        ui.note(format!("would go on from step {step}"));
     }
     ui.note("dry run: everything is good, nothing was written");
 }

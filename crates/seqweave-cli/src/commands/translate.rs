@@ -12,7 +12,7 @@ use super::wishes::{Wishes, lines_of};
 use super::{open_ensemble, translate_options};
 use crate::args::Format;
 use crate::chunks::chunks;
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Exit, Failure, Outcome, advice};
 use crate::output::{TranslationRecord, alignment, one_line};
 use crate::resolve::{Context, Sink, Source, Translate};
 use crate::ui::Ui;
@@ -123,9 +123,12 @@ fn open_input(ui: &Ui, input: &Source) -> Outcome<(Box<dyn BufRead + Send>, Stri
 
 /// An error of the output that names it; a reader that went away stays recognisable.
 fn cannot_write(output: &Sink, error: io::Error) -> Failure {
+    let help = advice(error.kind());
     match output {
         Sink::Stdout => Failure::from(error).context("cannot write to stdout"),
-        Sink::File(path) => Failure::from(error).context("cannot write the output").at(path.display()),
+        Sink::File(path) => {
+            Failure::from(error).context("cannot write the output").at(path.display()).help(help)
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use seqweave::{Error, Line};
 use seqweave_data::{Lines, read_lines};
+use seqweave_seq2seq::Error as Model;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::resolve;
@@ -54,11 +55,14 @@ impl Wishes {
         files.try_for_each(|file| file.finish(lines))
     }
 
-    /// An error about wishes with the line that it comes from; `first` is the number of the first line of the chunk.
-    pub fn place(&self, error: Error, first: u64) -> Failure {
-        use seqweave_seq2seq::Error as Model;
+    /// An error about a sentence of a chunk as one about a line of the input, with the file that it comes from; `first` is
+    /// the index of the first line of the chunk.
+    pub fn place(&self, mut error: Error, first: u64) -> Failure {
+        if let Some(sentence) = sentence_of(&mut error) {
+            *sentence += first as usize;
+        }
         let at = |file: &Option<Beside>, sentence: usize| {
-            file.as_ref().map(|file| format!("{}:{}", file.path.display(), first + sentence as u64 + 1))
+            file.as_ref().map(|file| format!("{}:{}", file.path.display(), sentence + 1))
         };
         let place = match &error {
             Error::Phrase { list: "prefix", sentence: Some(sentence), .. } => at(&self.prefix, *sentence),
@@ -77,6 +81,24 @@ impl Wishes {
             Some(place) => Failure::from(error).at(place),
             None => Failure::from(error),
         }
+    }
+}
+
+/// The sentence that an error names, if it names one.
+fn sentence_of(error: &mut Error) -> Option<&mut usize> {
+    match error {
+        Error::Phrase { sentence, .. } | Error::Model(Model::EmptyPhrase { sentence, .. }) => {
+            sentence.as_mut()
+        }
+        Error::Contradiction { sentence, .. }
+        | Error::Model(
+            Model::Contradiction { sentence, .. }
+            | Model::NoRoom { sentence, .. }
+            | Model::RequiredOfSamples { sentence }
+            | Model::Unsatisfied { sentence }
+            | Model::NotANumber { sentence, .. },
+        ) => Some(sentence),
+        _ => None,
     }
 }
 
@@ -106,7 +128,8 @@ impl Beside {
         let lines = self.lines.by_ref().take(count).collect::<Result<Vec<_>, _>>()?;
         self.read += lines.len();
         if lines.len() < count {
-            let what = format!("the file has {} lines, and the input has more", self.read);
+            let lines = if self.read == 1 { "line" } else { "lines" };
+            let what = format!("the file has {} {lines}, and the input has more", self.read);
             return Err(self.uneven(what));
         }
         Ok(lines)

@@ -56,7 +56,11 @@ pub fn checkup_lines(checkup: &Checkup) -> Vec<String> {
     let problems = data.findings.iter().filter(|finding| finding.severity == Severity::Problem).count();
     lines.push(match (problems, data.findings.len() - problems) {
         (0, 0) => "nothing found: the data look good".to_owned(),
-        (problems, advice) => format!("{problems} problems, {advice} pieces of advice"),
+        (problems, advice) => {
+            let [problem, piece] = [(problems, "problem"), (advice, "piece")]
+                .map(|(n, word)| format!("{n} {word}{}", if n == 1 { "" } else { "s" }));
+            format!("{problem}, {piece} of advice")
+        }
     });
     lines
 }

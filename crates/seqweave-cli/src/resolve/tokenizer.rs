@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
-use seqweave_data::{Form, OriginName, SubwordConfig, SubwordKind};
+use seqweave_data::{Form, OriginName, Side, SubwordConfig, SubwordKind};
 
 use crate::args::{
     FormName, PieceModel, ProgramName, SideName, TokenizerImport, TokenizerTrain, TokenizerVerb, TokensOf,
 };
-use seqweave_data::Side;
 
 /// What `tokenizer` is to do.
 #[derive(Debug)]
@@ -86,7 +85,7 @@ fn side(name: SideName) -> Side {
 fn tokens(raw: TokensOf) -> Tokens {
     match (raw.model, raw.tokenizer) {
         (Some(model), _) => Tokens::Model(model, side(raw.side)),
-        (None, file) => Tokens::File(file.unwrap_or_default()), // one of the two is required
+        (None, file) => Tokens::File(file.expect("the command line has one of the two")),
     }
 }
 
@@ -132,7 +131,9 @@ mod tests {
         let line = "tokenizer import codes -o t.json --from subword-nmt";
         let Task::Tokenizer(Tokenizer::Import(job)) = task(line) else { panic!("{line}") };
         assert_eq!(job.program, Some(OriginName::SubwordNmt));
-        let Task::Tokenizer(Tokenizer::Decode(of)) = task("tokenizer decode -t t.json") else { panic!() };
+        let Task::Tokenizer(Tokenizer::Decode(of)) = task("tokenizer decode -t t.json") else {
+            panic!("decode")
+        };
         assert_eq!(of, Tokens::File("t.json".into()));
         let line = "tokenizer encode -m run --side target";
         let Task::Tokenizer(Tokenizer::Encode(of)) = task(line) else { panic!("{line}") };

@@ -279,6 +279,10 @@ impl ShardWriter {
         if dir.symlink_metadata().is_ok() {
             return Err(Error::FolderExists { name });
         }
+        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+        if let Some(parent) = parent.filter(|parent| !parent.exists()) {
+            return Err(Error::NotFound { name: parent.display().to_string() });
+        }
         let plain = dir.file_name().and_then(|name| name.to_str()).unwrap_or("shards");
         let temporary = dir.with_file_name(format!(".tmp-{plain}-{}", std::process::id()));
         let make = || {

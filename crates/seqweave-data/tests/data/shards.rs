@@ -290,7 +290,7 @@ fn nothing_is_left_of_shards_that_fail() {
     bad.split.test = Amount::Pairs(0);
     let dir = folder.path().join("out").join("shards");
     let missing = prepare_shards(&bad, &dir, &mut |_| ()).expect_err("no such folder");
-    assert!(matches!(missing, Error::Io { action: "make", .. }), "{missing}");
+    assert!(matches!(missing, Error::NotFound { .. }), "{missing}");
     fs::create_dir(folder.path().join("out")).expect("writable");
     let error = prepare_shards(&bad, &dir, &mut |_| ()).expect_err("a bad line");
     assert!(matches!(error, Error::Columns { line: 20_001, .. }), "{error}");

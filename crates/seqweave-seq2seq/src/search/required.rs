@@ -162,7 +162,7 @@ mod tests {
             })
         };
         assert!(text(&[&[4], &[]], &[]).starts_with("required phrase 2 of sentence 4 is empty"));
-        assert!(text(&[&[99]], &[]).contains("required row 3 holds id 99"));
+        assert!(text(&[&[99]], &[]).contains("required row 4 holds id 99"));
         let found = text(&[&[8], &[4, 5, 6]], &[5, 6]);
         assert!(found.starts_with("required phrase 2 of sentence 4, [4, 5, 6], contains [5, 6]"), "{found}");
     }

@@ -206,7 +206,7 @@ mod tests {
             Rules::new(&SearchOptions::default(), &phrases, VOCAB).err().unwrap().to_string()
         };
         assert!(refused(&[]).starts_with("forbidden phrase 2 is empty"), "{}", refused(&[]));
-        assert!(refused(&[4, EOS]).contains("forbidden row 1 holds the reserved id 3 at position 1"));
-        assert!(refused(&[9]).contains("forbidden row 1 holds id 9 at position 0"));
+        assert!(refused(&[4, EOS]).contains("forbidden row 2 holds the reserved id 3 at position 2"));
+        assert!(refused(&[9]).contains("forbidden row 2 holds id 9 at position 1"));
     }
 }

@@ -162,7 +162,8 @@ fn check_train(train: &TrainConfig, found: &mut Found) {
     let longest = if train.max_steps > 0 { train.max_steps } else { u64::MAX };
     let total = if schedule.total > 0 { schedule.total } else { longest };
     if schedule.kind == ScheduleKind::Cosine && schedule.warmup >= total {
-        let rule = format!("the cosine ends at step {total}: it must be below that");
+        let cause = if schedule.total > 0 { "" } else { ", as train.max_steps (--max-steps) says" };
+        let rule = format!("the cosine ends at step {total}{cause}: it must be below that");
         let others = &["train.schedule.kind", "train.schedule.total", "train.max_steps"];
         found.conflict("train.schedule.warmup", schedule.warmup, others, &rule);
     } else if let Err(seqweave_nn::Error::Config { field, expected, found: value }) =

@@ -307,9 +307,16 @@ fn frozen_parts_stay_to_the_bit_while_the_others_learn() {
         assert_eq!(early == late, is_frozen, "{}", early.0);
     }
     let facts = &started(&events).data;
-    let said =
-        facts.iter().any(|fact| fact.starts_with("frozen: ") && fact.ends_with("encoder.*, *.attention.*"));
-    assert!(said, "{facts:?}");
+    let (mut frozen, mut all) = (0, 0);
+    for (early, late) in one.iter().zip(&eight) {
+        all += late.2.len();
+        frozen += if early == late { late.2.len() } else { 0 };
+    }
+    let fact = facts.iter().find(|fact| fact.starts_with("frozen: ")).expect("a line about frozen parts");
+    assert!(
+        fact.contains(&format!("{frozen} of {all} ")) && fact.ends_with("encoder.*, *.attention.*"),
+        "{fact}"
+    );
 }
 
 #[test]

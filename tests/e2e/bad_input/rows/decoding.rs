@@ -98,7 +98,7 @@ pub fn rows() -> Vec<Row> {
             |d| d.create("begin.txt", "a\n"),
             "translate -m model -i words.txt --prefix-file begin.txt",
             4,
-            &["the file has 1 lines, and the input has more", "begin.txt"],
+            &["the file has 1 line, and the input has more", "begin.txt"],
         ),
         row(
             "more prefixes than lines",

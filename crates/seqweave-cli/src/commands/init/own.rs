@@ -24,6 +24,12 @@ pub const PAIRS: &str = "pairs.tsv";
 /// # Errors
 /// Files that are not such a corpus.
 pub fn own(name: &str, source: &SourceSpec) -> Result<Own, Failure> {
+    let is_pipe = |path: &&Path| path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir());
+    if let Some(pipe) = source.paths().into_iter().find(is_pipe) {
+        return Err(Failure::new(Exit::Data, "a pipe is read once, and training reads the pairs again")
+            .at(pipe.display())
+            .help("write the pairs to a file first"));
+    }
     let mut survey = Survey::default();
     for pair in pairs(source)? {
         match pair {
@@ -101,8 +107,8 @@ fn written(name: &str, train: &str, seen: usize, suggestion: &Suggestion, tags: 
             level_name(*level)
         )
     };
-    // Of very few pairs, three per cent are none.
-    let share = if seen < 1_000 { 0.1 } else { 0.03 };
+    // Three per cent of a few hundred pairs are too few to measure by, and a share of a dozen may be none.
+    let share = if seen < 1_000 { (seen / 10).max(1).to_string() } else { "0.03".to_owned() };
     let names: Vec<String> = metrics.iter().map(|metric| format!("\"{metric}\"")).collect();
     format!(
         "\
@@ -115,7 +121,7 @@ seed = 1                         # the same seed gives the same weights, bit for
 [data]
 train = {train}
 {features}
-[data.split]                     # taken out of the pairs above; no source stands in two parts
+[data.split]                     # taken out of the pairs above, as a number of pairs or a share; no source is in two parts
 dev  = {share:<25} # measured while training
 test = {share:<25} # measured by nobody but `seqweave evaluate`
 
@@ -155,6 +161,7 @@ metrics  = [{metrics}, \"ppl\"]
 best_by  = {best:<21} # decides which checkpoint is the best
 patience = 8                     # validations without a better one, after which training stops
 samples  = 3                     # outputs shown each time
+# Outputs are greedy here (`beam = 1`), which is quick; `evaluate` and `report` search as [decode] says and score higher.
 
 [decode]
 beam = 5                         # kept in the model folder, so that translate needs no flags
@@ -179,6 +186,7 @@ fn level_name(level: Level) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use seqweave_data::Amount;
     use seqweave_train::config::Config;
 
     #[test]
@@ -201,6 +209,7 @@ mod tests {
             let loaded = Config::from_toml("config.toml", &text, dir.path()).unwrap();
             assert_eq!(loaded.unused, [], "{name}:\n{text}");
             assert_eq!(loaded.value.name, "mine");
+            assert_eq!(loaded.value.data.split.dev, Amount::Pairs(40), "400 pairs are few");
             let features = loaded.value.data.features.as_deref();
             assert_eq!(
                 features,
