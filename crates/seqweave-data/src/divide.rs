@@ -182,14 +182,23 @@ fn take(
 /// That no part which was asked for came out empty; `found` are the pairs of training, dev and test.
 pub(crate) fn check_parts(config: &SplitConfig, found: [usize; 3], every: &Hashes<'_>) -> Result<()> {
     let [train, dev, test] = found;
-    let asked = [("test", config.test, test), ("dev", config.dev, dev)];
-    let empty = asked.into_iter().find(|(_, amount, found)| *found == 0 && !amount.is_zero());
-    let (set, asked, help) = match empty {
-        Some((set, amount, _)) => (
-            set,
-            amount.to_string(),
-            "ask for a number of pairs, as in `data.split.dev = 100`, or name a file for it, `data.dev`",
+    let asked = [
+        (
+            "test",
+            config.test,
+            test,
+            "change `data.split.test`, a number of pairs or a share, or name a file, `data.test`",
         ),
+        (
+            "dev",
+            config.dev,
+            dev,
+            "change `data.split.dev`, a number of pairs or a share, or name a file, `data.dev`",
+        ),
+    ];
+    let empty = asked.into_iter().find(|(_, amount, found, _)| *found == 0 && !amount.is_zero());
+    let (set, asked, help) = match empty {
+        Some((set, amount, _, help)) => (set, amount.to_string(), help),
         None if train == 0 => {
             ("train", "what dev and test leave".to_owned(), "lower `dev` and `test`, or add data")
         }

@@ -306,7 +306,13 @@ mod tests {
             let message = split(corpus(3, 3), &SplitConfig { dev, test, seed: 1 }, &words())
                 .expect_err(expected)
                 .to_string();
-            assert!(message.contains(expected) && message.contains("help:"), "{message}");
+            let part = expected.split(' ').nth(1).expect("the part");
+            let key =
+                if part == "train" { "lower `dev` and `test`".to_owned() } else { format!("`data.{part}`") };
+            assert!(
+                message.contains(expected) && message.contains("help:") && message.contains(&key),
+                "{message}"
+            );
         }
     }
 
